@@ -1,0 +1,49 @@
+// How errors travel: set-up throws (std::system_error, ConfigError), the data path returns
+// std::error_code, a broken invariant of ours aborts. Any thread.
+#pragma once
+
+#include <cerrno>
+#include <exception>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace vireo {
+
+// The user asked for something that cannot be: the text is one sentence (what, which, why, what to
+// do) and is shown as it is.
+class ConfigError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws std::system_error for the current errno (or `error`); `what` is "cannot open disk 'x'".
+[[noreturn]] void throw_errno(const std::string& what, int error = errno);
+
+// Runs `body`; an exception leaves it nested in "<context>".
+template <class Body>
+decltype(auto) with_context(const std::string& context, Body&& body) {
+  try {
+    return std::forward<Body>(body)();
+  } catch (...) {
+    std::throw_with_nested(ConfigError(context));
+  }
+}
+
+// The chain of nested messages on one line, outermost first: "a: b: c".
+std::string describe(const std::exception& error);
+
+namespace detail {
+[[noreturn]] void check_failed(const char* condition, const char* why, const char* file, int line);
+}
+
+}  // namespace vireo
+
+// Always on, also in release builds: going on with a broken invariant could hurt the host.
+#define VMM_CHECK(condition, why)                                         \
+  do {                                                                    \
+    if (!(condition)) [[unlikely]]                                        \
+      ::vireo::detail::check_failed(#condition, why, __FILE__, __LINE__); \
+  } while (false)

@@ -1,0 +1,173 @@
+#include "vmm/base/event_loop.h"
+
+#include <pthread.h>
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+#include "vmm/base/error.h"
+
+namespace vireo {
+
+EventLoop::EventLoop(std::function<Clock::time_point()> now)
+    : now_(std::move(now)), epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(make_eventfd()) {
+  if (!epoll_) throw_errno("cannot create an epoll descriptor");
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.ptr = nullptr;  // nullptr stands for the wake-up descriptor
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0)
+    throw_errno("cannot watch the loop's wake-up descriptor");
+}
+
+EventLoop::~EventLoop() = default;
+
+void EventLoop::run() {
+  thread_ = std::this_thread::get_id();
+  while (!stopping_) step(std::chrono::hours(1));
+  run_posted();
+  thread_ = std::thread::id();
+}
+
+void EventLoop::stop() noexcept {
+  stopping_ = true;
+  signal_eventfd(wake_.get());
+}
+
+bool EventLoop::runs_on_this_thread() const noexcept {
+  return thread_.load() == std::this_thread::get_id();
+}
+
+bool EventLoop::is_idle() const noexcept {
+  return thread_.load() == std::thread::id();
+}
+
+void EventLoop::post(Function function) {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    posted_.push_back(std::move(function));
+  }
+  if (!wake_pending_.exchange(true)) signal_eventfd(wake_.get());
+}
+
+bool EventLoop::step(std::chrono::milliseconds wait) {
+  run_hooks();
+  bool ran = run_ready(wait_ms(wait));
+  ran |= run_posted();
+  ran |= run_timers();
+  return ran;
+}
+
+bool EventLoop::run_posted() {
+  std::vector<Function> functions;
+  {
+    const std::lock_guard lock(posted_mutex_);
+    functions.swap(posted_);
+    wake_pending_ = false;
+  }
+  for (const Function& function : functions) function();
+  return !functions.empty();
+}
+
+bool EventLoop::run_timers() {
+  bool ran = false;
+  const auto now = now_();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const std::shared_ptr<Function> expired = timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    (*expired)();
+    ran = true;
+  }
+  return ran;
+}
+
+void EventLoop::run_hooks() {
+  const std::vector<std::shared_ptr<Hook>> hooks(hooks_.begin(), hooks_.end());
+  for (const auto& hook : hooks)
+    if (!hook->cancelled) hook->run();
+}
+
+int EventLoop::wait_ms(std::chrono::milliseconds limit) const {
+  auto wait = limit;
+  if (!timers_.empty()) {
+    const auto until =
+        std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - now_());
+    wait = std::clamp(until, std::chrono::milliseconds(0), wait);
+  }
+  return static_cast<int>(wait.count());
+}
+
+bool EventLoop::run_ready(int timeout_ms) {
+  std::array<epoll_event, 64> events;
+  const int n =
+      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  VMM_CHECK(n >= 0 || errno == EINTR, "epoll_wait on our own descriptor works");
+  bool ran = false;
+  for (int i = 0; i < n; ++i) {
+    auto* watch = static_cast<Watch*>(events[static_cast<size_t>(i)].data.ptr);
+    if (watch == nullptr) {
+      drain_eventfd(wake_.get());
+    } else if (!watch->cancelled) {
+      watch->ready(events[static_cast<size_t>(i)].events);
+      ran = true;
+    }
+  }
+  cancelled_.clear();
+  return ran;
+}
+
+EventLoop::Registration EventLoop::watch(int fd, uint32_t epoll_events, FdFunction ready) {
+  check_current();
+  auto watch = std::make_shared<Watch>(Watch{fd, std::move(ready)});
+  epoll_event event{};
+  event.events = epoll_events;
+  event.data.ptr = watch.get();
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    throw_errno("cannot watch a descriptor");
+  const auto position = watches_.insert(watches_.end(), watch);
+  return Registration([this, watch, position] {
+    check_current();
+    watch->cancelled = true;
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch->fd, nullptr);
+    watches_.erase(position);
+    cancelled_.push_back(watch);
+  });
+}
+
+EventLoop::Registration EventLoop::after(std::chrono::nanoseconds delay, Function expired) {
+  check_current();
+  auto function = std::make_shared<Function>(std::move(expired));
+  const auto when = now_() + delay;
+  timers_.emplace(when, function);
+  return Registration([this, function, when] {
+    check_current();
+    const auto [first, last] = timers_.equal_range(when);
+    const auto found =
+        std::find_if(first, last, [&](const auto& timer) { return timer.second == function; });
+    if (found != last) timers_.erase(found);
+  });
+}
+
+EventLoop::Registration EventLoop::each_turn(Function run) {
+  check_current();
+  auto hook = std::make_shared<Hook>(Hook{std::move(run)});
+  const auto position = hooks_.insert(hooks_.end(), hook);
+  return Registration([this, hook, position] {
+    check_current();
+    hook->cancelled = true;
+    hooks_.erase(position);
+  });
+}
+
+LoopThread::LoopThread(const std::string& name) : thread_([this] { loop_.run(); }) {
+  ::pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
+}
+
+LoopThread::~LoopThread() {
+  loop_.stop();
+  thread_.join();
+}
+
+}  // namespace vireo

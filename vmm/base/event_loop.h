@@ -1,0 +1,199 @@
+// An epoll loop: file descriptors, timers, posted functions, and a hook that runs once per turn.
+//
+// Thread: a loop belongs to the thread that is in run(), or, while nobody is, to whoever steps it
+// (tests, block_on). Only post(), stop() and runs_on_this_thread() may be called from other
+// threads. Loops are passed explicitly; there is no current loop. Callbacks run on the loop's
+// thread, never inside the call that registered them.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <cstdint>
+#include <functional>
+#include <future>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/base/task.h"
+
+namespace vireo {
+
+class EventLoop {
+ public:
+  using Clock = std::chrono::steady_clock;
+  using Function = std::function<void()>;
+  using FdFunction = std::function<void(uint32_t epoll_events)>;
+
+  // `now` can be replaced by a test's clock; timers then fire when it has passed them.
+  explicit EventLoop(std::function<Clock::time_point()> now = Clock::now);
+  EventLoop(const EventLoop&) = delete;
+  EventLoop& operator=(const EventLoop&) = delete;
+  ~EventLoop();
+
+  void run();            // until stop()
+  void stop() noexcept;  // any thread; the turn under way is finished, posted functions included
+  // One turn: waits up to `wait` for something to do (zero: does not wait). True if anything ran.
+  bool step(std::chrono::milliseconds wait = std::chrono::milliseconds(0));
+
+  void post(Function function);  // any thread; never waits, never runs it inline
+  bool runs_on_this_thread() const noexcept;
+  void check_current() const {
+#ifndef NDEBUG
+    VMM_CHECK(is_idle() || runs_on_this_thread(), "called on the loop that owns the object");
+#endif
+  }
+
+  // A registration that ends with the object; it must not outlive the loop.
+  class [[nodiscard]] Registration {
+   public:
+    Registration() = default;
+    Registration(Registration&& other) noexcept : cancel_(std::exchange(other.cancel_, nullptr)) {}
+    Registration& operator=(Registration&& other) noexcept {
+      reset();
+      cancel_ = std::exchange(other.cancel_, nullptr);
+      return *this;
+    }
+    ~Registration() { reset(); }
+    void reset() {
+      if (auto cancel = std::exchange(cancel_, nullptr)) cancel();
+    }
+    explicit operator bool() const noexcept { return static_cast<bool>(cancel_); }
+
+   private:
+    friend EventLoop;
+    explicit Registration(Function cancel) : cancel_(std::move(cancel)) {}
+    Function cancel_;
+  };
+
+  // Calls `ready` whenever the descriptor has one of `epoll_events` (level-triggered unless EPOLLET
+  // is given) or an error. Throws when epoll refuses the descriptor (a regular file).
+  Registration watch(int fd, uint32_t epoll_events, FdFunction ready);
+  Registration after(std::chrono::nanoseconds delay, Function expired);
+  // Runs at the end of every turn, before the loop waits: where batches are submitted.
+  Registration each_turn(Function hook);
+
+  Clock::time_point now() const {
+    return now_();
+  }
+
+  // co_await loop.sleep(10ms);
+  auto sleep(std::chrono::nanoseconds delay) {
+    struct Awaiter {
+      EventLoop& loop;
+      std::chrono::nanoseconds delay;
+      Registration timer{};
+      bool await_ready() const noexcept { return false; }
+      void await_suspend(std::coroutine_handle<> handle) {
+        timer = loop.after(delay, [handle] { handle.resume(); });
+      }
+      void await_resume() const noexcept {}
+    };
+    return Awaiter{*this, delay};
+  }
+
+ private:
+  struct Watch {
+    int fd;
+    FdFunction ready;
+    bool cancelled = false;
+  };
+  struct Hook {
+    Function run;
+    bool cancelled = false;
+  };
+  using Timers = std::multimap<Clock::time_point, std::shared_ptr<Function>>;
+
+  bool is_idle() const noexcept;  // nobody is in run()
+  bool run_posted();
+  bool run_timers();
+  void run_hooks();
+  int wait_ms(std::chrono::milliseconds limit) const;
+  bool run_ready(int timeout_ms);
+
+  std::function<Clock::time_point()> now_;
+  UniqueFd epoll_;
+  UniqueFd wake_;
+  std::atomic<std::thread::id> thread_{};
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> wake_pending_ = false;
+
+  std::mutex posted_mutex_;
+  std::vector<Function> posted_;  // guarded by posted_mutex_
+
+  Timers timers_;
+  std::list<std::shared_ptr<Hook>> hooks_;
+  std::list<std::shared_ptr<Watch>> watches_;
+  std::vector<std::shared_ptr<Watch>> cancelled_;  // kept until no event of this turn can name them
+};
+
+// A loop on a thread of its own, from construction to destruction.
+class LoopThread {
+ public:
+  explicit LoopThread(const std::string& name);
+  ~LoopThread();
+  EventLoop& loop() noexcept { return loop_; }
+
+ private:
+  EventLoop loop_;
+  std::thread thread_;
+};
+
+// Runs `function` on the loop and waits for its result. Not from a thread that runs a loop: loops
+// never wait for each other. Exceptions come back.
+template <class Function>
+auto call(EventLoop& loop, Function function) -> decltype(function()) {
+  VMM_CHECK(!loop.runs_on_this_thread(), "call() from the loop itself would wait for ever");
+  // Owned by the posted function: the loop may still be inside it when the result is already here.
+  auto task = std::make_shared<std::packaged_task<decltype(function())()>>(std::move(function));
+  auto result = task->get_future();
+  loop.post([task = std::move(task)] { (*task)(); });
+  return result.get();
+}
+
+namespace detail {
+template <class T>
+Detached fulfil(Task<T> task, std::promise<T> promise) {
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await task;
+      promise.set_value();
+    } else {
+      T value = co_await task;
+      promise.set_value(std::move(value));
+    }
+  } catch (...) {
+    promise.set_exception(std::current_exception());
+  }
+}
+}  // namespace detail
+
+// Runs a task on a loop that another thread runs, and waits for its result.
+template <class T>
+T call(EventLoop& loop, Task<T> task) {
+  VMM_CHECK(!loop.runs_on_this_thread(), "call() from the loop itself would wait for ever");
+  std::promise<T> promise;
+  auto result = promise.get_future();
+  auto start = [&] { detail::fulfil(std::move(task), std::move(promise)); };
+  loop.post(start);  // the references hold: `result` is not there before start has run
+  return result.get();
+}
+
+// Steps an idle loop on this thread until the task has finished: for programs without a machine
+// (vireo image) and for tests.
+template <class T>
+T block_on(EventLoop& loop, Task<T> task) {
+  std::promise<T> promise;
+  auto result = promise.get_future();
+  detail::fulfil(std::move(task), std::move(promise));
+  while (result.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+    loop.step(std::chrono::milliseconds(1000));
+  return result.get();
+}
+
+}  // namespace vireo

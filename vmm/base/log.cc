@@ -1,0 +1,123 @@
+#include "vmm/base/log.h"
+
+#include <array>
+#include <chrono>
+#include <mutex>
+#include <utility>
+
+#include <fmt/core.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include "vmm/base/error.h"
+
+namespace vireo {
+
+namespace {
+
+constexpr std::array<std::string_view, 6> kLevelNames{"trace", "debug", "info",
+                                                      "warn",  "error", "off"};
+constexpr uint64_t kNoisePerSecond = 10;
+
+using Clock = std::chrono::steady_clock;
+
+spdlog::level::level_enum spdlog_level(LogLevel level) {
+  switch (level) {
+    case LogLevel::trace:
+      return spdlog::level::trace;
+    case LogLevel::debug:
+      return spdlog::level::debug;
+    case LogLevel::info:
+      return spdlog::level::info;
+    case LogLevel::warn:
+      return spdlog::level::warn;
+    case LogLevel::error:
+      return spdlog::level::err;
+    case LogLevel::off:
+      return spdlog::level::off;
+  }
+  return spdlog::level::off;
+}
+
+Logger over(LogLevel level, const std::shared_ptr<spdlog::sinks::sink>& sink) {
+  auto backend = std::make_shared<spdlog::logger>("vireo", sink);
+  backend->set_level(spdlog::level::trace);
+  backend->set_pattern("%H:%M:%S.%e %l %v");
+  backend->flush_on(spdlog::level::trace);
+  return Logger(level, [backend](LogLevel at, std::string_view component, std::string_view text) {
+    backend->log(spdlog_level(at), "{}: {}", component, text);
+  });
+}
+
+}  // namespace
+
+LogLevel parse_log_level(std::string_view name) {
+  for (size_t i = 0; i < kLevelNames.size(); ++i)
+    if (kLevelNames[i] == name) return static_cast<LogLevel>(i);
+  throw ConfigError(
+      fmt::format("unknown log level '{}': use trace, debug, info, warn, error or off", name));
+}
+
+struct Logger::Shared {
+  LogLevel level;
+  Sink sink;
+  std::mutex noise_mutex;
+  Clock::time_point noise_second{};  // guarded by noise_mutex, as the two below
+  uint64_t noise_count = 0;
+  uint64_t suppressed = 0;
+
+  // How many were suppressed before this one, or nothing when this one is to be suppressed too.
+  bool admit_noise(uint64_t& suppressed_before) {
+    const std::lock_guard lock(noise_mutex);
+    const auto now = Clock::now();
+    if (now - noise_second > std::chrono::seconds(1)) {
+      noise_second = now;
+      noise_count = 0;
+    }
+    if (++noise_count > kNoisePerSecond) {
+      ++suppressed;
+      return false;
+    }
+    suppressed_before = std::exchange(suppressed, 0);
+    return true;
+  }
+};
+
+Logger::Logger(LogLevel level, Sink sink) : shared_(std::make_shared<Shared>()) {
+  shared_->level = level;
+  shared_->sink = std::move(sink);
+}
+
+Logger Logger::to_stderr(LogLevel level) {
+  return over(level, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+}
+
+Logger Logger::to_file(LogLevel level, const std::string& path) {
+  try {
+    return over(level, std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
+  } catch (const spdlog::spdlog_ex& error) {
+    throw ConfigError(fmt::format("cannot open the log file: {}", error.what()));
+  }
+}
+
+bool Logger::enabled(LogLevel level) const noexcept {
+  return shared_ && level >= shared_->level && shared_->level != LogLevel::off;
+}
+
+void Logger::write(LogLevel level, std::string_view component, std::string_view text) const {
+  if (enabled(level)) shared_->sink(level, component, text);
+}
+
+void Logger::guest_noise(std::string_view component, std::string_view text) const {
+  if (!enabled(LogLevel::warn)) return;
+  uint64_t suppressed = 0;
+  if (!shared_->admit_noise(suppressed)) return;
+  if (suppressed > 0)
+    warn(component,
+         fmt::format("{} ({} warnings before this one were suppressed)", text, suppressed));
+  else
+    warn(component, text);
+}
+
+}  // namespace vireo
