@@ -1,0 +1,45 @@
+// From a description to an open graph: the only file that names all drivers.
+//
+// Thread: opening is awaited on the graph's loop. Formats are never guessed: they come from
+// `format`, or from the ending of the file's name (.qcow2, .raw, .img) when `format` is empty.
+// Throws ConfigError or std::system_error naming the file, the cause and what to do.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "blockdev/disk.h"
+#include "blockdev/engine/io_engine.h"
+#include "vmm/base/event_loop.h"
+#include "vmm/base/log.h"
+#include "vmm/base/worker_pool.h"
+
+namespace vireo::blk {
+
+// QEMU's meaning of the words: writeback = host page cache, flushes honoured; none = O_DIRECT,
+// flushes honoured; writethrough = every write is flushed; unsafe = flushes ignored.
+enum class CacheMode : uint8_t { writeback, none, writethrough, unsafe };
+CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
+
+struct Spec {
+  std::string path;
+  std::string format;  // "raw", "qcow2", or empty: by the name's ending
+  CacheMode cache = CacheMode::writeback;
+  bool read_only = false;
+  bool backing = false;         // may open the backing files an image names
+  bool snapshot = false;        // writes go to memory or a temporary file and are thrown away
+  uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
+  bool lock = true;             // refuse what another process or machine writes
+};
+
+// What a graph needs of its surroundings; all outlive it.
+struct Host {
+  EventLoop& loop;
+  WorkerPool& pool;
+  Logger log{};
+};
+
+Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
+
+}  // namespace vireo::blk
