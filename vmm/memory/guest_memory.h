@@ -60,6 +60,9 @@ class GuestMemory {
     return write(address, bytes_of(value));
   }
 
+  // All zeros again, the pages given back to the host. Only while no vCPU or device runs.
+  void clear() noexcept;
+
  private:
   void map(uint64_t start, uint64_t length, uint64_t file_offset, const MemoryConfig& config);
 

@@ -1,0 +1,293 @@
+#include "vmm/kvm/kvm.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "vmm/base/error.h"
+#include "vmm/memory/layout.h"
+
+namespace vireo {
+
+namespace {
+
+constexpr size_t kMaxCpuidEntries = 256;
+constexpr size_t kMaxMsrs = 4096;
+
+int retry_ioctl(int fd, unsigned long request, void* argument) noexcept {
+  int result;
+  do {
+    result = ::ioctl(fd, request, argument);
+  } while (result < 0 && errno == EINTR);
+  return result;
+}
+
+int checked_ioctl(int fd, unsigned long request, void* argument, const char* name) {
+  const int result = retry_ioctl(fd, request, argument);
+  if (result < 0) throw_errno(fmt::format("KVM refused {}", name));
+  return result;
+}
+
+int number_ioctl(int fd, unsigned long request, uint64_t number, const char* name) {
+  return checked_ioctl(fd, request, reinterpret_cast<void*>(number), name);
+}
+
+// A kernel structure that ends in an array: header, then `count` entries.
+template <class Header, class Entry>
+class Flexible {
+ public:
+  explicit Flexible(size_t count) : bytes_(sizeof(Header) + count * sizeof(Entry)) {}
+  Header& header() { return *reinterpret_cast<Header*>(bytes_.data()); }
+  Entry* entries() { return reinterpret_cast<Entry*>(bytes_.data() + sizeof(Header)); }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+struct Need {
+  int capability;
+  const char* name;
+};
+constexpr std::array kNeeds{
+    Need{KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP"},
+    Need{KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY"},
+    Need{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
+    Need{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
+    Need{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
+    Need{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+    Need{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+    Need{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
+    Need{KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
+    Need{KVM_CAP_XCRS, "KVM_CAP_XCRS"},
+    Need{KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
+    Need{KVM_CAP_ADJUST_CLOCK, "KVM_CAP_ADJUST_CLOCK"},
+    Need{KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT"},
+};
+
+[[noreturn]] void throw_cannot_open(const std::string& device) {
+  if (errno == ENOENT)
+    throw ConfigError(fmt::format(
+        "{} does not exist: load the kvm_intel or kvm_amd module, switch virtualisation on in the "
+        "firmware, or allow nested virtualisation ('vireo doctor' tells more)",
+        device));
+  if (errno == EACCES || errno == EPERM)
+    throw ConfigError(fmt::format(
+        "no permission to use {}: add yourself to its group (usually 'kvm') and log in again",
+        device));
+  throw_errno(fmt::format("cannot open {}", device));
+}
+
+}  // namespace
+
+// --- KvmVcpu ---
+
+KvmVcpu::KvmVcpu(UniqueFd fd, size_t run_size) : fd_(std::move(fd)), run_size_(run_size) {
+  void* const page = ::mmap(nullptr, run_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
+  if (page == MAP_FAILED) throw_errno("cannot map a vCPU's run page");
+  run_ = static_cast<kvm_run*>(page);
+}
+
+KvmVcpu::KvmVcpu(KvmVcpu&& other) noexcept
+    : fd_(std::move(other.fd_)),
+      run_size_(other.run_size_),
+      run_(std::exchange(other.run_, nullptr)) {}
+
+KvmVcpu::~KvmVcpu() {
+  if (run_ != nullptr) ::munmap(run_, run_size_);
+}
+
+int KvmVcpu::run() noexcept {
+  return ::ioctl(fd_.get(), KVM_RUN, 0) < 0 ? errno : 0;
+}
+
+void KvmVcpu::set_signal_mask(uint64_t blocked) {
+  Flexible<kvm_signal_mask, uint8_t> mask(sizeof blocked);
+  mask.header().len = sizeof blocked;
+  std::memcpy(mask.entries(), &blocked, sizeof blocked);
+  call(KVM_SET_SIGNAL_MASK, &mask.header(), "KVM_SET_SIGNAL_MASK");
+}
+
+void KvmVcpu::call(unsigned long request, void* argument, const char* name) const {
+  checked_ioctl(fd_.get(), request, argument, name);
+}
+
+void KvmVcpu::set_cpuid(const CpuidTable& table) {
+  Flexible<kvm_cpuid2, kvm_cpuid_entry2> cpuid(table.size());
+  cpuid.header().nent = static_cast<uint32_t>(table.size());
+  std::copy(table.begin(), table.end(), cpuid.entries());
+  call(KVM_SET_CPUID2, &cpuid.header(), "KVM_SET_CPUID2");
+}
+
+MsrTable KvmVcpu::get_msrs(std::span<const uint32_t> wanted) const {
+  MsrTable read;
+  // KVM stops at the first MSR it cannot read: go on behind it.
+  while (!wanted.empty()) {
+    Flexible<kvm_msrs, kvm_msr_entry> msrs(wanted.size());
+    msrs.header().nmsrs = static_cast<uint32_t>(wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) msrs.entries()[i].index = wanted[i];
+    const int n = checked_ioctl(fd_.get(), KVM_GET_MSRS, &msrs.header(), "KVM_GET_MSRS");
+    const size_t done = static_cast<size_t>(n);
+    read.insert(read.end(), msrs.entries(), msrs.entries() + done);
+    wanted = wanted.subspan(std::min(done + 1, wanted.size()));
+  }
+  return read;
+}
+
+std::vector<uint32_t> KvmVcpu::set_msrs(const MsrTable& table) {
+  std::vector<uint32_t> refused;
+  std::span<const kvm_msr_entry> rest(table);
+  while (!rest.empty()) {
+    Flexible<kvm_msrs, kvm_msr_entry> msrs(rest.size());
+    msrs.header().nmsrs = static_cast<uint32_t>(rest.size());
+    std::copy(rest.begin(), rest.end(), msrs.entries());
+    const int n = checked_ioctl(fd_.get(), KVM_SET_MSRS, &msrs.header(), "KVM_SET_MSRS");
+    const size_t done = static_cast<size_t>(n);
+    if (done < rest.size()) refused.push_back(rest[done].index);
+    rest = rest.subspan(std::min(done + 1, rest.size()));
+  }
+  return refused;
+}
+
+std::vector<std::byte> KvmVcpu::get_xsave(size_t size) const {
+  std::vector<std::byte> xsave(size);
+  const bool large = size > sizeof(kvm_xsave);
+  call(large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave.data(), "KVM_GET_XSAVE");
+  return xsave;
+}
+
+void KvmVcpu::set_xsave(std::span<const std::byte> xsave) {
+  std::vector<std::byte> copy(xsave.begin(), xsave.end());
+  call(KVM_SET_XSAVE, copy.data(), "KVM_SET_XSAVE");
+}
+
+std::optional<uint32_t> KvmVcpu::tsc_khz() const noexcept {
+  const int khz = ::ioctl(fd_.get(), KVM_GET_TSC_KHZ, 0);
+  if (khz <= 0) return std::nullopt;
+  return static_cast<uint32_t>(khz);
+}
+
+// --- KvmVm ---
+
+void KvmVm::call(unsigned long request, void* argument, const char* name) const {
+  checked_ioctl(fd_.get(), request, argument, name);
+}
+
+int KvmVm::check_extension(int capability) const noexcept {
+  return ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, capability);
+}
+
+void KvmVm::set_slot(const Slot& slot) {
+  kvm_userspace_memory_region region{};
+  region.slot = slot.id;
+  region.flags =
+      (slot.log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0U) | (slot.read_only ? KVM_MEM_READONLY : 0U);
+  region.guest_phys_addr = slot.guest_address;
+  region.memory_size = slot.host.size();
+  region.userspace_addr = reinterpret_cast<uint64_t>(slot.host.data());
+  call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
+}
+
+std::vector<uint64_t> KvmVm::take_dirty_log(const Slot& slot) {
+  std::vector<uint64_t> bitmap((slot.host.size() / kPageSize + 63) / 64);
+  kvm_dirty_log log{};
+  log.slot = slot.id;
+  log.dirty_bitmap = bitmap.data();
+  call(KVM_GET_DIRTY_LOG, &log, "KVM_GET_DIRTY_LOG");
+  return bitmap;
+}
+
+void KvmVm::create_irqchip() {
+  uint64_t identity_map = layout::kIdentityMap;
+  call(KVM_SET_IDENTITY_MAP_ADDR, &identity_map, "KVM_SET_IDENTITY_MAP_ADDR");
+  number_ioctl(fd_.get(), KVM_SET_TSS_ADDR, layout::kTss, "KVM_SET_TSS_ADDR");
+  call(KVM_CREATE_IRQCHIP, nullptr, "KVM_CREATE_IRQCHIP");
+}
+
+void KvmVm::create_pit() {
+  kvm_pit_config config{};
+  config.flags = KVM_PIT_SPEAKER_DUMMY;  // port 0x61 too
+  call(KVM_CREATE_PIT2, &config, "KVM_CREATE_PIT2");
+}
+
+IrqLine KvmVm::connect_irq(uint32_t gsi) {
+  UniqueFd event = make_eventfd();
+  kvm_irqfd irqfd{};
+  irqfd.fd = static_cast<uint32_t>(event.get());
+  irqfd.gsi = gsi;
+  call(KVM_IRQFD, &irqfd, "KVM_IRQFD");
+  return IrqLine(std::move(event));
+}
+
+void KvmVm::ioeventfd(DoorbellAddress address, int eventfd, uint32_t flags) const {
+  kvm_ioeventfd config{};
+  config.datamatch = address.value;
+  config.addr = address.address;
+  config.len = sizeof address.value;
+  config.fd = eventfd;
+  config.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | flags;
+  call(KVM_IOEVENTFD, &config, "KVM_IOEVENTFD");
+}
+
+Doorbell KvmVm::attach(DoorbellAddress address, int eventfd) {
+  ioeventfd(address, eventfd, 0);
+  return Doorbell(
+      [this, address, eventfd] { ioeventfd(address, eventfd, KVM_IOEVENTFD_FLAG_DEASSIGN); });
+}
+
+KvmVcpu KvmVm::create_vcpu(uint32_t id) {
+  return KvmVcpu(UniqueFd{number_ioctl(fd_.get(), KVM_CREATE_VCPU, id, "KVM_CREATE_VCPU")},
+                 run_size_);
+}
+
+// --- Kvm ---
+
+Kvm Kvm::open(const std::string& device) {
+  UniqueFd fd{::open(device.c_str(), O_RDWR | O_CLOEXEC)};
+  if (!fd) throw_cannot_open(device);
+  const int version = ::ioctl(fd.get(), KVM_GET_API_VERSION, 0);
+  if (version < 0) throw ConfigError(fmt::format("{} is not a KVM device", device));
+  if (version != KVM_API_VERSION)
+    throw ConfigError(
+        fmt::format("{} speaks KVM API version {}, Vireo needs {}: update the host's kernel",
+                    device, version, KVM_API_VERSION));
+  Kvm kvm(std::move(fd));
+  for (const Need& need : kNeeds)
+    if (kvm.check_extension(need.capability) <= 0)
+      throw ConfigError(
+          fmt::format("the host's KVM lacks {}: update the host's kernel", need.name));
+  return kvm;
+}
+
+int Kvm::check_extension(int capability) const noexcept {
+  return ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, capability);
+}
+
+CpuidTable Kvm::supported_cpuid() const {
+  Flexible<kvm_cpuid2, kvm_cpuid_entry2> cpuid(kMaxCpuidEntries);
+  cpuid.header().nent = kMaxCpuidEntries;
+  checked_ioctl(fd_.get(), KVM_GET_SUPPORTED_CPUID, &cpuid.header(), "KVM_GET_SUPPORTED_CPUID");
+  return {cpuid.entries(), cpuid.entries() + cpuid.header().nent};
+}
+
+std::vector<uint32_t> Kvm::saved_msrs() const {
+  Flexible<kvm_msr_list, uint32_t> list(kMaxMsrs);
+  list.header().nmsrs = kMaxMsrs;
+  checked_ioctl(fd_.get(), KVM_GET_MSR_INDEX_LIST, &list.header(), "KVM_GET_MSR_INDEX_LIST");
+  return {list.entries(), list.entries() + list.header().nmsrs};
+}
+
+KvmVm Kvm::create_vm() const {
+  const int run_size = ::ioctl(fd_.get(), KVM_GET_VCPU_MMAP_SIZE, 0);
+  if (run_size <= 0) throw_errno("KVM refused KVM_GET_VCPU_MMAP_SIZE");
+  return KvmVm(UniqueFd{checked_ioctl(fd_.get(), KVM_CREATE_VM, nullptr, "KVM_CREATE_VM")},
+               static_cast<size_t>(run_size));
+}
+
+}  // namespace vireo

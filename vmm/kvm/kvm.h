@@ -1,0 +1,119 @@
+// The KVM API as objects: descriptors owned, ioctls checked, no policy.
+//
+// Thread: Kvm and KvmVm any; KvmVcpu one thread at a time.
+// Errors: std::system_error naming the ioctl; ConfigError from Kvm::open with what to do.
+#pragma once
+
+#include <linux/kvm.h>
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "vmm/base/fd.h"
+#include "vmm/kvm/doorbell.h"
+#include "vmm/kvm/irq.h"
+
+namespace vireo {
+
+using CpuidTable = std::vector<kvm_cpuid_entry2>;
+using MsrTable = std::vector<kvm_msr_entry>;
+
+// One vCPU's descriptor and its shared kvm_run page.
+class KvmVcpu {
+ public:
+  KvmVcpu(UniqueFd fd, size_t run_size);
+  KvmVcpu(KvmVcpu&& other) noexcept;
+  KvmVcpu& operator=(KvmVcpu&&) = delete;
+  ~KvmVcpu();
+
+  kvm_run& shared() noexcept { return *run_; }
+  std::span<std::byte> run_page() noexcept {
+    return {reinterpret_cast<std::byte*>(run_), run_size_};
+  }
+  int run() noexcept;  // 0, or errno (EINTR: kicked)
+  // While in KVM_RUN, only these signals stay blocked; outside, the thread's own mask rules.
+  void set_signal_mask(uint64_t blocked);
+
+  // A fixed-size structure by its ioctl pair, e.g. get<kvm_regs>(KVM_GET_REGS, "KVM_GET_REGS").
+  template <class T>
+  T get(unsigned long request, const char* name) const {
+    T value{};
+    call(request, &value, name);
+    return value;
+  }
+  template <class T>
+  void set(unsigned long request, const T& value, const char* name) {
+    call(request, const_cast<T*>(&value), name);
+  }
+
+  void set_cpuid(const CpuidTable& table);
+  // Those of the wanted MSRs that KVM can read.
+  MsrTable get_msrs(std::span<const uint32_t> wanted) const;
+  // The indexes that KVM refused.
+  std::vector<uint32_t> set_msrs(const MsrTable& msrs);
+  std::vector<std::byte> get_xsave(size_t size) const;  // size as KVM_CAP_XSAVE2 says, or 4096
+  void set_xsave(std::span<const std::byte> xsave);
+  std::optional<uint32_t> tsc_khz() const noexcept;
+
+ private:
+  void call(unsigned long request, void* argument, const char* name) const;
+
+  UniqueFd fd_;
+  size_t run_size_;
+  kvm_run* run_;
+};
+
+class KvmVm final : public Doorbells {
+ public:
+  explicit KvmVm(UniqueFd fd, size_t run_size) : fd_(std::move(fd)), run_size_(run_size) {}
+
+  struct Slot {
+    uint32_t id;
+    uint64_t guest_address;
+    std::span<std::byte> host;
+    bool log_dirty = false;
+    bool read_only = false;
+  };
+  void set_slot(const Slot& slot);
+  // One bit per page written since the last call. The slot must log.
+  std::vector<uint64_t> take_dirty_log(const Slot& slot);
+
+  void create_irqchip();  // PICs, I/O APIC, one local APIC per later vCPU; TSS and identity map set
+  void create_pit();
+  IrqLine connect_irq(uint32_t gsi);  // an irqfd
+  Doorbell attach(DoorbellAddress address, int eventfd) override;
+  KvmVcpu create_vcpu(uint32_t id);
+  int check_extension(int capability) const noexcept;
+
+  template <class T>
+  void exchange(unsigned long request, T& value, const char* name) const {
+    call(request, &value, name);
+  }
+
+ private:
+  void call(unsigned long request, void* argument, const char* name) const;
+  void ioeventfd(DoorbellAddress address, int eventfd, uint32_t flags) const;
+
+  UniqueFd fd_;
+  size_t run_size_;
+};
+
+class Kvm {
+ public:
+  // Opens the device and checks that this KVM has what Vireo needs.
+  static Kvm open(const std::string& device = "/dev/kvm");
+
+  int check_extension(int capability) const noexcept;
+  CpuidTable supported_cpuid() const;
+  std::vector<uint32_t> saved_msrs() const;  // what KVM_GET_MSR_INDEX_LIST says a snapshot needs
+  KvmVm create_vm() const;
+
+ private:
+  explicit Kvm(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
+};
+
+}  // namespace vireo

@@ -1,0 +1,121 @@
+#include "vmm/memory/guest_memory.h"
+
+#include <linux/memfd.h>
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/core.h>
+
+#include "vmm/base/error.h"
+#include "vmm/memory/layout.h"
+
+namespace vireo {
+
+namespace {
+
+constexpr uint64_t kHugePage = 2 * MiB;
+constexpr uint64_t kMinimum = 1 * MiB;
+
+uint64_t host_memory() {
+  struct sysinfo info {};
+  if (::sysinfo(&info) != 0) throw_errno("cannot ask the host how much memory it has");
+  return (static_cast<uint64_t>(info.totalram) + info.totalswap) * info.mem_unit;
+}
+
+void check_size(const MemoryConfig& config) {
+  const uint64_t size = config.size;
+  if (size < kMinimum)
+    throw ConfigError(fmt::format(
+        "a machine with {} bytes of memory cannot run: give it 1M or more (128M for Linux)", size));
+  if (size % kPageSize != 0)
+    throw ConfigError(fmt::format("memory of {} bytes is not a multiple of 4096", size));
+  if (config.hugetlb && size % kHugePage != 0)
+    throw ConfigError(
+        fmt::format("memory of {} bytes is not a multiple of 2M, as huge pages need", size));
+  if (const uint64_t host = host_memory(); size > host)
+    throw ConfigError(
+        fmt::format("the machine asks for {} MiB of memory, the host has {} MiB: ask for less",
+                    size / MiB, host / MiB));
+}
+
+UniqueFd make_memfd(const MemoryConfig& config) {
+  const unsigned flags = MFD_CLOEXEC | (config.hugetlb ? MFD_HUGETLB | MFD_HUGE_2MB : 0U);
+  UniqueFd fd{::memfd_create("vireo-ram", flags)};
+  if (!fd) throw_errno("cannot create the guest's memory file");
+  if (::ftruncate(fd.get(), static_cast<off_t>(config.size)) != 0)
+    throw_errno("cannot size the guest's memory file");
+  return fd;
+}
+
+int anonymous_flags(const MemoryConfig& config) {
+  return MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (config.hugetlb ? MAP_HUGETLB : 0);
+}
+
+}  // namespace
+
+GuestMemory::GuestMemory(const MemoryConfig& config) : size_(config.size) {
+  check_size(config);
+  if (config.shared) fd_ = make_memfd(config);
+  const uint64_t low = std::min(size_, layout::kRamGapStart);
+  map(0, low, 0, config);
+  if (size_ > low) map(layout::kRamGapEnd, size_ - low, low, config);
+}
+
+GuestMemory::~GuestMemory() {
+  for (const Region& region : regions_) ::munmap(region.bytes.data(), region.bytes.size());
+}
+
+void GuestMemory::map(uint64_t start, uint64_t length, uint64_t file_offset,
+                      const MemoryConfig& config) {
+  const int flags = fd_ ? MAP_SHARED | MAP_NORESERVE : anonymous_flags(config);
+  void* const address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
+                               fd_ ? static_cast<off_t>(file_offset) : 0);
+  if (address == MAP_FAILED)
+    throw_errno(
+        fmt::format("cannot map {} MiB of guest memory{}", length / MiB,
+                    config.hugetlb ? " in huge pages (see /proc/sys/vm/nr_hugepages)" : ""));
+  regions_.push_back({start, {static_cast<std::byte*>(address), length}, file_offset});
+  ::madvise(address, length, MADV_DONTFORK);  // an embedder's fork must not copy the guest
+  ::madvise(address, length, MADV_DONTDUMP);
+  if (config.huge_pages) ::madvise(address, length, MADV_HUGEPAGE);
+}
+
+void GuestMemory::clear() noexcept {
+  for (const Region& region : regions_) {
+    const int advice = fd_ ? MADV_REMOVE : MADV_DONTNEED;
+    if (::madvise(region.bytes.data(), region.bytes.size(), advice) != 0)
+      std::memset(region.bytes.data(), 0, region.bytes.size());
+  }
+}
+
+std::optional<std::span<std::byte>> GuestMemory::range(uint64_t address,
+                                                       uint64_t length) const noexcept {
+  if (length == 0) return std::span<std::byte>{};
+  for (const Region& region : regions_) {
+    if (address < region.start) continue;
+    const uint64_t offset = address - region.start;
+    if (offset < region.bytes.size() && length <= region.bytes.size() - offset)
+      return region.bytes.subspan(offset, length);
+  }
+  return std::nullopt;
+}
+
+bool GuestMemory::read(uint64_t address, std::span<std::byte> into) const noexcept {
+  const auto from = range(address, into.size());
+  if (!from) return false;
+  if (!into.empty()) std::memcpy(into.data(), from->data(), into.size());
+  return true;
+}
+
+bool GuestMemory::write(uint64_t address, std::span<const std::byte> from) const noexcept {
+  const auto into = range(address, from.size());
+  if (!into) return false;
+  if (!from.empty()) std::memcpy(into->data(), from.data(), from.size());
+  return true;
+}
+
+}  // namespace vireo
