@@ -173,6 +173,8 @@ std::optional<uint32_t> KvmVcpu::tsc_khz() const noexcept {
   return static_cast<uint32_t>(khz);
 }
 
+void KvmVcpu::tell_paused() noexcept { ::ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0); }
+
 // --- KvmVm ---
 
 void KvmVm::call(unsigned long request, void* argument, const char* name) const {

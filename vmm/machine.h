@@ -1,0 +1,163 @@
+// A virtual machine: memory, vCPUs, one I/O loop, devices, and their life together.
+//
+//   Machine vm{{.memory = {.size = 512 * MiB}, .vcpus = 2}};
+//   vm.boot({.kernel = "vmlinuz", .cmdline = "console=ttyS0"});
+//   vm.add<dev::Uart>("com1", …);
+//   vm.start();
+//   const End end = vm.wait();
+//
+//   created --start()--> running <--pause()/resume()--> paused --stop()/wait()--> stopped
+//
+// Thread: one owner, the control thread; only request_stop() may be called from elsewhere. Devices
+// are built on the control thread while the loop is idle; from start() on the loop runs on its own
+// thread. A machine uses nothing process-wide: several may live in one process, after one another
+// and at once. Reboots that the guest asks for are carried out inside wait() and wait_until().
+// Errors: ConfigError and std::system_error until start() has returned; afterwards what happens is
+// told by End.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "vmm/base/event_loop.h"
+#include "vmm/base/log.h"
+#include "vmm/base/state.h"
+#include "vmm/base/worker_pool.h"
+#include "vmm/boot/linux.h"
+#include "vmm/bus.h"
+#include "vmm/cpu/state.h"
+#include "vmm/cpu/vcpu.h"
+#include "vmm/device.h"
+#include "vmm/kvm/kvm.h"
+#include "vmm/memory/guest_memory.h"
+#include "vmm/snapshot.h"
+
+namespace vireo {
+
+inline constexpr uint32_t kMaxVcpus = 64;
+
+struct MachineConfig {
+  MemoryConfig memory{};
+  uint32_t vcpus = 1;  // 1..kMaxVcpus
+  bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
+  std::string kvm_device = "/dev/kvm";
+  size_t workers = 4;  // threads for blocking host calls, started when needed
+  Logger log{};
+};
+
+// How a machine came to its end.
+struct End {
+  enum class Reason : uint8_t {
+    power_off,   // the guest switched itself off
+    reset,       // the guest asked for a reset and reboot is false
+    debug_exit,  // the guest wrote `value` to the debug-exit port
+    crash,       // triple fault, or a guest that KVM cannot go on with; `detail` has the registers
+    stopped,     // request_stop() or stop()
+    host_error,  // the host failed us; `detail` says how
+  };
+  Reason reason = Reason::stopped;
+  uint32_t value = 0;
+  std::string detail{};
+};
+
+class Machine final : private VcpuEvents, private MachineControl {
+ public:
+  explicit Machine(MachineConfig config);
+  // The same machine as it was saved: build it with the same devices in the same order, without
+  // boot(), and start() goes on where it stood.
+  Machine(MachineConfig config, Snapshot snapshot);
+  ~Machine() override;  // stops it first, if need be
+
+  // What the guest starts with, read by start() and again at each reboot.
+  void boot(LinuxBoot source) { boot_ = std::move(source); }
+
+  // Builds a device from its saved state, or from the power-on state.
+  template <class D, class... Args>
+  D& add(const std::string& name, Args&&... args) {
+    auto device = std::make_unique<D>(name, env_, std::forward<Args>(args)...,
+                                      saved_.take<typename D::State>(name));
+    D& reference = *device;
+    adopt(std::move(device));
+    return reference;
+  }
+  void adopt(std::unique_ptr<Device> device);
+  DeviceEnv& env() noexcept { return env_; }
+  StateReader& saved() noexcept { return saved_; }
+
+  void start();
+  void pause();
+  void resume();
+  void stop();  // ends it now; wait() then says `stopped` unless it had ended by itself
+  void save(const std::string& directory);  // only paused; the directory must not exist yet
+
+  End wait();
+  // Nothing when the machine still runs at the deadline.
+  std::optional<End> wait_until(std::chrono::steady_clock::time_point deadline);
+  void request_stop();  // any thread
+
+  const MachineConfig& config() const noexcept { return config_; }
+  uint64_t exits() const noexcept;  // exits to user space so far, of all vCPUs
+
+ private:
+  enum class Phase : uint8_t { created, running, paused, stopped };
+
+  Machine(MachineConfig config, std::optional<Snapshot> snapshot);
+
+  void vcpu_crashed(uint32_t id, const std::string& cause) override;
+  void vcpu_failed(uint32_t id, const std::string& cause) override;
+  void guest_power_off() override;
+  void guest_reset() override;
+  void guest_debug_exit(uint32_t value) override;
+  void host_error(const std::string& what) override;
+  void finish(End end);
+  void request_pause_all() noexcept;
+
+  void map_memory();
+  void create_vcpus();
+  void power_on();
+  void restore();
+  void reset();
+  void park_vcpus();
+  void resume_vcpus();
+  void start_devices();
+  Task<void> stop_devices();
+  void expect(Phase phase, const char* what) const;
+  std::optional<End> settle();
+  bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);
+
+  // Declared in the order of dependency: later members use earlier ones and are destroyed first.
+  MachineConfig config_;
+  std::optional<Snapshot> snapshot_;
+  StateReader saved_;
+  Kvm kvm_;
+  KvmVm vm_;
+  GuestMemory memory_;
+  EventLoop loop_;
+  WorkerPool pool_;
+  Bus mmio_{"mmio"};
+  Bus pio_{"port"};
+  AddressAllocator mmio_window_;
+  IrqAllocator irqs_;
+  std::vector<AcpiDevice> acpi_;
+  DeviceEnv env_;
+  std::vector<std::unique_ptr<Vcpu>> vcpus_;
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::optional<LinuxBoot> boot_;
+  Phase phase_ = Phase::created;
+  std::thread io_thread_;
+
+  std::mutex mutex_;
+  std::condition_variable event_;
+  std::optional<End> end_;    // guarded by mutex_, the first one counts
+  bool reset_asked_ = false;  // guarded by mutex_
+};
+
+}  // namespace vireo
