@@ -1,0 +1,19 @@
+// What `vireo` exits with. Even numbers are ours, so that a debug-exit status, which is always odd,
+// can never be mistaken for one of them.
+#pragma once
+
+#include "vmm/machine.h"
+
+namespace vireo::cli {
+
+inline constexpr int kOk = 0;          // the guest switched itself off; the command did its job
+inline constexpr int kUsageError = 2;  // options or what they name
+inline constexpr int kHostError = 4;   // the host could not do it
+inline constexpr int kGuestCrash = 6;  // triple fault, or KVM could not go on
+inline constexpr int kGuestReset = 8;  // a reset under --no-reboot
+inline constexpr int kStopped = 10;    // by a signal, or Ctrl-A x
+
+// (value << 1) | 1 for a debug exit, as QEMU's isa-debug-exit gives it.
+int exit_status(const End& end);
+
+}  // namespace vireo::cli

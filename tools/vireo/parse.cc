@@ -1,0 +1,114 @@
+#include "tools/vireo/parse.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+std::optional<double> multiplier(std::string_view suffix) {
+  if (suffix.empty()) return 1;
+  if (suffix.size() != 1) return std::nullopt;
+  constexpr std::string_view kSuffixes = "kmgt";
+  const auto lower = static_cast<char>(suffix[0] | 0x20);
+  const size_t power = kSuffixes.find(lower);
+  if (power == std::string_view::npos) return std::nullopt;
+  return std::pow(1024.0, static_cast<double>(power + 1));
+}
+
+// Splits at single commas; a doubled one stands for itself.
+std::vector<std::string> split(std::string_view text) {
+  std::vector<std::string> parts(1);
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != ',') {
+      parts.back() += text[i];
+    } else if (i + 1 < text.size() && text[i + 1] == ',') {
+      parts.back() += ',';
+      ++i;
+    } else {
+      parts.emplace_back();
+    }
+  }
+  return parts;
+}
+
+struct Part {
+  std::string key;
+  std::optional<std::string> value;
+};
+
+// A part without "=", or with a "/" before it (a path), is the value of `bare_key` if there is one.
+Part key_and_value(const std::string& part, std::string_view bare_key) {
+  const size_t equals = part.find('=');
+  const bool bare = equals == std::string::npos || part.find('/') < equals;
+  if (bare && !bare_key.empty()) return {std::string(bare_key), part};
+  if (equals == std::string::npos) return {part, std::nullopt};
+  return {part.substr(0, equals), part.substr(equals + 1)};
+}
+
+}  // namespace
+
+uint64_t parse_size(std::string_view option, std::string_view text) {
+  double number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  const auto factor = multiplier(text.substr(static_cast<size_t>(end - text.data())));
+  constexpr double kLimit = 9.2e18;  // below 2^63, so that it fits a file offset, too
+  const double bytes = number * factor.value_or(0);
+  if (error != std::errc() || !factor || !std::isfinite(bytes) || bytes < 0 || bytes > kLimit)
+    throw ConfigError(
+        fmt::format("{}: '{}' is not a size: write bytes, or a number with k, M, G or T, "
+                    "such as 512M or 4G",
+                    option, text));
+  if (bytes != std::floor(bytes))
+    throw ConfigError(fmt::format("{}: '{}' is not a whole number of bytes", option, text));
+  return static_cast<uint64_t>(bytes);
+}
+
+KeyValues::KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
+                     std::initializer_list<std::string_view> known)
+    : option_(option) {
+  for (bool first = true; const std::string& part : split(text)) {
+    const auto [key, value] = key_and_value(part, first ? bare_key : "");
+    first = false;
+    if (std::find(known.begin(), known.end(), key) == known.end())
+      fail(fmt::format("there is no '{}': the keys are {}", key, fmt::join(known, ", ")));
+    if (!value) fail(fmt::format("'{}' lacks a value: write {}=…", key, key));
+    if (!values_.emplace(key, *value).second) fail(fmt::format("'{}' is given twice", key));
+  }
+}
+
+void KeyValues::fail(const std::string& why) const {
+  throw ConfigError(fmt::format("{}: {}", option_, why));
+}
+
+std::optional<std::string> KeyValues::find(std::string_view key) const {
+  const auto found = values_.find(key);
+  if (found == values_.end()) return std::nullopt;
+  return found->second;
+}
+
+std::string KeyValues::get(std::string_view key, std::string_view otherwise) const {
+  return find(key).value_or(std::string(otherwise));
+}
+
+std::string KeyValues::need(std::string_view key) const {
+  auto value = find(key);
+  if (!value || value->empty()) fail(fmt::format("'{}' is missing", key));
+  return *value;
+}
+
+bool KeyValues::flag(std::string_view key, bool otherwise) const {
+  const auto value = find(key);
+  if (!value) return otherwise;
+  if (*value != "on" && *value != "off") fail(fmt::format("{}={}: it is on or off", key, *value));
+  return *value == "on";
+}
+
+}  // namespace vireo::cli

@@ -1,0 +1,51 @@
+#include "tools/vireo/parse.h"
+
+#include <catch2/catch.hpp>
+
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+namespace {
+
+TEST_CASE("sizes are bytes with powers of 1024") {
+  CHECK(parse_size("--memory", "0") == 0);
+  CHECK(parse_size("--memory", "1048576") == 1048576);
+  CHECK(parse_size("--memory", "4k") == 4096);
+  CHECK(parse_size("--memory", "512M") == 512ULL << 20);
+  CHECK(parse_size("--memory", "4G") == 4ULL << 30);
+  CHECK(parse_size("--memory", "1.5G") == 3ULL << 29);
+  CHECK(parse_size("--memory", "1T") == 1ULL << 40);
+}
+
+TEST_CASE("what is not a size is refused with the option's name") {
+  for (const char* text :
+       {"", "M", "-1", "-5M", "1X", "12 M", "1MM", "nan", "inf", "1e30", "0.3", "99999999T"}) {
+    INFO(text);
+    CHECK_THROWS_WITH(parse_size("--memory", text), Catch::StartsWith("--memory: "));
+  }
+}
+
+TEST_CASE("keys and values, a bare path, and doubled commas") {
+  const KeyValues bare("--disk", "a/b=c.img,readonly=on", "path", {"path", "readonly"});
+  CHECK(bare.need("path") == "a/b=c.img");
+  CHECK(bare.flag("readonly", false));
+  const KeyValues named("--disk", "readonly=off,path=x,,y.img", "path", {"path", "readonly"});
+  CHECK(named.need("path") == "x,y.img");
+  CHECK_FALSE(named.flag("readonly", true));
+  CHECK(named.get("format", "raw") == "raw");
+}
+
+TEST_CASE("bad keys and values are refused") {
+  const auto parse = [](const char* text) {
+    return KeyValues("--disk", text, "path", {"path", "readonly"});
+  };
+  CHECK_THROWS_AS(parse("x.img,readonly"), ConfigError);
+  CHECK_THROWS_AS(parse("x.img,colour=red"), ConfigError);
+  CHECK_THROWS_AS(parse("x.img,path=y"), ConfigError);
+  CHECK_THROWS_AS(parse("x.img,"), ConfigError);
+  CHECK_THROWS_AS(parse("x.img,readonly=yes").flag("readonly", false), ConfigError);
+  CHECK_THROWS_AS(parse("readonly=on").need("path"), ConfigError);
+}
+
+}  // namespace
+}  // namespace vireo::cli
