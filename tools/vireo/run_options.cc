@@ -1,0 +1,162 @@
+#include "tools/vireo/run_options.h"
+
+#include <charconv>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "tools/vireo/parse.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+constexpr const char* kFooter = R"(What --serial and --console connect to:
+  stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
+  null          nothing
+  file:PATH     output to a file
+  unix:PATH     a socket to connect to, one client at a time
+  pty           a pseudo-terminal, whose name is printed
+
+Exit status:
+  0             the guest switched itself off
+  2             wrong options, or a file they name is missing or unusable
+  4             the host could not run it (no KVM, no memory, …)
+  6             the guest crashed (triple fault, or KVM could not go on)
+  8             the guest asked for a reset, under --no-reboot
+  10            stopped by a signal or Ctrl-A x
+  odd           --debug-exit: (value << 1) | 1
+SIGTERM and SIGINT press the power button; the second one stops the machine at once.
+
+Examples:
+  vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
+  vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1)";
+
+uint32_t parse_cpus(const std::string& text) {
+  uint32_t cpus = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cpus);
+  if (error != std::errc() || end != text.data() + text.size() || cpus < 1 || cpus > kMaxVcpus)
+    throw ConfigError(fmt::format("--cpus: '{}' is not a number from 1 to {}", text, kMaxVcpus));
+  return cpus;
+}
+
+uint64_t parse_memory(const std::string& text) {
+  const uint64_t bytes = parse_size("--memory", text);
+  // The bounds that need the host are GuestMemory's; these two catch slips of the pen.
+  if (bytes < MiB)
+    throw ConfigError(fmt::format("--memory: {} bytes are too little: write 128M, 2G, …", bytes));
+  if (bytes % kPageSize != 0)
+    throw ConfigError(fmt::format("--memory: {} is not a multiple of 4096 bytes", text));
+  return bytes;
+}
+
+DiskOption parse_disk(const std::string& text, size_t index) {
+  const KeyValues keys(
+      "--disk", text, "path",
+      {"path", "format", "readonly", "id", "serial", "cache", "backing", "snapshot"});
+  DiskOption disk;
+  disk.id = keys.get("id", fmt::format("disk{}", index));
+  disk.serial = keys.get("serial", "");
+  disk.spec.path = keys.need("path");
+  disk.spec.format = keys.get("format", "");
+  disk.spec.read_only = keys.flag("readonly", false);
+  disk.spec.cache = blk::parse_cache_mode(keys.get("cache", "writeback"));
+  disk.spec.backing = keys.flag("backing", true);
+  disk.spec.snapshot = keys.flag("snapshot", false);
+  return disk;
+}
+
+std::vector<DiskOption> parse_disks(const std::vector<std::string>& texts) {
+  std::vector<DiskOption> disks;
+  std::set<std::string> ids;
+  for (const std::string& text : texts) {
+    disks.push_back(parse_disk(text, disks.size()));
+    if (!ids.insert(disks.back().id).second)
+      throw ConfigError(fmt::format("--disk: two disks have the id '{}'", disks.back().id));
+  }
+  return disks;
+}
+
+dev::CharSpec parse_chardev(const char* option, const std::string& text) {
+  return with_context(option, [&] { return dev::parse_char_spec(text); });
+}
+
+Logger make_logger(const RunArguments& arguments) {
+  const LogLevel level =
+      with_context("--log-level", [&] { return parse_log_level(arguments.log_level); });
+  if (arguments.log_file.empty()) return Logger::to_stderr(level);
+  return Logger::to_file(level, arguments.log_file);
+}
+
+}  // namespace
+
+RunOptions resolve(const RunArguments& arguments) {
+  RunOptions options;
+  options.machine.memory.size = parse_memory(arguments.memory);
+  options.machine.vcpus = parse_cpus(arguments.cpus);
+  options.machine.reboot = !arguments.no_reboot;
+  options.boot.kernel = arguments.kernel;
+  options.boot.initrd = arguments.initrd;
+  options.boot.cmdline = arguments.append;
+  options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
+  options.disks = parse_disks(arguments.disks);
+  options.serial = parse_chardev("--serial", arguments.serial);
+  if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
+  if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
+      options.serial.kind == dev::CharSpec::Kind::stdio)
+    throw ConfigError("--console: the terminal is the serial port's: add --serial null");
+  options.debug_exit = arguments.debug_exit;
+  options.dry_run = arguments.dry_run;
+  options.virtio_cmdline = arguments.virtio_cmdline;
+  options.machine.log = make_logger(arguments);
+  return options;
+}
+
+CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
+  auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
+  run->footer(kFooter);
+  run->add_option("--kernel", a.kernel,
+                  "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
+      ->required()
+      ->type_name("FILE");
+  run->add_option("--initrd", a.initrd, "Initial RAM disk")->type_name("FILE");
+  run->add_option("--append", a.append, "The kernel's command line")->type_name("STR");
+  run->add_option("--cpus", a.cpus, "Number of vCPUs")->type_name("N")->capture_default_str();
+  run->add_option("--memory", a.memory, "Memory: 512M, 4G, …")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  run->add_option("--disk", a.disks,
+                  "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
+                  "[,cache=writeback|none|writethrough|unsafe]; a bare path works, too")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
+      ->type_name("stdio|null|file:PATH|unix:PATH|pty")
+      ->capture_default_str();
+  run->add_option("--console", a.console, "Adds a virtio console (hvc0), connected to this")
+      ->type_name("stdio|null|file:PATH|unix:PATH|pty");
+  run->add_option("--kernel-unpack", a.kernel_unpack,
+                  "auto: unpack a bzImage on the host and keep it for the next start; never: leave "
+                  "it to the guest")
+      ->check(CLI::IsMember({"auto", "never"}))
+      ->capture_default_str();
+  run->add_flag(
+      "--virtio-cmdline", a.virtio_cmdline,
+      "Tell the kernel of its disks with virtio_mmio.device= words, for kernels without ACPI");
+  run->add_flag("--no-reboot", a.no_reboot, "End, with status 8, when the guest asks for a reset");
+  run->add_flag("--debug-exit", a.debug_exit,
+                "A port (0xf4) by which the guest sets the exit status");
+  run->add_option("--log-level", a.log_level, "trace, debug, info, warn, error or off")
+      ->type_name("LEVEL")
+      ->capture_default_str();
+  run->add_option("--log-file", a.log_file, "Log to this file instead of standard error")
+      ->type_name("FILE");
+  run->add_flag("--dry-run", a.dry_run,
+                "Build the machine, print what it consists of, and do not start it");
+  return run;
+}
+
+}  // namespace vireo::cli

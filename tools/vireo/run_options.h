@@ -1,0 +1,55 @@
+// What `vireo run` was asked for: options as they were written, then checked and resolved.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <CLI/App.hpp>
+
+#include "blockdev/open.h"
+#include "devices/chardev.h"
+#include "vmm/boot/linux.h"
+#include "vmm/machine.h"
+
+namespace vireo::cli {
+
+// As written on the command line.
+struct RunArguments {
+  std::string kernel, initrd, append;
+  std::string memory = "256M";
+  std::string cpus = "1";
+  std::vector<std::string> disks;
+  std::string serial = "stdio";
+  std::string console;
+  std::string kernel_unpack = "auto";
+  std::string log_level = "warn", log_file;
+  bool no_reboot = false, debug_exit = false, dry_run = false, virtio_cmdline = false;
+};
+
+struct DiskOption {
+  std::string id;
+  std::string serial;
+  blk::Spec spec{};
+};
+
+// Checked: every value is in range and every name is known. Files are not looked at yet.
+struct RunOptions {
+  MachineConfig machine{};
+  LinuxBoot boot{};
+  std::vector<DiskOption> disks{};
+  dev::CharSpec serial{};
+  std::optional<dev::CharSpec> console{};
+  bool debug_exit = false;
+  bool dry_run = false;
+  bool virtio_cmdline = false;
+};
+
+// Throws ConfigError naming the option.
+RunOptions resolve(const RunArguments& arguments);
+
+// The subcommand with all its options, bound to `arguments`.
+CLI::App* add_run_options(CLI::App& app, RunArguments& arguments);
+
+}  // namespace vireo::cli
