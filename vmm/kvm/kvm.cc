@@ -12,6 +12,7 @@
 #include <fmt/core.h>
 
 #include "vmm/base/error.h"
+#include "vmm/kvm/abi.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo {
@@ -108,10 +109,10 @@ int KvmVcpu::run() noexcept {
 }
 
 void KvmVcpu::set_signal_mask(uint64_t blocked) {
-  Flexible<kvm_signal_mask, uint8_t> mask(sizeof blocked);
-  mask.header().len = sizeof blocked;
+  Flexible<kvm_abi::SignalMaskHeader, uint8_t> mask(sizeof blocked);
+  mask.header().length = sizeof blocked;
   std::memcpy(mask.entries(), &blocked, sizeof blocked);
-  call(KVM_SET_SIGNAL_MASK, &mask.header(), "KVM_SET_SIGNAL_MASK");
+  call(kvm_abi::kSetSignalMask, &mask.header(), "KVM_SET_SIGNAL_MASK");
 }
 
 void KvmVcpu::call(unsigned long request, void* argument, const char* name) const {
@@ -119,20 +120,20 @@ void KvmVcpu::call(unsigned long request, void* argument, const char* name) cons
 }
 
 void KvmVcpu::set_cpuid(const CpuidTable& table) {
-  Flexible<kvm_cpuid2, kvm_cpuid_entry2> cpuid(table.size());
-  cpuid.header().nent = static_cast<uint32_t>(table.size());
+  Flexible<kvm_abi::CpuidHeader, kvm_cpuid_entry2> cpuid(table.size());
+  cpuid.header().count = static_cast<uint32_t>(table.size());
   std::copy(table.begin(), table.end(), cpuid.entries());
-  call(KVM_SET_CPUID2, &cpuid.header(), "KVM_SET_CPUID2");
+  call(kvm_abi::kSetCpuid2, &cpuid.header(), "KVM_SET_CPUID2");
 }
 
 MsrTable KvmVcpu::get_msrs(std::span<const uint32_t> wanted) const {
   MsrTable read;
   // KVM stops at the first MSR it cannot read: go on behind it.
   while (!wanted.empty()) {
-    Flexible<kvm_msrs, kvm_msr_entry> msrs(wanted.size());
-    msrs.header().nmsrs = static_cast<uint32_t>(wanted.size());
+    Flexible<kvm_abi::MsrsHeader, kvm_msr_entry> msrs(wanted.size());
+    msrs.header().count = static_cast<uint32_t>(wanted.size());
     for (size_t i = 0; i < wanted.size(); ++i) msrs.entries()[i].index = wanted[i];
-    const int n = checked_ioctl(fd_.get(), KVM_GET_MSRS, &msrs.header(), "KVM_GET_MSRS");
+    const int n = checked_ioctl(fd_.get(), kvm_abi::kGetMsrs, &msrs.header(), "KVM_GET_MSRS");
     const size_t done = static_cast<size_t>(n);
     read.insert(read.end(), msrs.entries(), msrs.entries() + done);
     wanted = wanted.subspan(std::min(done + 1, wanted.size()));
@@ -144,10 +145,10 @@ std::vector<uint32_t> KvmVcpu::set_msrs(const MsrTable& table) {
   std::vector<uint32_t> refused;
   std::span<const kvm_msr_entry> rest(table);
   while (!rest.empty()) {
-    Flexible<kvm_msrs, kvm_msr_entry> msrs(rest.size());
-    msrs.header().nmsrs = static_cast<uint32_t>(rest.size());
+    Flexible<kvm_abi::MsrsHeader, kvm_msr_entry> msrs(rest.size());
+    msrs.header().count = static_cast<uint32_t>(rest.size());
     std::copy(rest.begin(), rest.end(), msrs.entries());
-    const int n = checked_ioctl(fd_.get(), KVM_SET_MSRS, &msrs.header(), "KVM_SET_MSRS");
+    const int n = checked_ioctl(fd_.get(), kvm_abi::kSetMsrs, &msrs.header(), "KVM_SET_MSRS");
     const size_t done = static_cast<size_t>(n);
     if (done < rest.size()) refused.push_back(rest[done].index);
     rest = rest.subspan(std::min(done + 1, rest.size()));
@@ -157,14 +158,14 @@ std::vector<uint32_t> KvmVcpu::set_msrs(const MsrTable& table) {
 
 std::vector<std::byte> KvmVcpu::get_xsave(size_t size) const {
   std::vector<std::byte> xsave(size);
-  const bool large = size > sizeof(kvm_xsave);
-  call(large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave.data(), "KVM_GET_XSAVE");
+  const bool large = size > sizeof(kvm_abi::Xsave);
+  call(large ? kvm_abi::kGetXsave2 : kvm_abi::kGetXsave, xsave.data(), "KVM_GET_XSAVE");
   return xsave;
 }
 
 void KvmVcpu::set_xsave(std::span<const std::byte> xsave) {
   std::vector<std::byte> copy(xsave.begin(), xsave.end());
-  call(KVM_SET_XSAVE, copy.data(), "KVM_SET_XSAVE");
+  call(kvm_abi::kSetXsave, copy.data(), "KVM_SET_XSAVE");
 }
 
 std::optional<uint32_t> KvmVcpu::tsc_khz() const noexcept {
@@ -173,7 +174,9 @@ std::optional<uint32_t> KvmVcpu::tsc_khz() const noexcept {
   return static_cast<uint32_t>(khz);
 }
 
-void KvmVcpu::tell_paused() noexcept { ::ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0); }
+void KvmVcpu::tell_paused() noexcept {
+  ::ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0);
+}
 
 // --- KvmVm ---
 
@@ -272,17 +275,17 @@ int Kvm::check_extension(int capability) const noexcept {
 }
 
 CpuidTable Kvm::supported_cpuid() const {
-  Flexible<kvm_cpuid2, kvm_cpuid_entry2> cpuid(kMaxCpuidEntries);
-  cpuid.header().nent = kMaxCpuidEntries;
-  checked_ioctl(fd_.get(), KVM_GET_SUPPORTED_CPUID, &cpuid.header(), "KVM_GET_SUPPORTED_CPUID");
-  return {cpuid.entries(), cpuid.entries() + cpuid.header().nent};
+  Flexible<kvm_abi::CpuidHeader, kvm_cpuid_entry2> cpuid(kMaxCpuidEntries);
+  cpuid.header().count = kMaxCpuidEntries;
+  checked_ioctl(fd_.get(), kvm_abi::kGetSupportedCpuid, &cpuid.header(), "KVM_GET_SUPPORTED_CPUID");
+  return {cpuid.entries(), cpuid.entries() + cpuid.header().count};
 }
 
 std::vector<uint32_t> Kvm::saved_msrs() const {
-  Flexible<kvm_msr_list, uint32_t> list(kMaxMsrs);
-  list.header().nmsrs = kMaxMsrs;
-  checked_ioctl(fd_.get(), KVM_GET_MSR_INDEX_LIST, &list.header(), "KVM_GET_MSR_INDEX_LIST");
-  return {list.entries(), list.entries() + list.header().nmsrs};
+  Flexible<kvm_abi::MsrListHeader, uint32_t> list(kMaxMsrs);
+  list.header().count = kMaxMsrs;
+  checked_ioctl(fd_.get(), kvm_abi::kGetMsrIndexList, &list.header(), "KVM_GET_MSR_INDEX_LIST");
+  return {list.entries(), list.entries() + list.header().count};
 }
 
 KvmVm Kvm::create_vm() const {

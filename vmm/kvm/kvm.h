@@ -57,7 +57,8 @@ class KvmVcpu {
   std::vector<std::byte> get_xsave(size_t size) const;  // size as KVM_CAP_XSAVE2 says, or 4096
   void set_xsave(std::span<const std::byte> xsave);
   std::optional<uint32_t> tsc_khz() const noexcept;
-  // The guest did not run for a while: its watchdogs shall not bark. Nothing where it has no kvmclock.
+  // The guest did not run for a while: its watchdogs shall not bark. Nothing where it has no
+  // kvmclock.
   void tell_paused() noexcept;
 
  private:
