@@ -62,16 +62,27 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
       memory_(config_.memory),
       pool_(config_.workers),
       mmio_window_(kMmioWindow),
-      irqs_([this](uint32_t gsi) { return vm_.connect_irq(gsi); }),
+      irqs_(
+          [this](uint32_t gsi) { return ioapic_ ? IrqLine(*ioapic_, gsi) : vm_.connect_irq(gsi); }),
       env_{memory_, loop_, pool_, mmio_,        pio_,       irqs_,
            vm_,     *this, acpi_, mmio_window_, config_.log} {
   if (snapshot_ && snapshot_->shape() != SnapshotShape{config_.memory.size, config_.vcpus})
     throw ConfigError(fmt::format("the snapshot is of a machine with {} MiB of memory and {} vCPUs",
                                   snapshot_->shape().memory / MiB, snapshot_->shape().vcpus));
-  vm_.create_irqchip();
-  vm_.create_pit();
-  map_memory();
+  map_memory();  // first: after the interrupt controllers KVM takes milliseconds for it
+  create_irqchip(vm_);
+  if (!has_pc_irqchip())
+    ioapic_.emplace(
+        mmio_, [this](MsiMessage message) { vm_.signal_msi(message.address, message.data); },
+        saved_.take<IoApic::State>("ioapic"));
   create_vcpus();
+}
+
+void Machine::create_irqchip(KvmVm& vm) const {
+  vm.set_special_pages();
+  if (!has_pc_irqchip()) return vm.create_local_apics();
+  vm.create_irqchip();
+  vm.create_pit();
 }
 
 Machine::~Machine() {
@@ -201,7 +212,8 @@ void Machine::save(const std::string& directory) {
   StateWriter writer;
   writer.put("platform", platform_of(acpi_));
   for (auto& vcpu : vcpus_) writer.put(vcpu_name(vcpu->id()), save_vcpu(vcpu->kvm(), shape));
-  writer.put("vm", save_vm(vm_));
+  writer.put("vm", save_vm(vm_, has_pc_irqchip()));
+  if (ioapic_) writer.put("ioapic", ioapic_->save());
   call(loop_, [&] {
     for (const auto& device : devices_) device->save(writer);
   });
@@ -216,13 +228,13 @@ void Machine::reset() {
     for (auto& device : devices_) device->reset();
   });
   KvmVm fresh = kvm_.create_vm();
-  fresh.create_irqchip();
-  fresh.create_pit();
+  create_irqchip(fresh);
   const StateShape shape{kvm_.saved_msrs(),
                          static_cast<size_t>(std::max(vm_.check_extension(KVM_CAP_XSAVE2), 4096))};
   for (auto& vcpu : vcpus_)
     restore_vcpu(vcpu->kvm(), save_vcpu(fresh.create_vcpu(vcpu->id()), shape), config_.log);
-  restore_vm(vm_, save_vm(fresh));
+  restore_vm(vm_, save_vm(fresh, has_pc_irqchip()));
+  if (ioapic_) ioapic_->reset();
   memory_.clear();
   power_on();
   {

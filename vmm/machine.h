@@ -36,6 +36,7 @@
 #include "vmm/cpu/state.h"
 #include "vmm/cpu/vcpu.h"
 #include "vmm/device.h"
+#include "vmm/ioapic.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/snapshot.h"
@@ -47,6 +48,10 @@ inline constexpr uint32_t kMaxVcpus = 64;
 struct MachineConfig {
   MemoryConfig memory{};
   uint32_t vcpus = 1;  // 1..kMaxVcpus
+  // apic: local APICs and an I/O APIC, all that Linux needs. pc: the 8259 PICs and the 8254 timer,
+  // too, for kernels that cannot do without; costs some tens of milliseconds at start and end.
+  enum class Irqchip : uint8_t { apic, pc };
+  Irqchip irqchip = Irqchip::apic;
   bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
   std::string kvm_device = "/dev/kvm";
   size_t workers = 4;  // threads for blocking host calls, started when needed
@@ -121,6 +126,8 @@ class Machine final : private VcpuEvents, private MachineControl {
   void request_pause_all() noexcept;
 
   void map_memory();
+  void create_irqchip(KvmVm& vm) const;
+  bool has_pc_irqchip() const noexcept { return config_.irqchip == MachineConfig::Irqchip::pc; }
   void create_vcpus();
   void power_on();
   void restore();
@@ -145,6 +152,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   Bus mmio_{"mmio"};
   Bus pio_{"port"};
   AddressAllocator mmio_window_;
+  std::optional<IoApic> ioapic_;  // unless KVM has it
   IrqAllocator irqs_;
   std::vector<AcpiDevice> acpi_;
   DeviceEnv env_;

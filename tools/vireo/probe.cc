@@ -28,7 +28,8 @@ constexpr std::array<uint8_t, 5> kGuest{0xb0, kAnswer, 0xe6, kPort, 0xf4};
 // The reason why the guest did not give its answer, or nothing when it did.
 std::optional<std::string> run_tiny_guest(const Kvm& kvm) {
   KvmVm vm = kvm.create_vm();
-  vm.create_irqchip();
+  vm.set_special_pages();
+  vm.create_local_apics();
   GuestMemory memory({.size = 2 * MiB});
   vm.set_slot({.id = 0, .guest_address = 0, .host = memory.regions().front().bytes});
   VMM_CHECK(memory.write(layout::kHighRamStart, kGuest), "there is RAM at 1 MiB");

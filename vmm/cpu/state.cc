@@ -60,11 +60,16 @@ MsrTable in_restore_order(const VcpuState& state) {
   return table;
 }
 
-kvm_irqchip irqchip(const KvmVm& vm, uint32_t id) {
+std::vector<std::byte> save_irqchip(const KvmVm& vm, uint32_t id) {
   kvm_irqchip chip{};
   chip.chip_id = id;
   vm.exchange(KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP");
-  return chip;
+  return bytes_from(chip);
+}
+
+void restore_irqchip(KvmVm& vm, const std::vector<std::byte>& saved) {
+  auto chip = to_struct<kvm_irqchip>(saved, "interrupt controller");
+  vm.exchange(KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP");
 }
 
 }  // namespace
@@ -102,14 +107,16 @@ void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const Logger& log) {
            "KVM_SET_MP_STATE");
 }
 
-VmState save_vm(const KvmVm& vm) {
+VmState save_vm(const KvmVm& vm, bool irqchip) {
   VmState state;
-  state.master_pic = bytes_from(irqchip(vm, KVM_IRQCHIP_PIC_MASTER));
-  state.slave_pic = bytes_from(irqchip(vm, KVM_IRQCHIP_PIC_SLAVE));
-  state.ioapic = bytes_from(irqchip(vm, KVM_IRQCHIP_IOAPIC));
-  kvm_pit_state2 pit{};
-  vm.exchange(KVM_GET_PIT2, pit, "KVM_GET_PIT2");
-  state.pit = bytes_from(pit);
+  if (irqchip) {
+    state.master_pic = save_irqchip(vm, KVM_IRQCHIP_PIC_MASTER);
+    state.slave_pic = save_irqchip(vm, KVM_IRQCHIP_PIC_SLAVE);
+    state.ioapic = save_irqchip(vm, KVM_IRQCHIP_IOAPIC);
+    kvm_pit_state2 pit{};
+    vm.exchange(KVM_GET_PIT2, pit, "KVM_GET_PIT2");
+    state.pit = bytes_from(pit);
+  }
   kvm_clock_data clock{};
   vm.exchange(KVM_GET_CLOCK, clock, "KVM_GET_CLOCK");
   state.kvmclock_ns = clock.clock;
@@ -117,12 +124,12 @@ VmState save_vm(const KvmVm& vm) {
 }
 
 void restore_vm(KvmVm& vm, const VmState& state) {
-  for (const auto* chip : {&state.master_pic, &state.slave_pic, &state.ioapic}) {
-    auto value = to_struct<kvm_irqchip>(*chip, "interrupt controller");
-    vm.exchange(KVM_SET_IRQCHIP, value, "KVM_SET_IRQCHIP");
+  for (const auto* chip : {&state.master_pic, &state.slave_pic, &state.ioapic})
+    if (!chip->empty()) restore_irqchip(vm, *chip);
+  if (!state.pit.empty()) {
+    auto pit = to_struct<kvm_pit_state2>(state.pit, "interval timer");
+    vm.exchange(KVM_SET_PIT2, pit, "KVM_SET_PIT2");
   }
-  auto pit = to_struct<kvm_pit_state2>(state.pit, "interval timer");
-  vm.exchange(KVM_SET_PIT2, pit, "KVM_SET_PIT2");
   kvm_clock_data clock{};
   clock.clock = state.kvmclock_ns;
   vm.exchange(KVM_SET_CLOCK, clock, "KVM_SET_CLOCK");

@@ -35,7 +35,7 @@ struct VcpuState {
 
 struct VmState {
   static constexpr StateTag kTag{"x86-vm", 1};
-  std::vector<std::byte> master_pic, slave_pic, ioapic, pit;
+  std::vector<std::byte> master_pic, slave_pic, ioapic, pit;  // empty where they are not KVM's
   uint64_t kvmclock_ns = 0;
 
   static void fields(auto& self, auto& archive) {
@@ -54,7 +54,8 @@ struct StateShape {
 VcpuState save_vcpu(const KvmVcpu& vcpu, const StateShape& shape);
 // MSRs that this host refuses are logged and skipped.
 void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const Logger& log);
-VmState save_vm(const KvmVm& vm);
+// `irqchip`: KVM has the PICs, the I/O APIC and the timer.
+VmState save_vm(const KvmVm& vm, bool irqchip);
 // The guest's clock goes on from where it stood: time that passed meanwhile is not seen.
 void restore_vm(KvmVm& vm, const VmState& state);
 

@@ -64,6 +64,8 @@ constexpr std::array kNeeds{
     Need{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
     Need{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
     Need{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
+    Need{KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
+    Need{KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"},
     Need{KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
     Need{KVM_CAP_XSAVE, "KVM_CAP_XSAVE"},
     Need{KVM_CAP_XCRS, "KVM_CAP_XCRS"},
@@ -208,11 +210,29 @@ std::vector<uint64_t> KvmVm::take_dirty_log(const Slot& slot) {
   return bitmap;
 }
 
-void KvmVm::create_irqchip() {
+void KvmVm::set_special_pages() {
   uint64_t identity_map = layout::kIdentityMap;
   call(KVM_SET_IDENTITY_MAP_ADDR, &identity_map, "KVM_SET_IDENTITY_MAP_ADDR");
   number_ioctl(fd_.get(), KVM_SET_TSS_ADDR, layout::kTss, "KVM_SET_TSS_ADDR");
+}
+
+void KvmVm::create_local_apics() {
+  kvm_enable_cap split{};
+  split.cap = KVM_CAP_SPLIT_IRQCHIP;
+  split.args[0] = layout::kGsiCount;
+  call(KVM_ENABLE_CAP, &split, "KVM_CAP_SPLIT_IRQCHIP");
+}
+
+void KvmVm::create_irqchip() {
   call(KVM_CREATE_IRQCHIP, nullptr, "KVM_CREATE_IRQCHIP");
+}
+
+// A message that nobody takes is lost, as on hardware.
+void KvmVm::signal_msi(uint32_t address, uint32_t data) const noexcept {
+  kvm_msi message{};
+  message.address_lo = address;
+  message.data = data;
+  retry_ioctl(fd_.get(), KVM_SIGNAL_MSI, &message);
 }
 
 void KvmVm::create_pit() {

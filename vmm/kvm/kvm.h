@@ -84,7 +84,12 @@ class KvmVm final : public Doorbells {
   // One bit per page written since the last call. The slot must log.
   std::vector<uint64_t> take_dirty_log(const Slot& slot);
 
-  void create_irqchip();  // PICs, I/O APIC, one local APIC per later vCPU; TSS and identity map set
+  // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
+  // through signal_msi(); or KVM's PICs and I/O APIC as well, inputs of which are connect_irq()'s.
+  void create_local_apics();
+  void create_irqchip();
+  void set_special_pages();  // TSS and identity map, where KVM wants some of the address space
+  void signal_msi(uint32_t address, uint32_t data) const noexcept;
   void create_pit();
   IrqLine connect_irq(uint32_t gsi);  // an irqfd
   Doorbell attach(DoorbellAddress address, int eventfd) override;
