@@ -96,6 +96,8 @@ RunOptions resolve(const RunArguments& arguments) {
   RunOptions options;
   options.machine.memory.size = parse_memory(arguments.memory);
   options.machine.vcpus = parse_cpus(arguments.cpus);
+  options.machine.irqchip =
+      arguments.irqchip == "pc" ? MachineConfig::Irqchip::pc : MachineConfig::Irqchip::apic;
   options.machine.reboot = !arguments.no_reboot;
   options.boot.kernel = arguments.kernel;
   options.boot.initrd = arguments.initrd;

@@ -24,6 +24,7 @@ struct RunArguments {
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
+  std::string irqchip = "apic";
   std::string log_level = "warn", log_file;
   bool no_reboot = false, debug_exit = false, dry_run = false, virtio_cmdline = false;
 };
