@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <utility>
 
 #include <fmt/core.h>
@@ -136,7 +137,9 @@ void Machine::start() {
 
 void Machine::power_on() {
   if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel");
-  const uint64_t rsdp = write_acpi_tables(memory_, acpi_, config_.vcpus);
+  std::vector<uint32_t> apic_ids(config_.vcpus);
+  std::iota(apic_ids.begin(), apic_ids.end(), 0);
+  const uint64_t rsdp = write_acpi_tables(memory_, {.apic_ids = apic_ids, .devices = acpi_});
   const LoadedKernel kernel = load_linux(memory_, *boot_, rsdp, config_.log);
   enter_at(vcpus_.front()->kvm(), kernel.entry);
 }
