@@ -1,5 +1,6 @@
-// The floor for starting a guest: the ioctls of a Vireo start, and nothing else. Exits with the
-// status the tiny guest asks for.
+// The floor for starting a guest: the ioctls of a Vireo start, and nothing else. With the argument
+// "pc", KVM's interrupt controllers and timer instead of a split irqchip. Exits with the status the
+// tiny guest asks for.
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
@@ -37,21 +38,30 @@ static void set_protected_mode(int vcpu) {
   checked("set regs", ioctl(vcpu, KVM_SET_REGS, &r));
 }
 
-int main(void) {
+static void create_interrupt_controllers(int vm, int pc) {
+  struct kvm_enable_cap split = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {24}};
+  struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+  if (!pc) {
+    checked("split irqchip", ioctl(vm, KVM_ENABLE_CAP, &split));
+    return;
+  }
+  checked("irqchip", ioctl(vm, KVM_CREATE_IRQCHIP, 0));
+  checked("pit", ioctl(vm, KVM_CREATE_PIT2, &pit));
+}
+
+int main(int argc, char** argv) {
+  int pc = argc > 1 && strcmp(argv[1], "pc") == 0;
   int kvm = (int)checked("open", open("/dev/kvm", O_RDWR | O_CLOEXEC));
   int vm = (int)checked("create vm", ioctl(kvm, KVM_CREATE_VM, 0));
-  unsigned long identity = 0xfffbc000;
-  checked("identity map", ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
-  checked("tss", ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000UL));
-  checked("irqchip", ioctl(vm, KVM_CREATE_IRQCHIP, 0));
-  struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
-  checked("pit", ioctl(vm, KVM_CREATE_PIT2, &pit));
-
   unsigned char* ram = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (ram == MAP_FAILED) return 4;
   memcpy(ram + ENTRY, kGuest, sizeof kGuest);
   struct kvm_userspace_memory_region region = {.memory_size = MEMORY, .userspace_addr = (unsigned long)ram};
   checked("memory", ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
+  unsigned long identity = 0xfffbc000;
+  checked("identity map", ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
+  checked("tss", ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000UL));
+  create_interrupt_controllers(vm, pc);
 
   struct kvm_cpuid2* cpuid = calloc(1, sizeof *cpuid + 256 * sizeof(struct kvm_cpuid_entry2));
   cpuid->nent = 256;

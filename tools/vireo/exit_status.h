@@ -2,6 +2,8 @@
 // can never be mistaken for one of them.
 #pragma once
 
+#include <stdexcept>
+
 #include "vmm/machine.h"
 
 namespace vireo::cli {
@@ -12,6 +14,12 @@ inline constexpr int kHostError = 4;   // the host could not do it
 inline constexpr int kGuestCrash = 6;  // triple fault, or KVM could not go on
 inline constexpr int kGuestReset = 8;  // a reset under --no-reboot
 inline constexpr int kStopped = 10;    // by a signal, or Ctrl-A x
+
+// What was asked for cannot be: leads to kUsageError.
+class UsageError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // (value << 1) | 1 for a debug exit, as QEMU's isa-debug-exit gives it.
 int exit_status(const End& end);

@@ -1,0 +1,44 @@
+// vireo: virtual machines from the command line.
+#include <cstdio>
+#include <exception>
+
+#include <CLI/CLI.hpp>
+
+#include "tools/vireo/doctor.h"
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/run.h"
+#include "vmm/base/error.h"
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app("Vireo runs virtual machines on KVM", "vireo");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "vireo " VIREO_VERSION);
+  app.footer("'vireo COMMAND --help' tells all about a command.");
+  int status = vireo::cli::kOk;
+  vireo::cli::add_run(app, status);
+  vireo::cli::add_doctor(app, status);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    std::fprintf(stderr, "vireo: %s (try --help)\n", error.what());
+    return vireo::cli::kUsageError;
+  }
+  return status;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const vireo::cli::UsageError& error) {
+    std::fprintf(stderr, "vireo: %s\n", error.what());
+    return vireo::cli::kUsageError;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "vireo: %s\n", vireo::describe(error).c_str());
+    return vireo::cli::kHostError;
+  }
+}

@@ -1,0 +1,182 @@
+#include "tools/vireo/run.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "devices/chardev/stdio.h"
+#include "devices/chardev/terminal.h"
+#include "devices/legacy/acpi_power.h"
+#include "devices/legacy/debug_exit.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/rtc.h"
+#include "devices/legacy/uart.h"
+#include "devices/virtio/add.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/console.h"
+#include "devices/virtio/rng.h"
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/run_options.h"
+#include "tools/vireo/signals.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options)
+      : options_(options),
+        machine_(options.machine),
+        power_(&machine_.add<dev::AcpiPower>("power")) {}
+
+  void add_devices();
+  void print_shape();
+  int run_to_end();
+
+ private:
+  std::unique_ptr<dev::CharBackend> backend(const dev::CharSpec& spec);
+  void add_disk(const DiskOption& disk);
+  bool uses_terminal() const;
+  void escape(dev::EscapeCommand command);
+  void terminate();
+
+  const RunOptions& options_;
+  Signals signals_;  // before the machine: its threads inherit the mask
+  Machine machine_;
+  dev::AcpiPower* power_;
+  bool asked_to_end_ = false;  // the loop's
+};
+
+std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
+  const Logger& log = options_.machine.log;
+  if (spec.kind == dev::CharSpec::Kind::stdio)
+    return std::make_unique<dev::StdioBackend>(
+        STDIN_FILENO, STDOUT_FILENO, [this](dev::EscapeCommand command) { escape(command); }, log);
+  return dev::make_char_backend(spec, {.log = log, .pty_made = [](const std::string& path) {
+                                         std::fprintf(stderr, "vireo: terminal: %s\n",
+                                                      path.c_str());
+                                       }});
+}
+
+void Run::escape(dev::EscapeCommand command) {
+  if (command == dev::EscapeCommand::quit) machine_.request_stop();
+  if (command == dev::EscapeCommand::power_button) power_->press_power_button();
+}
+
+// The first request is polite: the guest gets to shut down. The second is not.
+void Run::terminate() {
+  if (std::exchange(asked_to_end_, true))
+    machine_.request_stop();
+  else
+    power_->press_power_button();
+}
+
+void Run::add_disk(const DiskOption& disk) {
+  DeviceEnv& env = machine_.env();
+  auto opened = block_on(
+      env.loop, blk::open_disk({env.loop, env.pool, options_.machine.log}, disk.id, disk.spec));
+  dev::add_virtio<dev::Blk>(machine_, disk.id, std::move(opened),
+                            dev::BlkConfig{.serial = disk.serial});
+}
+
+void Run::add_devices() {
+  machine_.add<dev::Uart>("com1", backend(options_.serial));
+  machine_.add<dev::Rtc>("rtc");
+  machine_.add<dev::I8042>("i8042");
+  if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
+  for (const DiskOption& disk : options_.disks) add_disk(disk);
+  if (options_.console)
+    dev::add_virtio<dev::Console>(machine_, "console0", backend(*options_.console));
+  dev::add_virtio<dev::Rng>(machine_, "rng0");
+  LinuxBoot boot = options_.boot;
+  if (options_.virtio_cmdline) boot.cmdline = with_virtio_mmio(boot.cmdline, machine_.env().acpi);
+  machine_.boot(std::move(boot));
+}
+
+bool Run::uses_terminal() const {
+  const auto is_stdio = [](const dev::CharSpec& spec) {
+    return spec.kind == dev::CharSpec::Kind::stdio;
+  };
+  return is_stdio(options_.serial) || (options_.console && is_stdio(*options_.console));
+}
+
+void Run::print_shape() {
+  std::printf("memory   %llu MiB\nvcpus    %u\nkernel   %s\n",
+              static_cast<unsigned long long>(options_.machine.memory.size / MiB),
+              options_.machine.vcpus, options_.boot.kernel.c_str());
+  if (!options_.boot.initrd.empty()) std::printf("initrd   %s\n", options_.boot.initrd.c_str());
+  std::printf("cmdline  %s\n", options_.boot.cmdline.c_str());
+  for (const DiskOption& disk : options_.disks)
+    std::printf("disk     %s: %s%s\n", disk.id.c_str(), disk.spec.path.c_str(),
+                disk.spec.read_only ? " (read-only)" : "");
+  for (const AcpiDevice& device : machine_.env().acpi)
+    std::printf("device   at %#llx, interrupt %u\n",
+                static_cast<unsigned long long>(device.address), device.gsi);
+}
+
+// Runs a step whose ConfigErrors are about what the user named.
+template <class Step>
+void usage_step(Step step) {
+  try {
+    step();
+  } catch (const ConfigError& error) {
+    throw UsageError(describe(error));
+  }
+}
+
+std::string last_words(const End& end) {
+  switch (end.reason) {
+    case End::Reason::crash:
+      return "the guest crashed: " + end.detail;
+    case End::Reason::host_error:
+      return end.detail;
+    case End::Reason::reset:
+      return "the guest asked for a reset (--no-reboot)";
+    case End::Reason::power_off:
+    case End::Reason::debug_exit:
+    case End::Reason::stopped:
+      break;
+  }
+  return "";
+}
+
+int Run::run_to_end() {
+  End end;
+  {
+    const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
+    signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
+    usage_step([this] { machine_.start(); });
+    end = machine_.wait();
+    signals_.unwatch();
+  }
+  if (const std::string words = last_words(end); !words.empty())
+    std::fprintf(stderr, "vireo: %s\n", words.c_str());
+  return exit_status(end);
+}
+
+int run(const RunArguments& arguments) {
+  std::optional<RunOptions> options;
+  usage_step([&] { options = resolve(arguments); });
+  Run run(*options);
+  usage_step([&] { run.add_devices(); });
+  if (options->dry_run) {
+    run.print_shape();
+    return kOk;
+  }
+  return run.run_to_end();
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, int& status) {
+  auto arguments = std::make_shared<RunArguments>();
+  add_run_options(app, *arguments)->callback([arguments, &status] { status = run(*arguments); });
+}
+
+}  // namespace vireo::cli

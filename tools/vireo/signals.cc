@@ -1,0 +1,88 @@
+#include "tools/vireo/signals.h"
+
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <utility>
+
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP};
+constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
+
+// A signal handler has no argument to find its terminal by.
+std::atomic<const dev::Terminal*> crash_terminal{nullptr};
+
+void restore_and_die(int number) {
+  if (const dev::Terminal* terminal = crash_terminal.load()) terminal->restore();
+  std::raise(number);  // the default action: the handler was installed for one time
+}
+
+sigset_t read_set() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : kRead) sigaddset(&set, number);
+  return set;
+}
+
+void install_crash_handlers() {
+  struct sigaction action {};
+  action.sa_handler = restore_and_die;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  for (const int number : kFatal) ::sigaction(number, &action, nullptr);
+}
+
+}  // namespace
+
+Signals::Signals() {
+  const sigset_t set = read_set();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd_) throw_errno("cannot read signals from a descriptor");
+}
+
+Signals::~Signals() {
+  crash_terminal = nullptr;
+}
+
+void Signals::watch(EventLoop& loop, const dev::Terminal& terminal,
+                    std::function<void()> terminate) {
+  crash_terminal = &terminal;
+  if (terminal.is_raw()) install_crash_handlers();
+  watch_ =
+      loop.watch(fd_.get(), EPOLLIN, [this, &terminal, terminate = std::move(terminate)](uint32_t) {
+        read_one(terminal, terminate);
+      });
+}
+
+void Signals::unwatch() {
+  watch_.reset();
+  crash_terminal = nullptr;
+}
+
+void Signals::read_one(const dev::Terminal& terminal,
+                       const std::function<void()>& terminate) const {
+  signalfd_siginfo info{};
+  if (::read(fd_.get(), &info, sizeof info) != sizeof info) return;
+  if (static_cast<int>(info.ssi_signo) == SIGTSTP)
+    suspend(terminal);
+  else
+    terminate();
+}
+
+void Signals::suspend(const dev::Terminal& terminal) {
+  terminal.restore();
+  std::raise(SIGSTOP);  // until SIGCONT
+  terminal.set_raw();
+}
+
+}  // namespace vireo::cli
