@@ -182,7 +182,10 @@ class Scope {
 
  private:
   Detached run(Task<void> task) {
-    co_await task;
+    {
+      const Task<void> running = std::move(task);  // its frame is gone when the joiner goes on
+      co_await running;
+    }
     if (--running_ == 0 && joiner_) std::exchange(joiner_, nullptr).resume();
   }
 
