@@ -56,8 +56,10 @@ struct DeviceEnv {
   Logger log{};
 };
 
-// Thread: control thread constructs and destroys; start/stop/reset/save run on the home loop.
-//   constructed -> start() -> stop() -> start() ...     reset() and save() only while stopped
+// Thread: control thread constructs and destroys; start/stop/reset/save/close run on the home
+// loop.
+//   constructed -> start() -> stop() -> start() ... close()
+// reset() and save() only while stopped.
 class Device {
  public:
   Device() = default;
@@ -71,6 +73,8 @@ class Device {
   virtual Task<void> stop() = 0;
   virtual void reset() = 0;
   virtual void save(StateWriter& writer) const = 0;
+  // The last call, while stopped, before destruction: lets go in order of what needs it (a disk).
+  virtual Task<void> close() { co_return; }
 };
 
 }  // namespace vireo

@@ -180,6 +180,10 @@ Task<void> Machine::stop_devices() {
   for (auto& device : devices_) co_await device->stop();
 }
 
+Task<void> Machine::close_devices() {
+  for (auto& device : devices_) co_await device->close();
+}
+
 void Machine::pause() {
   expect(Phase::running, "only a running machine can be paused");
   park_vcpus();
@@ -198,9 +202,12 @@ void Machine::resume() {
 
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
-  if (phase_ != Phase::created) {
+  if (phase_ == Phase::created) {
+    block_on(loop_, close_devices());
+  } else {
     if (phase_ == Phase::running) pause();
     for (auto& vcpu : vcpus_) vcpu->stop();
+    call(loop_, close_devices());
     loop_.stop();
     io_thread_.join();
   }

@@ -136,6 +136,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   void resume_vcpus();
   void start_devices();
   Task<void> stop_devices();
+  Task<void> close_devices();
   void expect(Phase phase, const char* what) const;
   std::optional<End> settle();
   bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);
