@@ -1,8 +1,13 @@
 // The handle that users of the block layer hold: it owns a graph, checks ranges, bounces what is
 // not aligned as the graph needs it, splits nothing else, counts, and can be drained.
 //
+// Requests that are not whole blocks become read-modify-write under a lock of their blocks, so that
+// they lose nothing of a neighbour's concurrent write. resize() waits for the requests before it
+// and holds up those after it.
+//
 // Thread: the graph's loop. Buffers live until the request has completed.
-// Errors: EINVAL outside the disk or on overflow, EROFS on a read-only disk, else the graph's.
+// Errors: EINVAL outside the disk or on overflow, EROFS on a read-only disk, EBADF after close(),
+// else the graph's.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +16,7 @@
 #include <system_error>
 
 #include "blockdev/node.h"
+#include "blockdev/range_lock.h"
 #include "vmm/base/async_sync.h"
 
 namespace vireo::blk {
@@ -23,7 +29,9 @@ struct DiskCounters {
 class Disk {
  public:
   Disk(std::string name, std::unique_ptr<Node> graph);
-  ~Disk();  // idle and closed, or never used
+  Disk(const Disk&) = delete;
+  Disk& operator=(const Disk&) = delete;
+  ~Disk();  // idle and closed, or never changed
 
   const std::string& name() const noexcept { return name_; }
   const Limits& limits() const noexcept { return graph_->limits(); }
@@ -35,21 +43,36 @@ class Disk {
   Task<std::error_code> discard(uint64_t offset, uint64_t length);
   Task<std::error_code> zero(uint64_t offset, uint64_t length, ZeroFlags flags = {});
   Task<std::error_code> resize(uint64_t size);
+  // An extent of length 0 when there is nothing at `offset`.
   Task<Extent> extent(uint64_t offset, uint64_t length);
 
   size_t in_flight() const noexcept { return in_flight_; }
   Task<void> idle();              // resolves when nothing is in flight
-  Task<std::error_code> close();  // waits for idle, then closes the graph
+  Task<std::error_code> close();  // waits for idle, then closes the graph; once is enough
   Node& graph() noexcept { return *graph_; }
 
  private:
   class Request;
-  std::error_code check(uint64_t offset, uint64_t length, bool changes) const noexcept;
+  enum class Access : uint8_t { reads, changes };
+
+  std::error_code check(uint64_t offset, uint64_t length, Access access) const noexcept;
+  uint64_t block_down(uint64_t offset) const noexcept;
+  uint64_t block_up(uint64_t offset) const noexcept;
+  bool whole_blocks(uint64_t offset, uint64_t length) const noexcept;
+  bool buffers_fit(const IoVecs& vectors) const noexcept;
+  Task<std::error_code> read_bounced(uint64_t offset, IoVecs into);
+  Task<std::error_code> write_bounced(uint64_t offset, IoVecs from, WriteFlags flags);
+  Task<std::error_code> read_edges(uint64_t first, uint64_t last, IoVecs around);
+  Task<std::error_code> zero_with_edges(uint64_t offset, uint64_t length, ZeroFlags flags);
+  Task<std::error_code> zero_edge(uint64_t offset, uint64_t length);
 
   std::string name_;
   std::unique_ptr<Node> graph_;
   DiskCounters counters_;
+  RangeLock ranges_;
   size_t in_flight_ = 0;
+  bool changed_ = false;  // something that only close() brings to rest
+  bool closed_ = false;
   Event idle_;
 };
 

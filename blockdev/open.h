@@ -10,17 +10,9 @@
 #include <string>
 
 #include "blockdev/disk.h"
-#include "blockdev/engine/io_engine.h"
-#include "vmm/base/event_loop.h"
-#include "vmm/base/log.h"
-#include "vmm/base/worker_pool.h"
+#include "blockdev/host.h"
 
 namespace vireo::blk {
-
-// QEMU's meaning of the words: writeback = host page cache, flushes honoured; none = O_DIRECT,
-// flushes honoured; writethrough = every write is flushed; unsafe = flushes ignored.
-enum class CacheMode : uint8_t { writeback, none, writethrough, unsafe };
-CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
 
 struct Spec {
   std::string path;
@@ -31,13 +23,6 @@ struct Spec {
   bool snapshot = false;        // writes go to memory or a temporary file and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool lock = true;             // refuse what another process or machine writes
-};
-
-// What a graph needs of its surroundings; all outlive it.
-struct Host {
-  EventLoop& loop;
-  WorkerPool& pool;
-  Logger log{};
 };
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);

@@ -53,8 +53,9 @@ void EventLoop::post(Function function) {
 }
 
 bool EventLoop::step(std::chrono::milliseconds wait) {
+  turn_again_ = false;
   run_hooks();
-  bool ran = run_ready(wait_ms(wait));
+  bool ran = run_ready(turn_again_ ? 0 : wait_ms(wait));
   ran |= run_posted();
   ran |= run_timers();
   return ran;

@@ -77,6 +77,10 @@ class EventLoop {
   Registration after(std::chrono::nanoseconds delay, Function expired);
   // Runs at the end of every turn, before the loop waits: where batches are submitted.
   Registration each_turn(Function hook);
+  // Called from within a hook: the coming wait is left out, because there is more to do.
+  void turn_again() noexcept {
+    turn_again_ = true;
+  }
 
   Clock::time_point now() const {
     return now_();
@@ -126,6 +130,7 @@ class EventLoop {
   std::mutex posted_mutex_;
   std::vector<Function> posted_;  // guarded by posted_mutex_
 
+  bool turn_again_ = false;
   Timers timers_;
   std::list<std::shared_ptr<Hook>> hooks_;
   std::list<std::shared_ptr<Watch>> watches_;

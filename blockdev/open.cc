@@ -1,0 +1,92 @@
+#include "blockdev/open.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "blockdev/buffer.h"
+#include "blockdev/format/raw.h"
+#include "blockdev/protocol/file.h"
+#include "vmm/base/bytes.h"
+#include "vmm/base/error.h"
+
+namespace vireo::blk {
+
+namespace {
+
+constexpr uint32_t kQcow2Magic = 0x514649fb;  // "QFI\xfb", the first four bytes
+
+struct Ending {
+  std::string_view text;
+  std::string_view format;
+};
+constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
+                              Ending{".qcow2", "qcow2"}};
+
+std::string format_of(const Spec& spec) {
+  if (!spec.format.empty()) return spec.format;
+  for (const Ending& ending : kEndings)
+    if (spec.path.ends_with(ending.text)) return std::string(ending.format);
+  throw ConfigError(
+      fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
+                  "write format=raw or format=qcow2",
+                  spec.path));
+}
+
+// A file that is called .img and starts like a qcow2 image is more often a mistake than a raw disk:
+// published cloud images are named so. Only refuses; nothing is taken from the content.
+Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
+  const uint32_t block = file.limits().block;
+  const Buffer buffer{std::max<size_t>(block, sizeof(be32)), file.limits().buffer_alignment};
+  if (!buffer) throw_errno(fmt::format("cannot read disk image '{}'", path), ENOMEM);
+  IoVecs into = buffer.vectors(0, buffer.size());
+  const std::error_code error = co_await file.read(0, std::move(into));
+  if (error) throw std::system_error(error, fmt::format("cannot read disk image '{}'", path));
+  if (ByteReader(buffer.bytes()).get<be32>() != kQcow2Magic) co_return;
+  throw ConfigError(
+      fmt::format("disk image '{}' starts with a qcow2 header but is named like a raw image; "
+                  "write format=qcow2, or format=raw if its content is meant to be one",
+                  path));
+}
+
+Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
+  const FileOptions options{.cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  if (file->limits().size == 0)
+    throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
+                                  spec.path, spec.path));
+  if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, spec.path);
+  co_return std::make_unique<RawNode>(std::move(file));
+}
+
+// The formats; a further one is one more line here.
+Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
+  const std::string format = format_of(spec);
+  if (format == "raw") return open_raw(engines, std::move(spec));
+  throw ConfigError(
+      fmt::format("disk image '{}' has the format '{}', which this build does not know; "
+                  "convert it to raw",
+                  spec.path, format));
+}
+
+}  // namespace
+
+CacheMode parse_cache_mode(const std::string& word) {
+  if (word == "writeback") return CacheMode::writeback;
+  if (word == "none") return CacheMode::none;
+  if (word == "writethrough") return CacheMode::writethrough;
+  if (word == "unsafe") return CacheMode::unsafe;
+  throw ConfigError(fmt::format(
+      "'{}' is not a cache mode; write cache=writeback, none, writethrough or unsafe", word));
+}
+
+Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
+  FileEngines engines{std::move(host)};
+  std::unique_ptr<Node> graph = co_await open_format(engines, std::move(spec));
+  co_return std::make_unique<Disk>(std::move(name), std::move(graph));
+}
+
+}  // namespace vireo::blk

@@ -1,0 +1,247 @@
+#include "blockdev/protocol/file.h"
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+
+#include "blockdev/engine/aio.h"
+#include "blockdev/engine/threads.h"
+#include "vmm/base/error.h"
+
+namespace vireo::blk {
+
+namespace {
+
+// What is left of a list of buffers while a transfer makes its way through it.
+class Remaining {
+ public:
+  explicit Remaining(IoVecs vectors) noexcept
+      : vectors_(std::move(vectors)), left_(total_length(vectors_)) {}
+
+  bool empty() const noexcept { return left_ == 0; }
+  uint64_t left() const noexcept { return left_; }
+  std::span<const iovec> next() const noexcept {
+    return std::span<const iovec>(vectors_).subspan(
+        index_, std::min<size_t>(vectors_.size() - index_, IOV_MAX));
+  }
+  void advance(uint64_t bytes) noexcept {
+    left_ -= bytes;
+    if (left_ == 0) return;
+    for (; bytes >= vectors_[index_].iov_len; ++index_) bytes -= vectors_[index_].iov_len;
+    iovec& vector = vectors_[index_];
+    vector.iov_base = static_cast<std::byte*>(vector.iov_base) + bytes;
+    vector.iov_len -= bytes;
+  }
+  void fill_with_zeros() noexcept {
+    vectors_.erase(vectors_.begin(), vectors_.begin() + static_cast<std::ptrdiff_t>(index_));
+    fill_zero(vectors_);
+  }
+
+ private:
+  IoVecs vectors_;
+  size_t index_ = 0;
+  uint64_t left_;
+};
+
+std::error_code error_of(int64_t result) noexcept {
+  return {static_cast<int>(-result), std::system_category()};
+}
+
+bool is_unsupported(const std::error_code& error) noexcept {
+  return error == std::errc::operation_not_supported || error == std::errc::not_supported ||
+         error == std::errc::inappropriate_io_control_operation ||
+         error == std::errc::function_not_supported;
+}
+
+template <class Call>
+std::error_code repeat_interrupted(Call call) noexcept {
+  while (call() != 0)
+    if (errno != EINTR) return last_error();
+  return {};
+}
+
+std::error_code allocate(int fd, int mode, uint64_t offset, uint64_t length) noexcept {
+  return repeat_interrupted([=] {
+    return ::fallocate(fd, mode, static_cast<off_t>(offset), static_cast<off_t>(length));
+  });
+}
+
+std::error_code device_range(int fd, unsigned long request, uint64_t offset,
+                             uint64_t length) noexcept {
+  std::array<uint64_t, 2> range{offset, length};
+  return repeat_interrupted([&] { return ::ioctl(fd, request, range.data()); });
+}
+
+}  // namespace
+
+std::shared_ptr<IoEngine> FileEngines::engine(CacheMode cache) {
+  if (cache == CacheMode::none) {
+    if (!direct_) direct_ = std::make_shared<AioEngine>(host_.loop, host_.pool);
+    return direct_;
+  }
+  if (!buffered_) buffered_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool);
+  return buffered_;
+}
+
+FileNode::FileNode(Host host, std::shared_ptr<IoEngine> engine, OpenFile file, CacheMode cache)
+    : host_(std::move(host)),
+      engine_(std::move(engine)),
+      fd_(std::move(file.fd)),
+      limits_(file.limits),
+      is_device_(file.is_device),
+      ignores_flushes_(cache == CacheMode::unsafe || file.limits.read_only),
+      uses_page_cache_(cache != CacheMode::none) {}
+
+void FileNode::changed_up_to(uint64_t end) noexcept {
+  ++changes_;
+  if (!is_device_) limits_.size = std::max(limits_.size, end);
+}
+
+Task<std::error_code> FileNode::read(uint64_t offset, IoVecs into) {
+  Remaining rest{std::move(into)};
+  IoOp op{.kind = IoOp::Kind::read, .fd = fd_.get(), .offset = offset, .vectors = {}};
+  while (!rest.empty()) {
+    op.vectors = rest.next();
+    const int64_t moved = co_await engine_->run(op);
+    if (moved == -EINTR) continue;
+    if (moved < 0) co_return error_of(moved);
+    rest.advance(static_cast<uint64_t>(moved));
+    op.offset += static_cast<uint64_t>(moved);
+    // Direct I/O stops inside a block only where the file ends.
+    const bool at_end = moved == 0 || op.offset % limits_.block != 0;
+    if (!rest.empty() && at_end) {
+      rest.fill_with_zeros();
+      break;
+    }
+  }
+  co_return std::error_code{};
+}
+
+Task<std::error_code> FileNode::write(uint64_t offset, IoVecs from, WriteFlags flags) {
+  Remaining rest{std::move(from)};
+  IoOp op{.kind = IoOp::Kind::write,
+          .fd = fd_.get(),
+          .offset = offset,
+          .vectors = {},
+          .durable = flags.fua && !ignores_flushes_};
+  while (!rest.empty()) {
+    op.vectors = rest.next();
+    const int64_t moved = co_await engine_->run(op);
+    if (moved == -EINTR) continue;
+    if (moved < 0) co_return error_of(moved);
+    if (moved == 0) co_return std::make_error_code(std::errc::no_space_on_device);
+    rest.advance(static_cast<uint64_t>(moved));
+    op.offset += static_cast<uint64_t>(moved);
+    changed_up_to(op.offset);
+  }
+  co_return std::error_code{};
+}
+
+Task<std::error_code> FileNode::flush() {
+  if (ignores_flushes_ || (flushed_ == changes_ && !lost_)) co_return std::error_code{};
+  if (lost_) co_return lost_;
+  const uint64_t covered = changes_;
+  IoOp op{.kind = IoOp::Kind::fdatasync, .fd = fd_.get(), .offset = 0, .vectors = {}};
+  int64_t result = 0;
+  do {
+    result = co_await engine_->run(op);
+  } while (result == -EINTR);
+  if (result == 0) {
+    flushed_ = std::max(flushed_, covered);
+    co_return std::error_code{};
+  }
+  if (uses_page_cache_) lost_ = error_of(result);
+  co_return error_of(result);
+}
+
+std::error_code FileNode::discard_now(uint64_t offset, uint64_t length) const noexcept {
+  if (is_device_) return device_range(fd_.get(), BLKDISCARD, offset, length);
+  return allocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+Task<std::error_code> FileNode::discard(uint64_t offset, uint64_t length) {
+  if (!limits_.can_discard) co_return std::error_code{};
+  const auto work = [this, offset, length] { return discard_now(offset, length); };
+  const std::error_code error = co_await offload(host_.pool, host_.loop, work);
+  if (!is_unsupported(error)) {
+    ++changes_;
+    co_return error;
+  }
+  limits_.can_discard = false;  // a hint, so that this is no error
+  co_return std::error_code{};
+}
+
+std::error_code FileNode::zero_now(uint64_t offset, uint64_t length,
+                                   ZeroFlags flags) const noexcept {
+  if (is_device_) return device_range(fd_.get(), BLKZEROOUT, offset, length);
+  const bool inside = offset + length <= limits_.size;
+  if (flags.may_unmap && inside) {
+    const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const std::error_code error = allocate(fd_.get(), punch, offset, length);
+    if (!is_unsupported(error)) return error;
+  }
+  return allocate(fd_.get(), FALLOC_FL_ZERO_RANGE, offset, length);
+}
+
+Task<std::error_code> FileNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
+  std::error_code error = std::make_error_code(std::errc::not_supported);
+  if (limits_.can_zero) {
+    const auto work = [this, offset, length, flags] { return zero_now(offset, length, flags); };
+    error = co_await offload(host_.pool, host_.loop, work);
+  }
+  if (!is_unsupported(error)) {
+    if (!error) changed_up_to(offset + length);
+    co_return error;
+  }
+  limits_.can_zero = false;
+  error = co_await Node::zero(offset, length, flags);
+  co_return error;
+}
+
+// A device has the size it has; asking for that one says that it has grown.
+std::error_code FileNode::resize_now(uint64_t size) const noexcept {
+  if (!is_device_)
+    return repeat_interrupted([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(size)); });
+  uint64_t device_size = 0;
+  if (::ioctl(fd_.get(), BLKGETSIZE64, &device_size) != 0) return last_error();
+  return size == device_size ? std::error_code{} : std::make_error_code(std::errc::not_supported);
+}
+
+Task<std::error_code> FileNode::resize(uint64_t size) {
+  const auto work = [this, size] { return resize_now(size); };
+  const std::error_code error = co_await offload(host_.pool, host_.loop, work);
+  if (error) co_return error;
+  ++changes_;
+  limits_.size = size;
+  co_return std::error_code{};
+}
+
+// Whole blocks: a block that holds any data is data.
+Extent FileNode::extent_now(uint64_t offset, uint64_t length) const noexcept {
+  const uint64_t mask = limits_.block - 1;
+  const off_t start = static_cast<off_t>(offset);
+  const off_t data = ::lseek(fd_.get(), start, SEEK_DATA);
+  if (data < 0 && errno != ENXIO) return Extent{.length = length};
+  const uint64_t hole_end = data < 0 ? offset + length : static_cast<uint64_t>(data) & ~mask;
+  if (hole_end > offset)
+    return Extent{.length = std::min(length, hole_end - offset), .data = false, .zero = true};
+  const off_t hole = ::lseek(fd_.get(), data, SEEK_HOLE);
+  if (hole < 0) return Extent{.length = length};
+  const uint64_t data_end = (static_cast<uint64_t>(hole) + mask) & ~mask;
+  return Extent{.length = std::min(length, data_end - offset)};
+}
+
+Task<Extent> FileNode::extent(uint64_t offset, uint64_t length) {
+  if (is_device_) co_return Extent{.length = length};
+  const auto work = [this, offset, length] { return extent_now(offset, length); };
+  const Extent found = co_await offload(host_.pool, host_.loop, work);
+  co_return found;
+}
+
+}  // namespace vireo::blk

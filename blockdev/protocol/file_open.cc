@@ -1,0 +1,193 @@
+// Opening and probing; everything here blocks and runs on the worker pool.
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <exception>
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "blockdev/buffer.h"
+#include "blockdev/protocol/file.h"
+#include "blockdev/protocol/image_lock.h"
+#include "vmm/base/error.h"
+
+namespace vireo::blk {
+
+namespace {
+
+constexpr uint32_t kSmallestBlock = 512;
+constexpr uint32_t kLargestBlock = 4096;
+
+int open_flags(const FileOptions& options) noexcept {
+  int flags = O_CLOEXEC | O_NOCTTY;
+  flags |= options.read_only ? O_RDONLY : O_RDWR;
+  if (options.cache == CacheMode::none) flags |= O_DIRECT;
+  if (options.cache == CacheMode::writethrough) flags |= O_DSYNC;
+  return flags;
+}
+
+[[noreturn]] void throw_open_error(const std::string& path, const FileOptions& options, int error) {
+  const std::string image = fmt::format("disk image '{}'", path);
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      throw ConfigError(image + " does not exist; check its path or create it first");
+    case EISDIR:
+      throw ConfigError(image + " is a directory; give the file inside it");
+    case EACCES:
+    case EPERM:
+      throw ConfigError(fmt::format("no permission to {} {}; change its mode or owner{}",
+                                    options.read_only ? "read" : "read and write", image,
+                                    options.read_only ? "" : ", or open it read-only"));
+    case EROFS:
+      throw ConfigError(image + " lies on a read-only file system; open it read-only");
+    case ETXTBSY:
+      throw ConfigError(image + " is a program being executed or in use as swap; use a copy");
+    case EBUSY:
+      throw ConfigError(image + " is in use by this host (mounted?); release it first");
+    case EINVAL:
+      if (options.cache == CacheMode::none)
+        throw ConfigError(image + " lies on a file system without O_DIRECT; use cache=writeback");
+      [[fallthrough]];
+    default:
+      throw_errno("cannot open " + image, error);
+  }
+}
+
+UniqueFd open_or_throw(const std::string& path, const FileOptions& options, int more_flags) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), open_flags(options) | more_flags);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) throw_open_error(path, options, errno);
+  return UniqueFd{fd};
+}
+
+struct ::stat stat_or_throw(int fd, const std::string& path) {
+  struct ::stat status {};
+  if (::fstat(fd, &status) != 0) throw_errno(fmt::format("cannot examine disk image '{}'", path));
+  return status;
+}
+
+uint64_t device_size(int fd, const std::string& path) {
+  uint64_t size = 0;
+  if (::ioctl(fd, BLKGETSIZE64, &size) != 0)
+    throw_errno(fmt::format("cannot find out the size of device '{}'", path));
+  return size;
+}
+
+// What the kernel itself says (Linux 6.1 and later); 0 when it cannot tell.
+uint32_t stated_direct_block(int fd) noexcept {
+  struct ::statx status {};
+  if (::statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0) return 0;
+  if ((status.stx_mask & STATX_DIOALIGN) == 0) return 0;
+  return std::max(status.stx_dio_offset_align, status.stx_dio_mem_align);
+}
+
+uint32_t device_block(int fd) noexcept {
+  int size = 0;
+  return ::ioctl(fd, BLKSSZGET, &size) == 0 ? static_cast<uint32_t>(size) : 0;
+}
+
+// The smallest block that a read of the file's beginning accepts. An empty file accepts anything.
+uint32_t tried_block(int fd, uint64_t size) noexcept {
+  const Buffer buffer{2 * kLargestBlock, 2 * kLargestBlock};
+  if (!buffer || size == 0) return kLargestBlock;
+  for (uint32_t block = kSmallestBlock; block < kLargestBlock; block *= 2)
+    if (::pread(fd, buffer.data() + block, block, 0) >= 0) return block;
+  return kLargestBlock;
+}
+
+uint32_t direct_block(int fd, bool is_device, uint64_t size) noexcept {
+  uint32_t block = stated_direct_block(fd);
+  if (block == 0 && is_device) block = device_block(fd);
+  if (block == 0) block = tried_block(fd, size);
+  return std::clamp(std::bit_ceil(block), kSmallestBlock, kLargestBlock);
+}
+
+// Only regular files and block devices: a FIFO or a terminal is no disk.
+bool is_device_or_throw(const struct ::stat& status, const std::string& path) {
+  if (S_ISDIR(status.st_mode)) throw_open_error(path, FileOptions{}, EISDIR);
+  if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
+    throw ConfigError(fmt::format(
+        "'{}' is neither a regular file nor a block device; it cannot be a disk", path));
+  return S_ISBLK(status.st_mode);
+}
+
+Limits limits_of(const OpenFile& file, const FileOptions& options, const struct ::stat& status,
+                 uint64_t size) noexcept {
+  const bool direct = options.cache == CacheMode::none;
+  const uint32_t block = direct ? direct_block(file.fd.get(), file.is_device, size) : 1;
+  const auto preferred = static_cast<uint64_t>(std::max<blksize_t>(status.st_blksize, 1));
+  return Limits{
+      .size = size,
+      .block = block,
+      .buffer_alignment = block,
+      .optimal_block = static_cast<uint32_t>(
+          std::clamp<uint64_t>(std::bit_floor(preferred), kLargestBlock, 1024 * 1024)),
+      .read_only = options.read_only,
+      .can_discard = !options.read_only,
+      .can_zero = !options.read_only,
+  };
+}
+
+// O_EXCL without O_CREAT: a block device that the host itself has mounted is refused. O_NONBLOCK
+// means nothing to a regular file, but keeps a FIFO that took its place from making us wait.
+int special_flags(bool is_device, const FileOptions& options) noexcept {
+  if (!is_device) return O_NONBLOCK;
+  return options.lock && !options.read_only ? O_EXCL : 0;
+}
+
+// The path is examined before it is opened, because opening a device node can have effects (a tape
+// rewinds), and again afterwards, because it may have been exchanged meanwhile.
+OpenFile open_now(const std::string& path, const FileOptions& options) {
+  struct ::stat before {};
+  if (::stat(path.c_str(), &before) != 0) throw_open_error(path, options, errno);
+  const bool is_device = is_device_or_throw(before, path);
+  OpenFile file{.fd = open_or_throw(path, options, special_flags(is_device, options)),
+                .limits = {}};
+  const struct ::stat status = stat_or_throw(file.fd.get(), path);
+  file.is_device = is_device_or_throw(status, path);
+  if (options.lock) lock_image(file.fd.get(), path, !options.read_only);
+  const uint64_t size =
+      file.is_device ? device_size(file.fd.get(), path) : static_cast<uint64_t>(status.st_size);
+  file.limits = limits_of(file, options, status, size);
+  return file;
+}
+
+struct Opened {
+  std::optional<OpenFile> file;
+  std::exception_ptr error;
+};
+
+Opened open_catching(const std::string& path, const FileOptions& options) noexcept {
+  Opened opened;
+  try {
+    opened.file.emplace(open_now(path, options));
+  } catch (...) {
+    opened.error = std::current_exception();
+  }
+  return opened;
+}
+
+}  // namespace
+
+Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, std::string path,
+                                          FileOptions options) {
+  Host host = engines.host();
+  std::shared_ptr<IoEngine> engine = engines.engine(options.cache);
+  const auto work = [&path, &options] { return open_catching(path, options); };
+  Opened opened = co_await offload(host.pool, host.loop, work);
+  if (opened.error) std::rethrow_exception(opened.error);
+  co_return std::make_unique<FileNode>(std::move(host), std::move(engine), std::move(*opened.file),
+                                       options.cache);
+}
+
+}  // namespace vireo::blk
