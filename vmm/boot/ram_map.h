@@ -1,0 +1,48 @@
+// What of the guest's RAM is spoken for while a kernel is loaded, and the memory map told to it.
+//
+// Thread: control. Owns no memory; addresses are guest-physical, lengths in bytes.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vmm/memory/guest_memory.h"
+
+namespace vireo {
+
+// One line of the memory map, in the form of the BIOS call E820h (ACPI 6.5, 15.1).
+struct E820Entry {
+  enum class Type : uint32_t { ram = 1, reserved = 2 };
+  uint64_t address = 0;
+  uint64_t length = 0;
+  Type type = Type::ram;
+  bool operator==(const E820Entry&) const = default;
+};
+std::vector<E820Entry> e820_map(const GuestMemory& memory);
+
+// Hands out pieces of RAM; the tables in low memory and the firmware area are taken from the start.
+class RamMap {
+ public:
+  explicit RamMap(const GuestMemory& memory);
+
+  // Throws ConfigError, naming `what`, when the piece is not RAM or overlaps one already taken.
+  void claim(uint64_t address, uint64_t length, const std::string& what);
+  // The highest page-aligned place for `length` bytes that ends at or below `limit`, inside the RAM
+  // below the gap and above 1 MiB; claims it. Nothing when there is none.
+  std::optional<uint64_t> claim_high(uint64_t length, uint64_t limit, const std::string& what);
+
+ private:
+  struct Piece {
+    uint64_t start;
+    uint64_t end;
+    std::string what;
+  };
+  const Piece* overlapping(uint64_t start, uint64_t end) const;
+
+  const GuestMemory& memory_;
+  std::vector<Piece> taken_;
+};
+
+}  // namespace vireo
