@@ -37,6 +37,8 @@ class KernelCache {
   // Disk space of all entries stays below `limit`. An empty directory makes an absent cache.
   explicit KernelCache(const std::filesystem::path& directory, uint64_t limit = kDefaultLimit);
 
+  explicit operator bool() const noexcept { return static_cast<bool>(directory_); }
+
   struct Entry {
     UniqueFd fd;
     uint64_t size = 0;

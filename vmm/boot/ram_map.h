@@ -22,15 +22,16 @@ struct E820Entry {
 };
 std::vector<E820Entry> e820_map(const GuestMemory& memory);
 
-// Hands out pieces of RAM; the tables in low memory and the firmware area are taken from the start.
+// Hands out pieces of the RAM below the gap; the tables in low memory and the firmware area are
+// taken from the start.
 class RamMap {
  public:
   explicit RamMap(const GuestMemory& memory);
 
   // Throws ConfigError, naming `what`, when the piece is not RAM or overlaps one already taken.
   void claim(uint64_t address, uint64_t length, const std::string& what);
-  // The highest page-aligned place for `length` bytes that ends at or below `limit`, inside the RAM
-  // below the gap and above 1 MiB; claims it. Nothing when there is none.
+  // The highest page-aligned place for `length` bytes that ends at or below `limit`,
+  // above 1 MiB; claims it. Nothing when there is none.
   std::optional<uint64_t> claim_high(uint64_t length, uint64_t limit, const std::string& what);
 
  private:
@@ -41,8 +42,8 @@ class RamMap {
   };
   const Piece* overlapping(uint64_t start, uint64_t end) const;
 
-  const GuestMemory& memory_;
-  std::vector<Piece> taken_;
+  uint64_t end_;
+  std::vector<Piece> taken_;  // disjoint
 };
 
 }  // namespace vireo

@@ -1,0 +1,126 @@
+#include "vmm/boot/bzimage.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+
+#include <fmt/core.h>
+
+#include "vmm/base/bytes.h"
+#include "vmm/base/error.h"
+#include "vmm/memory/layout.h"
+
+namespace vireo {
+namespace {
+
+// boot.rst, "The real-mode kernel header", from 0x1f1 on.
+struct SetupHeader {
+  uint8_t setup_sectors;
+  le16 root_flags;
+  le32 code_paragraphs;  // size of the protected-mode code in units of 16 bytes
+  le16 ram_size, video_mode, root_device, boot_flag;
+  uint8_t jump, jump_length;
+  le32 magic;
+  le16 version;
+  le32 realmode_switch;
+  le16 start_segment, kernel_version;
+  uint8_t loader, load_flags;
+  le16 setup_move_size;
+  le32 code32_start, ramdisk_address, ramdisk_size, bootsector_fixup;
+  le16 heap_end;
+  uint8_t extended_loader_version, extended_loader_type;
+  le32 command_line_address, initrd_address_max, alignment;
+  uint8_t relocatable, minimum_alignment;
+  le16 extended_load_flags;
+  le32 command_line_size, subarchitecture;
+  le64 subarchitecture_data;
+  le32 payload_offset, payload_length;
+  le64 setup_data, preferred_address;
+  le32 init_size, handover_offset, kernel_info_offset;
+};
+static_assert(sizeof(SetupHeader) == 0x26c - BzImage::kSetupHeader);
+
+constexpr uint32_t kMagic = 0x53726448;  // "HdrS"
+constexpr uint16_t kBootFlag = 0xaa55;
+constexpr uint64_t kSector = 512;
+constexpr uint8_t kLoadedHigh = 1;
+constexpr uint16_t kKernel64 = 1;  // XLF_KERNEL_64
+constexpr uint8_t kDefaultSetupSectors = 4;
+constexpr uint64_t kParagraph = 16;
+// Where things were before the header could tell.
+constexpr uint64_t kDefaultPreferredAddress = 16 * MiB;
+
+SetupHeader read_header(const Image& image) {
+  SetupHeader header{};
+  const uint64_t length = std::min(sizeof header, image.size() - BzImage::kSetupHeader);
+  image.read(BzImage::kSetupHeader, writable_bytes_of(header).first(length));
+  return header;
+}
+
+// The header ends where the jump before its magic goes to (boot.rst, "Loading the rest of the
+// kernel"), but never reaches the memory map in boot_params.
+std::vector<std::byte> raw_header(const Image& image, const SetupHeader& header) {
+  const uint64_t end = std::min<uint64_t>(0x202 + header.jump_length, BzImage::kSetupHeaderEnd);
+  std::vector<std::byte> raw(end - BzImage::kSetupHeader);
+  image.read(BzImage::kSetupHeader, raw);
+  return raw;
+}
+
+BzImage::Extent code_extent(const Image& image, const SetupHeader& header) {
+  const uint64_t sectors = header.setup_sectors == 0 ? kDefaultSetupSectors : header.setup_sectors;
+  const uint64_t start = (sectors + 1) * kSector;
+  const uint64_t length = header.code_paragraphs * kParagraph;
+  // The size is rounded up to paragraphs, the file need not be.
+  if (length < kParagraph || !image.contains(start, length - kParagraph + 1))
+    throw ConfigError(fmt::format("{} is truncated: its header tells of {} bytes, it has {}",
+                                  image.name(), start + length, image.size()));
+  const uint64_t present = std::min(length, image.size() - start);
+  if (present <= BzImage::kEntry64) image.corrupt("it has no code");
+  return {start, present};
+}
+
+std::optional<BzImage::Extent> payload_extent(const Image& image, const SetupHeader& header,
+                                              const BzImage::Extent& code) {
+  if (header.version < 0x208 || header.payload_length == 0U) return std::nullopt;
+  const uint64_t offset = header.payload_offset, length = header.payload_length;
+  if (offset > code.length || length > code.length - offset)
+    image.corrupt("its packed kernel lies outside the file");
+  return BzImage::Extent{code.offset + offset, length};
+}
+
+void check_supported(const Image& image, const SetupHeader& header) {
+  if (header.boot_flag != kBootFlag) image.corrupt("its boot flag is wrong");
+  if (header.version < 0x206)
+    throw ConfigError(fmt::format("{} is too old: it speaks boot protocol {}.{:02}, 2.06 is needed",
+                                  image.name(), header.version >> 8, header.version & 0xff));
+  if ((header.load_flags & kLoadedHigh) == 0)
+    throw ConfigError(fmt::format("{} is a zImage, which is not supported", image.name()));
+  if (header.relocatable != 0 && !std::has_single_bit<uint32_t>(header.alignment))
+    image.corrupt("its alignment is not a power of two");
+}
+
+}  // namespace
+
+std::optional<BzImage> parse_bzimage(const Image& image) {
+  if (image.size() < BzImage::kSetupHeader + offsetof(SetupHeader, version)) return std::nullopt;
+  const SetupHeader header = read_header(image);
+  if (header.magic != kMagic) return std::nullopt;
+  check_supported(image, header);
+
+  const BzImage::Extent code = code_extent(image, header);
+  const bool tells_address = header.version >= 0x20a;
+  return BzImage{
+      .setup_header = raw_header(image, header),
+      .code = code,
+      .payload = payload_extent(image, header, code),
+      .has_64bit_entry = header.version >= 0x20c && (header.extended_load_flags & kKernel64) != 0,
+      .relocatable = header.relocatable != 0,
+      .alignment = header.alignment,
+      .preferred_address =
+          tells_address ? uint64_t{header.preferred_address} : kDefaultPreferredAddress,
+      .init_size = tells_address ? uint32_t{header.init_size} : 0,
+      .command_line_size = header.command_line_size,
+      .initrd_limit = static_cast<uint64_t>(header.initrd_address_max) + 1};
+}
+
+}  // namespace vireo
