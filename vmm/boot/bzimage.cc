@@ -50,13 +50,6 @@ constexpr uint64_t kParagraph = 16;
 // Where things were before the header could tell.
 constexpr uint64_t kDefaultPreferredAddress = 16 * MiB;
 
-SetupHeader read_header(const Image& image) {
-  SetupHeader header{};
-  const uint64_t length = std::min(sizeof header, image.size() - BzImage::kSetupHeader);
-  image.read(BzImage::kSetupHeader, writable_bytes_of(header).first(length));
-  return header;
-}
-
 // The header ends where the jump before its magic goes to (boot.rst, "Loading the rest of the
 // kernel"), but never reaches the memory map in boot_params.
 std::vector<std::byte> raw_header(const Image& image, const SetupHeader& header) {
@@ -102,9 +95,10 @@ void check_supported(const Image& image, const SetupHeader& header) {
 }  // namespace
 
 std::optional<BzImage> parse_bzimage(const Image& image) {
-  if (image.size() < BzImage::kSetupHeader + offsetof(SetupHeader, version)) return std::nullopt;
-  const SetupHeader header = read_header(image);
-  if (header.magic != kMagic) return std::nullopt;
+  constexpr uint64_t kMagicOffset = BzImage::kSetupHeader + offsetof(SetupHeader, magic);
+  if (!image.contains(kMagicOffset, sizeof(le32)) || image.read<le32>(kMagicOffset) != kMagic)
+    return std::nullopt;
+  const auto header = image.read<SetupHeader>(BzImage::kSetupHeader);
   check_supported(image, header);
 
   const BzImage::Extent code = code_extent(image, header);
