@@ -282,6 +282,7 @@ void TransportCore::start_queues() {
   }
   for (auto& [index, queue] : queues)
     device_.start_queue(index, std::move(queue), now.driver_features);
+  publish_config(false);  // some depends on the features
   // A kick that came while the queue was not there must not be lost: the driver, once it has
   // kicked, may wait for ever.
   for (const auto& [index, queue] : queues) notify_queue(index);
