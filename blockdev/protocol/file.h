@@ -1,11 +1,11 @@
 // The leaf under every image on this host: a regular file or a block device.
 //
 // cache=none opens with O_DIRECT and works in the file system's direct-I/O granularity; the other
-// modes go through the page cache and take any offset. What a request asks beyond the end of a
-// regular file is not an error here: reads give zeros there (also when somebody truncated the
-// file), writes and zero() make the file longer and limits().size with it; formats that allocate at
-// the end rely on it. Writing a part of the last block under cache=none therefore rounds the file's
-// length up to the block.
+// modes go through the page cache and take any offset (of a device: whole sectors). What a request
+// asks beyond the end of a regular file is not an error here: reads give zeros there (also when
+// somebody truncated the file), writes and zero() make the file longer and limits().size with it;
+// formats that allocate at the end rely on it. Writing a part of the last block under cache=none
+// therefore rounds the file's length up to the block.
 //
 // A flush that fails under the page cache stays failed: the kernel has dropped what it could not
 // write, so a later success would be a lie.

@@ -93,7 +93,8 @@ uint32_t stated_direct_block(int fd) noexcept {
 
 uint32_t device_block(int fd) noexcept {
   int size = 0;
-  return ::ioctl(fd, BLKSSZGET, &size) == 0 ? static_cast<uint32_t>(size) : 0;
+  if (::ioctl(fd, BLKSSZGET, &size) != 0 || size <= 0) return kSmallestBlock;
+  return static_cast<uint32_t>(size);
 }
 
 // The smallest block that a read of the file's beginning accepts. An empty file accepts anything.
@@ -107,8 +108,7 @@ uint32_t tried_block(int fd, uint64_t size) noexcept {
 
 uint32_t direct_block(int fd, bool is_device, uint64_t size) noexcept {
   uint32_t block = stated_direct_block(fd);
-  if (block == 0 && is_device) block = device_block(fd);
-  if (block == 0) block = tried_block(fd, size);
+  if (block == 0) block = is_device ? device_block(fd) : tried_block(fd, size);
   return std::clamp(std::bit_ceil(block), kSmallestBlock, kLargestBlock);
 }
 
@@ -124,12 +124,14 @@ bool is_device_or_throw(const struct ::stat& status, const std::string& path) {
 Limits limits_of(const OpenFile& file, const FileOptions& options, const struct ::stat& status,
                  uint64_t size) noexcept {
   const bool direct = options.cache == CacheMode::none;
-  const uint32_t block = direct ? direct_block(file.fd.get(), file.is_device, size) : 1;
+  uint32_t block = 1;
+  if (file.is_device) block = device_block(file.fd.get());  // its discards and zeroing need it
+  if (direct) block = direct_block(file.fd.get(), file.is_device, size);
   const auto preferred = static_cast<uint64_t>(std::max<blksize_t>(status.st_blksize, 1));
   return Limits{
       .size = size,
       .block = block,
-      .buffer_alignment = block,
+      .buffer_alignment = direct ? block : 1,
       .optimal_block = static_cast<uint32_t>(
           std::clamp<uint64_t>(std::bit_floor(preferred), kLargestBlock, 1024 * 1024)),
       .read_only = options.read_only,
