@@ -37,14 +37,14 @@ uint64_t features_of(const blk::Limits& limits, uint16_t queues) {
   return features | kBlkFeatureWriteZeroes;
 }
 
-BlkOptions checked(const std::string& name, BlkOptions options) {
-  if (options.serial.size() > kBlkIdLength)
+BlkConfig checked(const std::string& name, BlkConfig config) {
+  if (config.serial.size() > kBlkIdLength)
     throw ConfigError(fmt::format("{}: the serial '{}' is longer than {} bytes", name,
-                                  options.serial, kBlkIdLength));
-  if (options.queues < 1 || options.queues > Blk::kMaxQueues)
-    throw ConfigError(fmt::format("{}: a disk has 1 to {} queues, not {}", name, Blk::kMaxQueues,
-                                  options.queues));
-  return options;
+                                  config.serial, kBlkIdLength));
+  if (config.queues < 1 || config.queues > Blk::kMaxQueues)
+    throw ConfigError(
+        fmt::format("{}: a disk has 1 to {} queues, not {}", name, Blk::kMaxQueues, config.queues));
+  return config;
 }
 
 // Discards and the like: nothing when their length is no whole number of ranges. One more than is
@@ -62,17 +62,17 @@ std::vector<BlkRange> read_ranges(ReadCursor& cursor) {
 
 }  // namespace
 
-Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkOptions options,
+Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkConfig config,
          State state)
     : name_(std::move(name)),
       log_(std::move(env.log)),
-      serial_(checked(name_, options).serial),
+      serial_(checked(name_, config).serial),
       disk_(std::move(disk)),
       info_{.type = kTypeBlock,
-            .features = features_of(disk_->limits(), options.queues),
-            .queue_sizes = std::vector<uint16_t>(options.queues, kQueueSize)},
+            .features = features_of(disk_->limits(), config.queues),
+            .queue_sizes = std::vector<uint16_t>(config.queues, kQueueSize)},
       state_(state),
-      queues_(options.queues) {}
+      queues_(config.queues) {}
 
 Blk::~Blk() = default;
 
@@ -81,7 +81,7 @@ std::vector<std::byte> Blk::config() const {
   const uint32_t block = std::max(limits.block, static_cast<uint32_t>(kBlkSector));
   const uint32_t optimal = std::max(limits.optimal_block, block);
   const uint32_t physical = std::min(std::bit_floor(optimal), std::max(block, 4096U));
-  BlkConfig config;
+  BlkConfigSpace config;
   config.capacity = capacity();
   config.seg_max = kMaxSegments;
   config.block_size = block;
@@ -103,7 +103,7 @@ std::vector<std::byte> Blk::config() const {
 
 // 5.2.5: only the cache mode can be written.
 void Blk::config_written(uint32_t offset, std::span<const std::byte> bytes) {
-  constexpr size_t kWriteback = offsetof(BlkConfig, writeback);
+  constexpr size_t kWriteback = offsetof(BlkConfigSpace, writeback);
   if (offset > kWriteback || kWriteback - offset >= bytes.size()) return;
   state_.writeback = bytes[kWriteback - offset] != std::byte{0};
 }

@@ -20,7 +20,7 @@
 
 namespace vireo::dev {
 
-struct BlkOptions {
+struct BlkConfig {
   std::string serial{};  // at most 20 bytes
   uint16_t queues = 1;   // 1..kMaxQueues
 };
@@ -44,7 +44,7 @@ class Blk final : public VirtioDevice {
   static constexpr uint32_t kMaxZeroRanges = 1;
 
   // Throws ConfigError on options that can not be.
-  Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkOptions options = {},
+  Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkConfig config = {},
       State state = {});
   ~Blk() override;
 

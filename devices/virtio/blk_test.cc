@@ -20,7 +20,7 @@ constexpr uint64_t kFeatures = kFeatureIndirect | kFeatureEventIdx | kBlkFeature
                                kBlkFeatureConfigWce | kBlkFeatureDiscard | kBlkFeatureWriteZeroes;
 
 struct Fixture {
-  explicit Fixture(blk::Limits limits = kLimits, BlkOptions options = {.serial = "disk-1"},
+  explicit Fixture(blk::Limits limits = kLimits, BlkConfig options = {.serial = "disk-1"},
                    BlkState state = {}) {
     auto owned = std::make_unique<TestNode>(limits);
     node = owned.get();
@@ -174,7 +174,7 @@ TEST_CASE("blk refuses transfers that leave the disk or are no whole sectors") {
 TEST_CASE("blk takes no more segments than it says") {
   Fixture f;
   f.start();
-  CHECK(f.driver.read_config<le32>(offsetof(BlkConfig, seg_max)) == Blk::kMaxSegments);
+  CHECK(f.driver.read_config<le32>(offsetof(BlkConfigSpace, seg_max)) == Blk::kMaxSegments);
   const auto read_segments = [&](size_t count) {
     BlkHeader header;
     GuestQueue& queue = f.driver.queue(0);
@@ -243,9 +243,9 @@ TEST_CASE("blk says its serial") {
 }
 
 TEST_CASE("blk options are checked") {
-  CHECK_THROWS_AS(Fixture(kLimits, BlkOptions{.serial = std::string(21, 'x')}), ConfigError);
-  CHECK_THROWS_AS(Fixture(kLimits, BlkOptions{.queues = 0}), ConfigError);
-  CHECK_THROWS_AS(Fixture(kLimits, BlkOptions{.queues = 65}), ConfigError);
+  CHECK_THROWS_AS(Fixture(kLimits, BlkConfig{.serial = std::string(21, 'x')}), ConfigError);
+  CHECK_THROWS_AS(Fixture(kLimits, BlkConfig{.queues = 0}), ConfigError);
+  CHECK_THROWS_AS(Fixture(kLimits, BlkConfig{.queues = 65}), ConfigError);
 }
 
 TEST_CASE("a read-only disk takes no writes, whatever the driver accepted, but flushes") {
@@ -290,7 +290,7 @@ TEST_CASE("a discard that is too large for one range is refused") {
   Fixture f({.size = 4 * MiB, .can_discard = true});
   f.start();
   // The largest range that the limit allows is beyond this disk: the limit itself shows by flags.
-  CHECK(f.driver.read_config<le32>(offsetof(BlkConfig, max_discard_sectors)) ==
+  CHECK(f.driver.read_config<le32>(offsetof(BlkConfigSpace, max_discard_sectors)) ==
         Blk::kMaxDiscardSectors);
   CHECK(f.run_range(BlkType::discard, range_of(0, 0xffffffff)) == kIoError);
 }

@@ -20,7 +20,7 @@ inline constexpr uint64_t kBlkFeatureWriteZeroes = 1 << 14;
 
 inline constexpr uint64_t kBlkSector = 512;  // the unit of all sector numbers and counts
 
-struct BlkConfig {
+struct BlkConfigSpace {
   le64 capacity;  // sectors
   le32 size_max;
   le32 seg_max;
@@ -43,8 +43,8 @@ struct BlkConfig {
   uint8_t write_zeroes_may_unmap = 0;
   uint8_t unused1[3] = {};
 };
-static_assert(sizeof(BlkConfig) == 60);
-static_assert(offsetof(BlkConfig, writeback) == 32);
+static_assert(sizeof(BlkConfigSpace) == 60);
+static_assert(offsetof(BlkConfigSpace, writeback) == 32);
 
 // Starts a request; readable. Data follow, and last, writable, the status byte.
 struct BlkHeader {

@@ -1,0 +1,34 @@
+// Puts a virtio device into a machine:
+//
+//   Blk& disk = add_virtio<Blk>(machine, "vda", std::move(opened), BlkConfig{.serial = "1"});
+//
+// Which transport that makes is the platform's matter, not the caller's. Thread: control; throws
+// what the device and the transport throw. The device keeps its state as "<name>.device".
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "devices/virtio/device.h"
+#include "devices/virtio/mmio.h"
+#include "vmm/machine.h"
+
+namespace vireo::dev {
+
+template <class D, class... Args>
+D& add_virtio(Machine& machine, const std::string& name, Args&&... args) {
+  DeviceEnv& env = machine.env();
+  const VirtioEnv virtio_env{env.loop, env.pool, env.log};
+  std::unique_ptr<D> device;
+  if constexpr (requires { typename D::State; })
+    device = std::make_unique<D>(name, virtio_env, std::forward<Args>(args)...,
+                                 machine.saved().take<typename D::State>(name + ".device"));
+  else
+    device = std::make_unique<D>(name, virtio_env, std::forward<Args>(args)...);
+  D& added = *device;
+  machine.add<MmioTransport>(name, std::move(device));
+  return added;
+}
+
+}  // namespace vireo::dev
