@@ -117,8 +117,12 @@ uint64_t Loader::load_packed(const FileImage& file, const BzImage& bzimage) {
   uint64_t run = bzimage.preferred_address;
   if (bzimage.relocatable)
     run = std::max(run, (kLoad + bzimage.alignment - 1) / bzimage.alignment * bzimage.alignment);
-  const uint64_t end = std::max(kLoad + bzimage.code.length, run + bzimage.init_size);
-  ram_.claim(kLoad, end - kLoad, file.name());
+  // One piece when the code reaches into it: it moves out of its own way.
+  const uint64_t code_end = kLoad + bzimage.code.length;
+  const uint64_t run_end = run + bzimage.init_size;
+  const bool apart = run >= code_end;
+  ram_.claim(kLoad, (apart ? code_end : std::max(code_end, run_end)) - kLoad, file.name());
+  if (apart) ram_.claim(run, bzimage.init_size, file.name());
   const auto range = memory_.range(kLoad, bzimage.code.length);
   VMM_CHECK(range, "claimed pieces are RAM");
   file.load(bzimage.code.offset, *range);

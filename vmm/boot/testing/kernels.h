@@ -37,6 +37,8 @@ class TempDir {
   const std::filesystem::path& path() const { return path_; }
 
   std::filesystem::path write(const std::string& name, std::span<const std::byte> bytes) const {
+    std::error_code ignored;
+    std::filesystem::remove(path_ / name, ignored);  // truncating makes ext4 flush on close
     std::ofstream out(path_ / name, std::ios::binary);
     out.write(reinterpret_cast<const char*>(bytes.data()),
               static_cast<std::streamsize>(bytes.size()));
