@@ -40,5 +40,10 @@ TEST_CASE("the serial port by interrupts") {
   }
 }
 
+TEST_CASE("the PICs keep quiet until they are set up") {
+  expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::apic});
+  expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::pc});
+}
+
 }  // namespace
 }  // namespace vireo::guest_tests
