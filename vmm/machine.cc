@@ -83,6 +83,8 @@ void Machine::create_irqchip(KvmVm& vm) const {
   vm.set_special_pages();
   if (!has_pc_irqchip()) return vm.create_local_apics();
   vm.create_irqchip();
+  // A guest that believes the tables, in which there are no PICs, would never mask them.
+  vm.mask_pics();
   vm.create_pit();
 }
 

@@ -227,6 +227,16 @@ void KvmVm::create_irqchip() {
   call(KVM_CREATE_IRQCHIP, nullptr, "KVM_CREATE_IRQCHIP");
 }
 
+void KvmVm::mask_pics() {
+  for (const uint32_t id : {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE}) {
+    kvm_irqchip chip{};
+    chip.chip_id = id;
+    call(KVM_GET_IRQCHIP, &chip, "KVM_GET_IRQCHIP");
+    chip.chip.pic.imr = 0xff;
+    call(KVM_SET_IRQCHIP, &chip, "KVM_SET_IRQCHIP");
+  }
+}
+
 // A message that nobody takes is lost, as on hardware.
 void KvmVm::signal_msi(uint32_t address, uint32_t data) const noexcept {
   kvm_msi message{};

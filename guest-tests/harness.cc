@@ -1,0 +1,117 @@
+#include "guest-tests/harness.h"
+
+#include <stdlib.h>
+
+#include <utility>
+
+#include <catch2/catch.hpp>
+
+#include "devices/legacy/debug_exit.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/rtc.h"
+#include "devices/legacy/uart.h"
+#include "guest-tests/memory_device.h"
+#include "vmm/base/error.h"
+
+namespace vireo::guest_tests {
+
+namespace {
+
+constexpr uint64_t kMemoryPorts = 0x5000;        // port_io.c
+constexpr uint64_t kMemoryAddress = 0xc8000ff8;  // mmio.c
+
+MachineConfig config_of(const GuestOptions& options) {
+  return {.memory = {.size = options.memory},
+          .vcpus = options.vcpus,
+          .irqchip = options.irqchip,
+          .reboot = options.reboot};
+}
+
+const char* name_of(End::Reason reason) {
+  switch (reason) {
+    case End::Reason::power_off:
+      return "power-off";
+    case End::Reason::reset:
+      return "reset";
+    case End::Reason::debug_exit:
+      return "debug exit";
+    case End::Reason::crash:
+      return "crash";
+    case End::Reason::stopped:
+      return "stopped";
+    case End::Reason::host_error:
+      return "host error";
+  }
+  return "?";
+}
+
+}  // namespace
+
+std::filesystem::path guest_program(const std::string& name) {
+  return std::filesystem::path(VIREO_GUESTS) / name;
+}
+
+TestMachine::TestMachine(const std::string& guest, const GuestOptions& options)
+    : machine_(config_of(options)) {
+  add_devices();
+  machine_.boot({.kernel = guest_program(guest), .cmdline = options.arguments});
+}
+
+TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
+    : machine_(config_of(options), std::move(snapshot)) {
+  add_devices();
+}
+
+void TestMachine::add_devices() {
+  using Where = MemoryDevice::Where;
+  machine_.add<dev::Uart>("com1", console_.backend());
+  machine_.add<dev::DebugExit>("debug-exit");
+  power_ = &machine_.add<dev::AcpiPower>("power");
+  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
+  machine_.add<dev::I8042>("i8042");
+  machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);
+  machine_.add<MemoryDevice>("memory", Where::memory, kMemoryAddress);
+}
+
+Outcome TestMachine::wait() {
+  auto end = machine_.wait_until(std::chrono::steady_clock::now() + kPatience);
+  if (!end) machine_.stop();
+  return {std::move(end), console_.transcript()};
+}
+
+std::string TestMachine::expect(const std::string& text) {
+  return console_.expect(text, kPatience);
+}
+
+Outcome run_guest(const std::string& guest, const GuestOptions& options) {
+  TestMachine machine(guest, options);
+  machine.start();
+  return machine.wait();
+}
+
+void expect_pass(const std::string& guest, const GuestOptions& options) {
+  const Outcome outcome = run_guest(guest, options);
+  INFO(guest << " " << options.arguments << ": " << describe(outcome));
+  REQUIRE(outcome.end);
+  CHECK(outcome.end->reason == End::Reason::debug_exit);
+  CHECK(outcome.end->value == 0);
+}
+
+std::string describe(const Outcome& outcome) {
+  if (!outcome.end) return "hangs; it said:\n" + outcome.text;
+  return std::string(name_of(outcome.end->reason)) + " " + std::to_string(outcome.end->value) +
+         " " + outcome.end->detail + "; it said:\n" + outcome.text;
+}
+
+TemporaryDirectory::TemporaryDirectory() {
+  std::string pattern = std::filesystem::temp_directory_path() / "vireo-guest-XXXXXX";
+  if (::mkdtemp(pattern.data()) == nullptr) throw_errno("cannot make a temporary directory");
+  path_ = pattern;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace vireo::guest_tests

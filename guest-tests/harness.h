@@ -1,0 +1,84 @@
+// Machines for tests, made by nothing but the public interface: the tests are an embedder of the
+// library like any other.
+//
+// Thread: the test's own is the control thread. Every wait ends at kPatience, which no test is
+// meant to come near: it bounds what a failure costs.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "devices/chardev/ring.h"
+#include "devices/legacy/acpi_power.h"
+#include "vmm/machine.h"
+#include "vmm/memory/layout.h"
+
+namespace vireo::guest_tests {
+
+inline constexpr std::chrono::seconds kPatience{120};
+
+// The program of that name in guests/.
+std::filesystem::path guest_program(const std::string& name);
+
+struct GuestOptions {
+  std::string arguments{};  // the guest's command line
+  uint64_t memory = 16 * MiB;
+  uint32_t vcpus = 1;
+  bool reboot = false;
+  MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
+};
+
+struct Outcome {
+  std::optional<End> end{};  // nothing: it still ran when patience was over, and was stopped
+  std::string text{};        // what the guest said on the serial port
+};
+
+// A machine with what the guests in guests/ expect: serial port, debug exit, power management,
+// clock, keyboard controller, and the memory devices of memory_device.h.
+class TestMachine {
+ public:
+  explicit TestMachine(const std::string& guest, const GuestOptions& options = {});
+  // One that goes on from a snapshot of another.
+  TestMachine(Snapshot snapshot, const GuestOptions& options);
+
+  Machine& machine() noexcept { return machine_; }
+  dev::Ring& console() noexcept { return console_; }
+  dev::AcpiPower& power() noexcept { return *power_; }
+
+  void start() { machine_.start(); }
+  Outcome wait();
+  // Reads the console up to and including the text; throws when it does not come.
+  std::string expect(const std::string& text);
+
+ private:
+  void add_devices();
+
+  dev::Ring console_;  // outlives the machine
+  Machine machine_;
+  dev::AcpiPower* power_ = nullptr;  // the machine's
+};
+
+Outcome run_guest(const std::string& guest, const GuestOptions& options = {});
+// Runs it and checks that it passed; a failure shows what it said.
+void expect_pass(const std::string& guest, const GuestOptions& options = {});
+
+// For messages of failed checks.
+std::string describe(const Outcome& outcome);
+
+// A directory that goes with the object.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory();
+  const std::filesystem::path& path() const noexcept { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace vireo::guest_tests
