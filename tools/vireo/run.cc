@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -82,12 +83,12 @@ void Run::add_disk(const DiskOption& disk) {
   auto opened = block_on(
       env.loop, blk::open_disk({env.loop, env.pool, options_.machine.log}, disk.id, disk.spec));
   dev::add_virtio<dev::Blk>(machine_, disk.id, std::move(opened),
-                            dev::BlkConfig{.serial = disk.serial});
+                            dev::BlkOptions{.serial = disk.serial});
 }
 
 void Run::add_devices() {
   machine_.add<dev::Uart>("com1", backend(options_.serial));
-  machine_.add<dev::Rtc>("rtc");
+  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
   machine_.add<dev::I8042>("i8042");
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
