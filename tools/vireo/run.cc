@@ -44,6 +44,7 @@ class Run {
   std::unique_ptr<dev::CharBackend> backend(const dev::CharSpec& spec);
   void add_disk(const DiskOption& disk);
   bool uses_terminal() const;
+  End wait_for_end();
   void escape(dev::EscapeCommand command);
   void terminate();
 
@@ -83,7 +84,7 @@ void Run::add_disk(const DiskOption& disk) {
   auto opened = block_on(
       env.loop, blk::open_disk({env.loop, env.pool, options_.machine.log}, disk.id, disk.spec));
   dev::add_virtio<dev::Blk>(machine_, disk.id, std::move(opened),
-                            dev::BlkOptions{.serial = disk.serial});
+                            dev::BlkConfig{.serial = disk.serial});
 }
 
 void Run::add_devices() {
@@ -147,15 +148,16 @@ std::string last_words(const End& end) {
   return "";
 }
 
+End Run::wait_for_end() {
+  const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
+  const RestoreOnCrash restore_on_crash(terminal);
+  const auto watch = signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
+  usage_step([this] { machine_.start(); });
+  return machine_.wait();
+}
+
 int Run::run_to_end() {
-  End end;
-  {
-    const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
-    signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
-    usage_step([this] { machine_.start(); });
-    end = machine_.wait();
-    signals_.unwatch();
-  }
+  const End end = wait_for_end();
   if (const std::string words = last_words(end); !words.empty())
     std::fprintf(stderr, "vireo: %s\n", words.c_str());
   return exit_status(end);

@@ -145,6 +145,11 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
                   "it to the guest")
       ->check(CLI::IsMember({"auto", "never"}))
       ->capture_default_str();
+  run->add_option("--irqchip", a.irqchip,
+                  "apic: what Linux needs; pc: the old PICs and timer as well, for kernels that "
+                  "cannot do without")
+      ->check(CLI::IsMember({"apic", "pc"}))
+      ->capture_default_str();
   run->add_flag(
       "--virtio-cmdline", a.virtio_cmdline,
       "Tell the kernel of its disks with virtio_mmio.device= words, for kernels without ACPI");

@@ -33,11 +33,19 @@ sigset_t read_set() {
   return set;
 }
 
-void install_crash_handlers() {
-  struct sigaction action {};
-  action.sa_handler = restore_and_die;
-  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
-  for (const int number : kFatal) ::sigaction(number, &action, nullptr);
+void suspend(const dev::Terminal& terminal) {
+  terminal.restore();
+  std::raise(SIGSTOP);  // until SIGCONT
+  terminal.set_raw();
+}
+
+void read_one(int fd, const dev::Terminal& terminal, const std::function<void()>& terminate) {
+  signalfd_siginfo info{};
+  if (::read(fd, &info, sizeof info) != sizeof info) return;
+  if (static_cast<int>(info.ssi_signo) == SIGTSTP)
+    suspend(terminal);
+  else
+    terminate();
 }
 
 }  // namespace
@@ -50,39 +58,25 @@ Signals::Signals() {
   if (!fd_) throw_errno("cannot read signals from a descriptor");
 }
 
-Signals::~Signals() {
-  crash_terminal = nullptr;
+EventLoop::Registration Signals::watch(EventLoop& loop, const dev::Terminal& terminal,
+                                       std::function<void()> terminate) {
+  const int fd = fd_.get();
+  return loop.watch(fd, EPOLLIN, [fd, &terminal, terminate = std::move(terminate)](uint32_t) {
+    read_one(fd, terminal, terminate);
+  });
 }
 
-void Signals::watch(EventLoop& loop, const dev::Terminal& terminal,
-                    std::function<void()> terminate) {
+RestoreOnCrash::RestoreOnCrash(const dev::Terminal& terminal) {
   crash_terminal = &terminal;
-  if (terminal.is_raw()) install_crash_handlers();
-  watch_ =
-      loop.watch(fd_.get(), EPOLLIN, [this, &terminal, terminate = std::move(terminate)](uint32_t) {
-        read_one(terminal, terminate);
-      });
+  struct sigaction action {};
+  action.sa_handler = restore_and_die;
+  action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+  for (const int number : kFatal) ::sigaction(number, &action, nullptr);
 }
 
-void Signals::unwatch() {
-  watch_.reset();
+RestoreOnCrash::~RestoreOnCrash() {
+  for (const int number : kFatal) ::signal(number, SIG_DFL);
   crash_terminal = nullptr;
-}
-
-void Signals::read_one(const dev::Terminal& terminal,
-                       const std::function<void()>& terminate) const {
-  signalfd_siginfo info{};
-  if (::read(fd_.get(), &info, sizeof info) != sizeof info) return;
-  if (static_cast<int>(info.ssi_signo) == SIGTSTP)
-    suspend(terminal);
-  else
-    terminate();
-}
-
-void Signals::suspend(const dev::Terminal& terminal) {
-  terminal.restore();
-  std::raise(SIGSTOP);  // until SIGCONT
-  terminal.set_raw();
 }
 
 }  // namespace vireo::cli

@@ -1,12 +1,8 @@
 // The process's signals while a machine runs: read on the machine's loop instead of interrupting
 // anybody, and a last resort that gives the terminal back when the program crashes.
-//
-// Thread: constructed on the main thread before any other thread is made (they inherit the mask).
-// One object per process.
 #pragma once
 
 #include <functional>
-#include <optional>
 
 #include "devices/chardev/terminal.h"
 #include "vmm/base/event_loop.h"
@@ -14,24 +10,32 @@
 
 namespace vireo::cli {
 
+// Thread: constructed on the main thread before any other thread is made (they inherit the mask).
+// One object per process.
 class Signals {
  public:
   Signals();  // blocks the signals that it reads
-  ~Signals();
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
   // `terminate` is called on the loop for each SIGTERM, SIGINT or SIGHUP. SIGTSTP gives the
-  // terminal back for as long as the process is stopped.
-  void watch(EventLoop& loop, const dev::Terminal& terminal, std::function<void()> terminate);
-  void unwatch();  // the loop's thread, or when it is idle
+  // terminal back for as long as the process is stopped. The terminal and this outlive the
+  // registration.
+  [[nodiscard]] EventLoop::Registration watch(EventLoop& loop, const dev::Terminal& terminal,
+                                              std::function<void()> terminate);
 
  private:
-  void read_one(const dev::Terminal& terminal, const std::function<void()>& terminate) const;
-  static void suspend(const dev::Terminal& terminal);
-
   UniqueFd fd_;
-  EventLoop::Registration watch_;
+};
+
+// While it lives, a crash of the program restores the terminal before the process dies. One at a
+// time; the terminal outlives it.
+class RestoreOnCrash {
+ public:
+  explicit RestoreOnCrash(const dev::Terminal& terminal);
+  ~RestoreOnCrash();
+  RestoreOnCrash(const RestoreOnCrash&) = delete;
+  RestoreOnCrash& operator=(const RestoreOnCrash&) = delete;
 };
 
 }  // namespace vireo::cli
