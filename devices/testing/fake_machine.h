@@ -9,8 +9,8 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <future>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -109,16 +109,19 @@ class FakeMachine {
     while (loop.step()) {
     }
   }
-  // Runs a guest's access as a vCPU thread would, while this thread plays the loop.
+  // Runs a guest's access on another thread, as a vCPU would, while this one plays the loop.
   void on_vcpu(const std::function<void()>& access) {
+    if (!vcpu_) vcpu_.emplace("vcpu");
     bool finished = false;
-    auto vcpu = std::async(std::launch::async, [&] {
+    vcpu_->loop().post([&] {
       access();
       loop.post([&] { finished = true; });
     });
     while (!finished) loop.step(std::chrono::seconds(1));
-    vcpu.get();
   }
+
+ private:
+  std::optional<LoopThread> vcpu_;
 };
 
 }  // namespace vireo::dev

@@ -160,11 +160,13 @@ class GuestDriver {
     machine_.mmio.read(base_ + offset, writable_bytes_of(value));
     return value;
   }
-  // Writes that start, stop or configure the device wait for its loop, so they get a thread.
+  // Writes that start, stop or configure the device wait for its loop: they come from a vCPU.
   void write(uint64_t offset, uint32_t value) {
     const auto access = [&] { machine_.mmio.write(base_ + offset, bytes_of(value)); };
+    const auto bits = static_cast<uint8_t>(value);
+    const bool turns = offset == mmio::kStatus && (bits == 0 || (bits & kStatusDriverOk) != 0);
     const bool waits =
-        offset == mmio::kStatus || offset == mmio::kQueueReady || offset >= mmio::kConfig;
+        turns || (offset == mmio::kQueueReady && value != 1) || offset >= mmio::kConfig;
     if (waits)
       machine_.on_vcpu(access);
     else

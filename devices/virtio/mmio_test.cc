@@ -1,6 +1,7 @@
 // The transport core through the only registers there are, as a driver meets it.
 #include "devices/virtio/mmio.h"
 
+#include <future>
 #include <string>
 #include <vector>
 

@@ -80,13 +80,24 @@ std::optional<Chain> Queue::pop() {
 
 void Queue::push(Chain chain, uint32_t written) {
   env_.loop.check_current();
-  VMM_CHECK(chain.queue_ == this, "a chain goes back to the queue it came from");
   VMM_CHECK(written <= chain.capacity_, "no more is written than fits");
+  forget(chain);
+  ring_.put_used(next_used_++, {chain.head_, written});
+  ring_.publish_used(next_used_);
+}
+
+void Queue::put_back(Chain chain) {
+  env_.loop.check_current();
+  VMM_CHECK(in_flight_count_ == 1, "only the last request can be put back");
+  forget(chain);
+  --next_available_;
+}
+
+void Queue::forget(Chain& chain) {
+  VMM_CHECK(chain.queue_ == this, "a chain goes back to the queue it came from");
   chain.queue_ = nullptr;
   in_flight_[chain.head_] = false;
   --in_flight_count_;
-  ring_.put_used(next_used_++, {chain.head_, written});
-  ring_.publish_used(next_used_);
 }
 
 void Queue::notify() {

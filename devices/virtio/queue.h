@@ -60,6 +60,9 @@ class Queue {
   std::optional<Chain> pop();
   // Gives the request back; `written` bytes of its writable part, from its start, are valid.
   void push(Chain chain, uint32_t written);
+  // Undoes the last pop(): the driver never learns of it, and the request comes again. For devices
+  // that serve in order and have to stop in the middle.
+  void put_back(Chain chain);
   // Interrupts the driver if it wants to know of what was pushed since. Once per batch.
   void notify();
 
@@ -88,6 +91,7 @@ class Queue {
 
   bool has_available();
   void fail(std::string_view why);
+  void forget(Chain& chain);
   bool ready_or_armed();
   void park(std::coroutine_handle<> waiter);
   bool wake();

@@ -164,6 +164,21 @@ TEST_CASE("a chain that is dropped goes back by itself") {
   CHECK(f.interrupts == 1);
 }
 
+TEST_CASE("a request that was put back comes again") {
+  QueueFixture f;
+  f.guest.submit({f.guest.writable(16)});
+  const uint16_t second = f.guest.submit({f.guest.readable("again")});
+  f.queue->push(std::move(*f.queue->pop()), 0);
+  f.queue->put_back(std::move(*f.queue->pop()));
+  CHECK(f.queue->in_flight() == 0);
+  CHECK(f.queue->state() == QueueState{1, 1});
+  CHECK(f.guest.used_index() == 1);
+  auto chain = f.queue->pop();
+  REQUIRE(chain);
+  CHECK(chain->head() == second);
+  CHECK(read_all_of(*chain) == "again");
+}
+
 TEST_CASE("the indices wrap around") {
   const QueueState start{65534, 65534};
   QueueFixture f(4, kAll, start);
