@@ -188,9 +188,7 @@ ElfFile parse_elf(const Image& image) {
 void load_segments(const Image& image, const ElfFile& elf, GuestMemory& memory, RamMap& ram) {
   for (const ElfSegment& segment : elf.segments) {
     ram.claim(segment.physical_address, segment.memory_size, image.name());
-    const auto range = memory.range(segment.physical_address, segment.file_size);
-    VMM_CHECK(range, "claimed pieces are RAM");
-    image.load(segment.offset, *range);
+    load_into(memory, segment.physical_address, image, segment.offset, segment.file_size);
   }
 }
 

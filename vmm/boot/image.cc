@@ -1,6 +1,7 @@
 #include "vmm/boot/image.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,6 +18,30 @@ bool all_zero(std::span<const std::byte> bytes) noexcept {
   // Comparing the bytes with themselves, one further on, runs at the speed of memcmp.
   return bytes.empty() || (bytes[0] == std::byte{0} &&
                            std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
+namespace {
+
+// Filling memory page by page costs more than the copying: asks for large pages where they are sure
+// to be used up.
+void advise_large_pages(std::span<std::byte> range) {
+  constexpr size_t kWorthIt = 4 * MiB;
+  if (range.size() < kWorthIt) return;
+  const auto start = reinterpret_cast<uintptr_t>(range.data());
+  const uintptr_t first = (start + kPageSize - 1) / kPageSize * kPageSize;
+  const uintptr_t last = (start + range.size()) / kPageSize * kPageSize;
+  // Refused, all is as without.
+  ::madvise(range.data() + (first - start), last - first, MADV_HUGEPAGE);
+}
+
+}  // namespace
+
+void load_into(GuestMemory& memory, uint64_t address, const Image& image, uint64_t offset,
+               uint64_t length) {
+  const auto range = memory.range(address, length);
+  VMM_CHECK(range, "what was claimed is RAM");
+  advise_large_pages(*range);
+  image.load(offset, *range);
 }
 
 void Image::read(uint64_t offset, std::span<std::byte> into) const {

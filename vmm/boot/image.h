@@ -14,6 +14,7 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/fd.h"
+#include "vmm/memory/guest_memory.h"
 
 namespace vireo {
 
@@ -89,6 +90,11 @@ class MemoryImage : public Image {  // borrows the bytes
 
   std::span<const std::byte> bytes_;
 };
+
+// Image::load() into guest RAM that is all zero; [address, address + length) must be RAM of one
+// region.
+void load_into(GuestMemory& memory, uint64_t address, const Image& image, uint64_t offset,
+               uint64_t length);
 
 // True when every byte is 0.
 bool all_zero(std::span<const std::byte> bytes) noexcept;

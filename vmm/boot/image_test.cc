@@ -67,6 +67,16 @@ TEST_CASE("a file that shrinks while it is read is an error, not a crash") {
   CHECK_THROWS_WITH(file.read(5000, into), Contains("cannot read kernel"));
 }
 
+TEST_CASE("what is loaded into guest memory lies where it should, small or large") {
+  GuestMemory memory({.size = 16 * MiB});
+  const size_t size = GENERATE(100, 5 * MiB + 3);
+  const Bytes content = testing::pattern(size);
+  load_into(memory, 2 * MiB + 5, MemoryImage("kernel 'm'", content), 0, size);
+  CHECK(std::ranges::equal(memory.range(2 * MiB + 5, size).value(), content));
+  CHECK(all_zero(memory.range(0, 2 * MiB + 5).value()));
+  CHECK(all_zero(memory.range(2 * MiB + 5 + size, 16 * MiB - (2 * MiB + 5 + size)).value()));
+}
+
 TEST_CASE("loading into zeroed memory gives the image, holes and all") {
   const TempDir dir;
   Bytes content(200 * 1024);

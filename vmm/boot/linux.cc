@@ -97,6 +97,8 @@ EntryState Loader::load_bzimage(const FileImage& file, const BzImage& bzimage) {
     vmlinux = extract_vmlinux(file, bzimage, boot_.cache, log_);
   if (vmlinux) load_segments(*vmlinux->image, vmlinux->elf, memory_, ram_);
   const uint64_t entry = vmlinux ? vmlinux->entry : load_packed(file, bzimage);
+  log_.debug("boot", fmt::format("{} {}, entry at {:#x}", file.name(),
+                                 vmlinux ? "unpacked here" : "unpacks itself", entry));
   write_command_line(file, boot_.cmdline,
                      std::min<uint64_t>(bzimage.command_line_size, kAnyCommandLineMax));
   // The kernel's own unpacker would have set this; without relocation only the kernel's memory
@@ -123,9 +125,7 @@ uint64_t Loader::load_packed(const FileImage& file, const BzImage& bzimage) {
   const bool apart = run >= code_end;
   ram_.claim(kLoad, (apart ? code_end : std::max(code_end, run_end)) - kLoad, file.name());
   if (apart) ram_.claim(run, bzimage.init_size, file.name());
-  const auto range = memory_.range(kLoad, bzimage.code.length);
-  VMM_CHECK(range, "claimed pieces are RAM");
-  file.load(bzimage.code.offset, *range);
+  load_into(memory_, kLoad, file, bzimage.code.offset, bzimage.code.length);
   return kLoad + BzImage::kEntry64;
 }
 
@@ -206,9 +206,7 @@ std::optional<Range> Loader::load_initrd(uint64_t limit) {
     throw ConfigError(
         fmt::format("{} ({} bytes) does not fit beside the kernel: give the machine more memory",
                     initrd.name(), initrd.size()));
-  const auto range = memory_.range(*address, initrd.size());
-  VMM_CHECK(range, "claimed pieces are RAM");
-  initrd.load(0, *range);
+  load_into(memory_, *address, initrd, 0, initrd.size());
   return Range{*address, initrd.size()};
 }
 

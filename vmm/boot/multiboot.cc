@@ -86,9 +86,7 @@ uint64_t load_flat(const Image& image, const MultibootHeader& header, GuestMemor
   if (header.entry < header.load_address || header.entry >= end)
     image.corrupt("its multiboot entry point lies outside of it");
   ram.claim(header.load_address, end - header.load_address, image.name());
-  const auto range = memory.range(header.load_address, length);
-  VMM_CHECK(range, "claimed pieces are RAM");
-  image.load(offset, *range);
+  load_into(memory, header.load_address, image, offset, length);
   return header.entry;
 }
 

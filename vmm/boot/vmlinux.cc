@@ -35,7 +35,7 @@ std::optional<Vmlinux> from_cache(const FileImage& file, std::optional<KernelCac
 
 std::optional<Vmlinux> extract_vmlinux(const FileImage& file, const BzImage& bzimage,
                                        const std::filesystem::path& cache_path, const Logger& log) {
-  if (!bzimage.payload) return std::nullopt;
+  if (!bzimage.payload || bzimage.payload->length > kMaxUnpacked) return std::nullopt;
   const KernelCache cache(cache_path);
   if (auto kernel = from_cache(file, cache.find_file(file.status()))) return kernel;
 
