@@ -36,5 +36,18 @@ TEST_CASE("x2APIC") {
   expect_pass("x2apic", {.arguments = "cpus=4", .vcpus = 4});
 }
 
+TEST_CASE("CPUID tells of no threads where there is one processor", "[hardware]") {
+  expect_pass("cpuid_topology", {.arguments = "cpus=1"});
+}
+
+TEST_CASE("CPUID, APIC ids and the MADT tell of the same processors") {
+  for (const uint32_t vcpus : {2U, 3U, 32U})
+    expect_pass("cpuid_topology", {.arguments = "cpus=" + std::to_string(vcpus), .vcpus = vcpus});
+}
+
+TEST_CASE("CPUID keeps the host's own features to the host") {
+  expect_pass("cpuid_host_bits");
+}
+
 }  // namespace
 }  // namespace vireo::guest_tests

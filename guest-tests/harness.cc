@@ -79,8 +79,18 @@ Outcome TestMachine::wait() {
   return {std::move(end), console_.transcript()};
 }
 
+// Reboots are carried out by the thread that waits for the end, and this is it.
 std::string TestMachine::expect(const std::string& text) {
-  return console_.expect(text, kPatience);
+  constexpr std::chrono::milliseconds kLook{20};
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (true) {
+    const bool ended = machine_.wait_until(std::chrono::steady_clock::now()).has_value();
+    try {
+      return console_.expect(text, ended ? std::chrono::milliseconds(0) : kLook);
+    } catch (const dev::ExpectError&) {
+      if (ended || std::chrono::steady_clock::now() > deadline) throw;
+    }
+  }
 }
 
 Outcome run_guest(const std::string& guest, const GuestOptions& options) {

@@ -50,7 +50,8 @@ class TestMachine {
 
   void start() { machine_.start(); }
   Outcome wait();
-  // Reads the console up to and including the text; throws when it does not come.
+  // Reads the console up to and including the text. Meanwhile the machine may reboot; throws
+  // dev::ExpectError when patience is over, or the machine ends without having said it.
   std::string expect(const std::string& text);
 
  private:

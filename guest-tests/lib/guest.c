@@ -84,17 +84,22 @@ void fail(const char* file, int line, const char* what, uint64_t value) {
 
 // --- what the loader said ---
 
-// The text behind NAME= of a command line's word, "" for the bare word NAME, or nothing.
+static const char* next_word(const char* word) {
+  while (*word && *word != ' ') ++word;
+  while (*word == ' ') ++word;
+  return word;
+}
+
+// The text behind NAME= of a command line's word, "" for the bare word NAME, or nothing. The first
+// word is the name of this program.
 static const char* find_argument(const char* name) {
   if (!(loader->flags & MULTIBOOT_CMDLINE)) return 0;
   const size_t length = strlen(name);
-  for (const char* word = (const char*)(uintptr_t)loader->cmdline; *word;) {
-    if (memcmp(word, name, length) == 0) {
-      if (word[length] == '=') return word + length + 1;
-      if (word[length] == ' ' || word[length] == 0) return "";
-    }
-    while (*word && *word != ' ') ++word;
-    while (*word == ' ') ++word;
+  const char* word = (const char*)(uintptr_t)loader->cmdline;
+  while (*(word = next_word(word))) {
+    if (memcmp(word, name, length) != 0) continue;
+    if (word[length] == '=') return word + length + 1;
+    if (word[length] == ' ' || word[length] == 0) return "";
   }
   return 0;
 }

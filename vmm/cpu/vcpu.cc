@@ -111,7 +111,10 @@ void Vcpu::resume() {
   changed_.notify_all();
 }
 
+// Under the mutex, so that the thread to kick cannot end meanwhile: stop() makes the order `quit`
+// first, which nobody replaces.
 void Vcpu::request_pause() noexcept {
+  const std::lock_guard lock(mutex_);
   Order running = Order::run;
   if (order_.compare_exchange_strong(running, Order::park)) kick();
 }
@@ -148,7 +151,8 @@ void Vcpu::serve() {
   while (true) {
     {
       std::unique_lock lock(mutex_);
-      changed_.wait(lock, [this] { return order_ != Order::park; });
+      // A resume() that was taken back at once is answered, too.
+      changed_.wait(lock, [this] { return order_ != Order::park || !parked_; });
       if (order_ == Order::quit) break;
     }
     run_until_ordered();

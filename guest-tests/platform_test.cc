@@ -1,0 +1,84 @@
+// Memory, tables, clock, and the ways to reset and to switch off.
+#include <cstdio>
+#include <ctime>
+
+#include <catch2/catch.hpp>
+
+#include "guest-tests/harness.h"
+
+namespace vireo::guest_tests {
+namespace {
+
+std::string memory_arguments(uint64_t memory, uint64_t step) {
+  return "memory=" + std::to_string(memory) + " step=" + std::to_string(step);
+}
+
+TEST_CASE("every page of memory is there") {
+  const uint64_t memory = 64 * MiB;
+  expect_pass("memory", {.arguments = memory_arguments(memory, kPageSize), .memory = memory});
+}
+
+TEST_CASE("memory goes on above 4 GiB, and not before") {
+  for (const uint64_t memory : {3 * GiB, 3 * GiB + 4 * MiB, 6 * GiB})
+    expect_pass("memory", {.arguments = memory_arguments(memory, 4 * MiB), .memory = memory});
+}
+
+TEST_CASE("the ACPI tables") {
+  expect_pass("acpi_tables");
+  expect_pass("acpi_tables", {.vcpus = kMaxVcpus});
+}
+
+std::time_t parse_utc(const std::string& text) {
+  std::tm moment{};
+  REQUIRE(std::sscanf(text.c_str(), "%d-%d-%d %d:%d:%d", &moment.tm_year, &moment.tm_mon,
+                      &moment.tm_mday, &moment.tm_hour, &moment.tm_min, &moment.tm_sec) == 6);
+  moment.tm_year -= 1900;
+  moment.tm_mon -= 1;
+  return ::timegm(&moment);
+}
+
+TEST_CASE("the CMOS clock tells the host's time") {
+  const std::time_t before = std::time(nullptr);
+  const Outcome outcome = run_guest("rtc");
+  const std::time_t after = std::time(nullptr);
+  INFO(describe(outcome));
+  const std::time_t told = parse_utc(outcome.text);
+  CHECK(told >= before);
+  CHECK(told <= after);
+}
+
+TEST_CASE("switching off") {
+  const Outcome outcome = run_guest("power_off");
+  INFO(describe(outcome));
+  REQUIRE(outcome.end);
+  CHECK(outcome.end->reason == End::Reason::power_off);
+}
+
+TEST_CASE("a reset ends the machine when it shall not reboot") {
+  for (const char* guest : {"reset_register", "keyboard_reset"}) {
+    const Outcome outcome = run_guest(guest, {.reboot = false});
+    INFO(guest << ": " << describe(outcome));
+    REQUIRE(outcome.end);
+    CHECK(outcome.end->reason == End::Reason::reset);
+  }
+}
+
+TEST_CASE("a reset starts the guest again, as at the first time") {
+  for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc}) {
+    TestMachine machine("reboot", {.vcpus = 2, .reboot = true, .irqchip = irqchip});
+    machine.start();
+    for (const char* command : {"r", "r", "x"}) {
+      machine.expect("up\n");
+      machine.console().write(command);
+    }
+    const Outcome outcome = machine.wait();
+    INFO(describe(outcome));
+    REQUIRE(outcome.end);
+    CHECK(outcome.end->reason == End::Reason::debug_exit);
+    CHECK(outcome.end->value == 0);
+    CHECK(outcome.text == "up\nup\nup\n");
+  }
+}
+
+}  // namespace
+}  // namespace vireo::guest_tests
