@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 
+#include "devices/chardev/escape.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
 
@@ -72,9 +73,11 @@ struct CharOptions {
   Logger log{};
   // Gets the name of the pseudo-terminal ("/dev/pts/3"), on the constructing thread.
   std::function<void(const std::string& path)> pty_made{};
+  // stdio: when set, Ctrl-A is the escape prefix (devices/chardev/escape.h), also while the guest
+  // takes no input; gets the commands on the loop, all but send_break. For terminals.
+  std::function<void(EscapeCommand)> escape{};
 };
 
-// Makes the backend for every kind but stdio, which needs more (devices/chardev/stdio.h).
 // Throws ConfigError and std::system_error.
 std::unique_ptr<CharBackend> make_char_backend(const CharSpec& spec, const CharOptions& options);
 

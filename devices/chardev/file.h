@@ -1,0 +1,47 @@
+// file:PATH: output only, into a file that is emptied first (or a device, or a FIFO with a reader).
+//
+// Thread: constructed on the control thread, then the loop's. Owns the descriptor. When the file
+// breaks (disk full, FIFO without reader) that is logged once and the rest of the output is lost:
+// a guest does not stop because its log can not be written.
+#pragma once
+
+#include <string>
+
+#include "devices/chardev.h"
+#include "devices/chardev/fd_stream.h"
+
+namespace vireo::dev {
+
+// The output half of a backend: writes as long as the sink is well, discards afterwards.
+class FdOutput {
+ public:
+  FdOutput(int fd, std::string what, Logger log)
+      : writer_(fd), what_(std::move(what)), log_(std::move(log)) {}
+  void open(EventLoop& loop, CharFrontend& frontend) noexcept;
+  void close();
+  size_t write(std::span<const std::byte> bytes);
+
+ private:
+  FdWriter writer_;
+  const std::string what_;
+  const Logger log_;
+  EventLoop* loop_ = nullptr;
+  CharFrontend* frontend_ = nullptr;
+  bool broken_ = false;
+};
+
+class FileBackend final : public CharBackend {
+ public:
+  FileBackend(const std::string& path, Logger log);  // throws ConfigError, std::system_error
+
+  void open(EventLoop& loop, CharFrontend& frontend) override { output_.open(loop, frontend); }
+  void close() override { output_.close(); }
+  size_t write(std::span<const std::byte> bytes) override { return output_.write(bytes); }
+  void set_readable(bool) override {}
+
+ private:
+  UniqueFd fd_;
+  FdOutput output_;
+};
+
+}  // namespace vireo::dev

@@ -1,0 +1,66 @@
+// A console in memory, for programs that embed a machine: they type into it and wait for what the
+// guest says.
+//
+//   Ring console;
+//   ... Uart("com1", env, console.backend()) ...
+//   console.expect("login: ", 30s);
+//   console.write("root\n");
+//   console.expect_match("# $", 5s);
+//
+// Thread: any, for all of Ring; expect() waits and so never runs on a loop. A Ring and its backend
+// may go in either order; when the backend has gone, or end() was called, waiting ends.
+// Bounded: the newest kCapacity bytes of output are kept, kCapacity bytes of input may wait.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "devices/chardev.h"
+
+namespace vireo::dev {
+
+// what() is one sentence and the end of the output; transcript() is all of it.
+class ExpectError : public std::runtime_error {
+ public:
+  enum class Reason : uint8_t { timeout, ended };
+  ExpectError(Reason reason, const std::string& wanted, std::string transcript);
+  Reason reason() const noexcept { return reason_; }
+  const std::string& transcript() const noexcept { return transcript_; }
+
+ private:
+  Reason reason_;
+  std::string transcript_;
+};
+
+class Ring {
+ public:
+  static constexpr size_t kCapacity = 1024 * 1024;
+  using Timeout = std::chrono::milliseconds;
+
+  Ring();
+  std::unique_ptr<CharBackend> backend();  // for one device at a time
+
+  // Input for the guest, which takes it when it can. Throws ConfigError when kCapacity would be
+  // exceeded: the guest does not read.
+  void write(std::string_view text);
+
+  // Waits for the text, or for a match of the POSIX extended regular expression within a line
+  // ('.' and '[^x]' stop at its end, '^' and '$' are its ends; '$' also where the output so far
+  // ends), in what no expect has consumed yet. Consumes up to its end and gives what that was.
+  // Throws ExpectError; ConfigError on a malformed expression.
+  std::string expect(std::string_view text, Timeout timeout);
+  std::string expect_match(const std::string& regex, Timeout timeout);
+
+  std::string transcript() const;  // consumed or not
+  void end();                      // no more output will come: wakes all who wait
+
+ private:
+  struct Core;
+  class Backend;
+  std::shared_ptr<Core> core_;
+};
+
+}  // namespace vireo::dev

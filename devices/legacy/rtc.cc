@@ -1,0 +1,102 @@
+#include "devices/legacy/rtc.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "vmm/memory/layout.h"
+
+namespace vireo::dev {
+
+namespace {
+
+constexpr uint64_t kIndexPort = 0;
+constexpr uint64_t kPorts = 2;
+constexpr uint8_t kUnreadable = 0xff;
+// The host's wall clock may be set while the loop's timer, which does not follow it, runs.
+constexpr std::chrono::nanoseconds kLookAgain = std::chrono::minutes(1);
+
+}  // namespace
+
+Rtc::Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state)
+    : name_(std::move(name)), loop_(env.loop), clock_(std::move(clock)), chip_(state) {
+  irq_ = env.irqs.claim(layout::kGsiRtc, name_).line;
+  ports_ = env.pio.map({layout::kPortRtcIndex, kPorts}, *this, name_);
+  env.acpi.push_back({.kind = AcpiDevice::Kind::rtc,
+                      .address = layout::kPortRtcIndex,
+                      .length = kPorts,
+                      .gsi = layout::kGsiRtc});
+}
+
+void Rtc::start() {
+  started_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    if (chip_.interrupt()) irq_.raise();
+  }
+  arm();
+}
+
+Task<void> Rtc::stop() {
+  timer_.reset();
+  started_ = false;
+  co_return;
+}
+
+void Rtc::reset() {
+  const std::lock_guard lock(mutex_);
+  chip_ = Mc146818();
+}
+
+void Rtc::save(StateWriter& writer) const {
+  const std::lock_guard lock(mutex_);
+  writer.put(name_, chip_.state());
+}
+
+uint8_t Rtc::read_register(uint64_t offset) {
+  if (offset == kIndexPort) return kUnreadable;
+  const std::lock_guard lock(mutex_);
+  const bool interrupt_before = chip_.interrupt();
+  const uint8_t value = chip_.read(clock_());
+  settle(interrupt_before);
+  return value;
+}
+
+void Rtc::write_register(uint64_t offset, uint8_t value) {
+  const std::lock_guard lock(mutex_);
+  if (offset == kIndexPort) return chip_.select(value);
+  const bool interrupt_before = chip_.interrupt();
+  chip_.write(value, clock_());
+  settle(interrupt_before);
+}
+
+// Most guests never enable an interrupt, and then nothing is posted and no timer runs.
+void Rtc::settle(bool interrupt_before) {
+  if (!interrupt_before && chip_.interrupt()) irq_.raise();
+  const bool enabled = (chip_.state().b & Mc146818::kInterrupts) != 0;
+  if (!enabled || arm_posted_) return;
+  arm_posted_ = true;
+  loop_.post([this] { arm(); });
+}
+
+void Rtc::arm() {
+  std::optional<Mc146818::Nanoseconds> wait;
+  {
+    const std::lock_guard lock(mutex_);
+    arm_posted_ = false;
+    wait = chip_.until_interrupt(clock_());
+  }
+  timer_.reset();
+  if (started_ && wait) timer_ = loop_.after(std::min(*wait, kLookAgain), [this] { expired(); });
+}
+
+void Rtc::expired() {
+  {
+    const std::lock_guard lock(mutex_);
+    const bool interrupt_before = chip_.interrupt();
+    chip_.advance(clock_());
+    if (!interrupt_before && chip_.interrupt()) irq_.raise();
+  }
+  arm();
+}
+
+}  // namespace vireo::dev
