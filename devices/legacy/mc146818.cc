@@ -14,6 +14,7 @@ constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kUpdateNotice = 244'000;     // UIP before the update (data sheet, "update cycle")
 constexpr int64_t kFirstUpdate = kSecond / 2;  // after the divider was released
 constexpr int64_t kDaySeconds = 24 * 60 * 60;
+constexpr int64_t kEarliest = 1;  // 0 stands for no time
 constexpr int64_t kLatest =
     sys_days(std::chrono::year(2200) / 1 / 1).time_since_epoch().count() * kDaySeconds * kSecond -
     1;
@@ -63,8 +64,8 @@ bool Mc146818::halted() const noexcept {
 int64_t Mc146818::guest_time(Time now) const noexcept {
   int64_t time = 0;
   if (__builtin_add_overflow(now.time_since_epoch().count(), state_.offset, &time))
-    time = state_.offset < 0 ? 0 : kLatest;
-  return std::clamp(time, int64_t{0}, kLatest);
+    time = state_.offset < 0 ? kEarliest : kLatest;
+  return std::clamp(time, kEarliest, kLatest);
 }
 
 // The flags know nothing of a time that was leapt over.

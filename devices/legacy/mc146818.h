@@ -42,8 +42,14 @@ class Mc146818 {
     kCentury = 0x32
   };
   enum BitsA : uint8_t { kUpdateInProgress = 0x80, kDividerReset = 0x60, kRate = 0x0f };
-  enum BitsB : uint8_t { kSet = 0x80, kBinary = 0x04, k24Hours = 0x02 };
-  enum Interrupt : uint8_t { kPeriodic = 0x40, kAlarm = 0x20, kUpdate = 0x10 };  // in B and C
+  enum BitsB : uint8_t {
+    kSet = 0x80,
+    kPeriodic = 0x40,  // this and the next two: enable bits in B, flags in C
+    kAlarm = 0x20,
+    kUpdate = 0x10,
+    kBinary = 0x04,
+    k24Hours = 0x02
+  };
   static constexpr uint8_t kInterrupts = kPeriodic | kAlarm | kUpdate;
   static constexpr uint8_t kIrqFlag = 0x80;   // register C
   static constexpr uint8_t kValidRam = 0x80;  // register D

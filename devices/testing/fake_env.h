@@ -1,0 +1,88 @@
+// A DeviceEnv without KVM: a loop stepped by hand, buses, countable interrupts, recorded requests.
+// One thread.
+#pragma once
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "vmm/base/error.h"
+#include "vmm/device.h"
+#include "vmm/memory/layout.h"
+#include "vmm/testing/manual_loop.h"
+
+namespace vireo::dev::testing {
+
+// What devices asked of the machine, in order: "power-off", "reset", "debug-exit 3", "error: ...".
+class FakeControl final : public MachineControl {
+ public:
+  std::vector<std::string> requests;
+
+ private:
+  void guest_power_off() override { requests.emplace_back("power-off"); }
+  void guest_reset() override { requests.emplace_back("reset"); }
+  void guest_debug_exit(uint32_t value) override {
+    requests.push_back("debug-exit " + std::to_string(value));
+  }
+  void host_error(const std::string& what) override { requests.push_back("error: " + what); }
+};
+
+class FakeDoorbells final : public Doorbells {
+  Doorbell attach(DoorbellAddress, int) override { return Doorbell(); }
+};
+
+// Interrupt lines whose edges are counted.
+class FakeIrqs {
+ public:
+  IrqLine connect(uint32_t gsi) {
+    UniqueFd line = make_eventfd();
+    UniqueFd copy{::dup(line.get())};
+    lines_[gsi] = std::move(copy);
+    return IrqLine(std::move(line));
+  }
+  // Edges since the last call.
+  uint64_t take(uint32_t gsi) {
+    uint64_t count = 0;
+    if (::read(lines_.at(gsi).get(), &count, sizeof count) < 0) return 0;
+    return count;
+  }
+
+ private:
+  std::map<uint32_t, UniqueFd> lines_;
+};
+
+struct FakeEnv {
+  vireo::testing::ManualLoop turns{};
+  GuestMemory memory{MemoryConfig{.size = 2 * MiB}};
+  WorkerPool pool{1};
+  Bus mmio{"mmio"};
+  Bus pio{"port"};
+  FakeIrqs lines{};
+  IrqAllocator irqs{[this](uint32_t gsi) { return lines.connect(gsi); }};
+  FakeDoorbells doorbells{};
+  FakeControl control{};
+  std::vector<AcpiDevice> acpi{};
+  AddressAllocator window{{layout::kVirtioMmio, layout::kFramebuffer - layout::kVirtioMmio}};
+  DeviceEnv env{memory, turns.loop(), pool, mmio, pio, irqs, doorbells, control, acpi, window};
+
+  uint8_t in(uint64_t port) {
+    uint8_t value = 0;
+    pio.read(port, writable_bytes_of(value));
+    return value;
+  }
+  void out(uint64_t port, uint8_t value) { pio.write(port, bytes_of(value)); }
+};
+
+// The state that a device would save.
+template <class D>
+typename D::State state_of(const D& device) {
+  StateWriter writer;
+  device.save(writer);
+  return StateReader(writer.take()).template take<typename D::State>(device.name());
+}
+
+}  // namespace vireo::dev::testing
