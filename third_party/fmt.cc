@@ -1,8 +1,10 @@
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE
-template FMT_API auto detail::dragonbox::to_decimal(float x) noexcept -> detail::dragonbox::decimal_fp<float>;
-template FMT_API auto detail::dragonbox::to_decimal(double x) noexcept -> detail::dragonbox::decimal_fp<double>;
+template FMT_API auto detail::dragonbox::to_decimal(float x) noexcept
+    -> detail::dragonbox::decimal_fp<float>;
+template FMT_API auto detail::dragonbox::to_decimal(double x) noexcept
+    -> detail::dragonbox::decimal_fp<double>;
 namespace detail {
 template FMT_API auto locale_ref::get<std::locale>() const -> std::locale;
 template FMT_API auto thousands_sep_impl(locale_ref) -> thousands_sep_result<char>;

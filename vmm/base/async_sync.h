@@ -1,6 +1,7 @@
 // Waiting between coroutines of one loop: none of this is atomic, and nothing here blocks a thread.
-// Waiters are served first come, first served, and resumed inside the call that lets them go.
-// An object must outlive its waiters.
+// Waiters are served first come, first served, and resumed inside the call that lets them go; a
+// waiter so resumed that lets others go in its turn only marks them, and that call resumes them
+// too. An object must outlive its waiters and the calls on it.
 #pragma once
 
 #include <coroutine>
@@ -15,20 +16,35 @@ namespace vireo {
 // Coroutines parked in order of arrival.
 class WaitList {
  public:
-  bool empty() const noexcept { return waiting_.empty(); }
+  // Nobody waits who has not been let go.
+  bool empty() const noexcept { return waiting_.size() == due_; }
   void park(std::coroutine_handle<> handle) { waiting_.push_back(handle); }
+  // Lets the first go; not when empty(). A chain of hand-overs (each waiter lets the next go) stays
+  // one call deep, for the guest decides how many of its requests wait.
   void resume_one() {
-    const auto handle = waiting_.front();
-    waiting_.pop_front();
-    handle.resume();
+    ++due_;
+    if (resuming_) return;
+    resuming_ = true;
+    while (due_ > 0) resume_front();
+    resuming_ = false;
   }
   // Those who park anew meanwhile wait for the next call.
   void resume_all() {
+    due_ = 0;
     for (auto handles = std::exchange(waiting_, {}); const auto& handle : handles) handle.resume();
   }
 
  private:
+  void resume_front() {
+    const auto handle = waiting_.front();
+    waiting_.pop_front();
+    --due_;
+    handle.resume();
+  }
+
   std::deque<std::coroutine_handle<>> waiting_;
+  size_t due_ = 0;  // how many of the first in waiting_ have been let go and not yet resumed
+  bool resuming_ = false;
 };
 
 // co_await semaphore.acquire(); ... semaphore.release();
@@ -65,7 +81,7 @@ class Semaphore {
 // const AsyncMutex::Guard guard = co_await mutex.lock();
 class AsyncMutex {
  public:
-  class Guard {
+  class [[nodiscard]] Guard {
    public:
     explicit Guard(AsyncMutex* mutex) noexcept : mutex_(mutex) {}
     Guard(Guard&& other) noexcept : mutex_(std::exchange(other.mutex_, nullptr)) {}

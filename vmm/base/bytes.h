@@ -11,6 +11,7 @@
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace vireo {
@@ -55,9 +56,12 @@ using be16 = Be<uint16_t>;
 using be32 = Be<uint32_t>;
 using be64 = Be<uint64_t>;
 
+// What may lie on a wire as it lies in memory: no padding (it would carry our memory to the peer),
+// no pointer, and no view, which is written as the bytes it shows and not as its address.
 template <class T>
-concept Wire = std::is_trivially_copyable_v<T> && !std::is_pointer_v<T> &&
-               !std::convertible_to<T, std::span<const std::byte>>;
+concept Wire = std::is_trivially_copyable_v<T> && std::has_unique_object_representations_v<T> &&
+               !std::is_pointer_v<T> &&
+               !std::ranges::enable_view<T> && !std::convertible_to<T, std::span<const std::byte>>;
 
 template <Wire T>
 std::span<const std::byte> bytes_of(const T& value) noexcept {
@@ -105,8 +109,11 @@ class ByteReader {
 
 class ByteWriter {
  public:
+  // Not of the writer's own bytes().
   void put(std::span<const std::byte> bytes) {
-    out_.insert(out_.end(), bytes.begin(), bytes.end());
+    const size_t end = out_.size();
+    out_.resize(end + bytes.size());  // vector::insert makes g++ 12 warn of an overflow at -O2
+    if (!bytes.empty()) std::memcpy(out_.data() + end, bytes.data(), bytes.size());
   }
   template <Wire T>
   void put(const T& value) {

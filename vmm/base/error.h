@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <exception>
-#include <functional>
 #include <stdexcept>
 #include <string>
 #include <system_error>

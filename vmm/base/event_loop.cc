@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "vmm/base/error.h"
@@ -22,9 +23,14 @@ EventLoop::EventLoop(std::function<Clock::time_point()> now)
     throw_errno("cannot watch the loop's wake-up descriptor");
 }
 
-EventLoop::~EventLoop() = default;
+EventLoop::~EventLoop() {
+  // What never ran may own registrations, which still need the other members to end.
+  static_cast<void>(std::exchange(posted_, {}));
+  static_cast<void>(std::exchange(timers_, {}));
+}
 
-void EventLoop::run() {
+void EventLoop::run() noexcept {
+  VMM_CHECK(is_idle() || runs_on_this_thread(), "one thread runs a loop");
   thread_ = std::this_thread::get_id();
   while (!stopping_) step(std::chrono::hours(1));
   run_posted();
@@ -53,12 +59,15 @@ void EventLoop::post(Function function) {
 }
 
 bool EventLoop::step(std::chrono::milliseconds wait) {
+  VMM_CHECK(!stepping_, "a loop is not stepped from its own callbacks");
+  stepping_ = true;
   turn_again_ = false;
   run_hooks();
   bool ran = run_ready(turn_again_ ? 0 : wait_ms(wait));
   ran |= run_posted();
   ran |= run_timers();
-  return ran;
+  stepping_ = false;
+  return ran || turn_again_;
 }
 
 bool EventLoop::run_posted() {
@@ -73,12 +82,12 @@ bool EventLoop::run_posted() {
 }
 
 bool EventLoop::run_timers() {
+  // A timer that one of these arms is at the earliest due in the next turn.
+  const TimerKey end{now_(), timers_armed_};
   bool ran = false;
-  const auto now = now_();
-  while (!timers_.empty() && timers_.begin()->first <= now) {
-    const std::shared_ptr<Function> expired = timers_.begin()->second;
-    timers_.erase(timers_.begin());
-    (*expired)();
+  while (!timers_.empty() && timers_.begin()->first < end) {
+    const auto timer = timers_.extract(timers_.begin());
+    timer.mapped()();
     ran = true;
   }
   return ran;
@@ -91,13 +100,13 @@ void EventLoop::run_hooks() {
 }
 
 int EventLoop::wait_ms(std::chrono::milliseconds limit) const {
-  auto wait = limit;
+  constexpr std::chrono::milliseconds kLongest{std::numeric_limits<int>::max()};
+  auto wait = std::min(limit, kLongest);
   if (!timers_.empty()) {
-    const auto until =
-        std::chrono::ceil<std::chrono::milliseconds>(timers_.begin()->first - now_());
-    wait = std::clamp(until, std::chrono::milliseconds(0), wait);
+    const auto until = timers_.begin()->first.first - now_();
+    wait = std::min(wait, std::chrono::ceil<std::chrono::milliseconds>(until));
   }
-  return static_cast<int>(wait.count());
+  return static_cast<int>(std::max(wait, std::chrono::milliseconds(0)).count());
 }
 
 bool EventLoop::run_ready(int timeout_ms) {
@@ -115,7 +124,7 @@ bool EventLoop::run_ready(int timeout_ms) {
       ran = true;
     }
   }
-  cancelled_.clear();
+  static_cast<void>(std::exchange(cancelled_, {}));  // what these held may cancel further ones
   return ran;
 }
 
@@ -127,27 +136,24 @@ EventLoop::Registration EventLoop::watch(int fd, uint32_t epoll_events, FdFuncti
   event.data.ptr = watch.get();
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
     throw_errno("cannot watch a descriptor");
-  const auto position = watches_.insert(watches_.end(), watch);
-  return Registration([this, watch, position] {
+  return Registration([this, watch] {
     check_current();
     watch->cancelled = true;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch->fd, nullptr);
-    watches_.erase(position);
     cancelled_.push_back(watch);
   });
 }
 
 EventLoop::Registration EventLoop::after(std::chrono::nanoseconds delay, Function expired) {
   check_current();
-  auto function = std::make_shared<Function>(std::move(expired));
-  const auto when = now_() + delay;
-  timers_.emplace(when, function);
-  return Registration([this, function, when] {
+  const auto now = now_();
+  const std::chrono::nanoseconds longest = Clock::time_point::max() - now;
+  const TimerKey key{now + std::clamp(delay, std::chrono::nanoseconds(0), longest),
+                     timers_armed_++};
+  timers_.emplace(key, std::move(expired));
+  return Registration([this, key] {
     check_current();
-    const auto [first, last] = timers_.equal_range(when);
-    const auto found =
-        std::find_if(first, last, [&](const auto& timer) { return timer.second == function; });
-    if (found != last) timers_.erase(found);
+    timers_.extract(key);  // destroys the function when the map is whole again
   });
 }
 
@@ -163,6 +169,8 @@ EventLoop::Registration EventLoop::each_turn(Function run) {
 }
 
 LoopThread::LoopThread(const std::string& name) : thread_([this] { loop_.run(); }) {
+  // The loop is the thread's from now on, also while that is still on its way into run().
+  loop_.thread_ = thread_.get_id();
   ::pthread_setname_np(thread_.native_handle(), name.substr(0, 15).c_str());
 }
 

@@ -3,7 +3,8 @@
 // Thread: a loop belongs to the thread that is in run(), or, while nobody is, to whoever steps it
 // (tests, block_on). Only post(), stop() and runs_on_this_thread() may be called from other
 // threads. Loops are passed explicitly; there is no current loop. Callbacks run on the loop's
-// thread, never inside the call that registered them.
+// thread, never inside the call that registered them. They must not throw, and must not step the
+// loop they run on. A loop outlives whoever posts to it.
 #pragma once
 
 #include <atomic>
@@ -16,9 +17,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <thread>
+#include <type_traits>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/task.h"
 
@@ -36,20 +43,25 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  void run();            // until stop()
-  void stop() noexcept;  // any thread; the turn under way is finished, posted functions included
-  // One turn: waits up to `wait` for something to do (zero: does not wait). True if anything ran.
+  // Until stop(). An exception that leaves a callback ends the process.
+  void run() noexcept;
+  // Any thread. The turn under way is finished, what was posted before included; a run() that comes
+  // later returns after that at once: a stopped loop stays stopped.
+  void stop() noexcept;
+  // One turn: waits up to `wait` for something to do (zero: does not wait). True if anything ran,
+  // or a hook asked for another turn.
   bool step(std::chrono::milliseconds wait = std::chrono::milliseconds(0));
 
   void post(Function function);  // any thread; never waits, never runs it inline
   bool runs_on_this_thread() const noexcept;
   void check_current() const {
 #ifndef NDEBUG
-    VMM_CHECK(is_idle() || runs_on_this_thread(), "called on the loop that owns the object");
+    VMM_CHECK(is_idle() || runs_on_this_thread(), "a loop's objects are touched on its thread");
 #endif
   }
 
-  // A registration that ends with the object; it must not outlive the loop.
+  // A registration that ends with the object, which may happen in any callback, its own included;
+  // after that the callback does not run. It must not outlive the loop.
   class [[nodiscard]] Registration {
    public:
     Registration() = default;
@@ -72,12 +84,16 @@ class EventLoop {
   };
 
   // Calls `ready` whenever the descriptor has one of `epoll_events` (level-triggered unless EPOLLET
-  // is given) or an error. Throws when epoll refuses the descriptor (a regular file).
+  // is given) or EPOLLERR or EPOLLHUP, which come unasked and again until the registration ends.
+  // The descriptor stays open until then. Throws when epoll refuses it (a regular file).
   Registration watch(int fd, uint32_t epoll_events, FdFunction ready);
+  // Once, never early, up to a millisecond late; equal times in the order of the calls. A negative
+  // delay counts as none.
   Registration after(std::chrono::nanoseconds delay, Function expired);
   // Runs at the end of every turn, before the loop waits: where batches are submitted.
   Registration each_turn(Function hook);
-  // Called from within a hook: the coming wait is left out, because there is more to do.
+  // Called from within a hook: the coming wait is left out, because there is more to do (for
+  // another hook, say, that may have had its turn already).
   void turn_again() noexcept {
     turn_again_ = true;
   }
@@ -102,6 +118,7 @@ class EventLoop {
   }
 
  private:
+  friend class LoopThread;
   struct Watch {
     int fd;
     FdFunction ready;
@@ -111,7 +128,7 @@ class EventLoop {
     Function run;
     bool cancelled = false;
   };
-  using Timers = std::multimap<Clock::time_point, std::shared_ptr<Function>>;
+  using TimerKey = std::pair<Clock::time_point, uint64_t>;  // when due, the how-manieth armed
 
   bool is_idle() const noexcept;  // nobody is in run()
   bool run_posted();
@@ -126,14 +143,15 @@ class EventLoop {
   std::atomic<std::thread::id> thread_{};
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> wake_pending_ = false;
+  bool stepping_ = false;
 
   std::mutex posted_mutex_;
   std::vector<Function> posted_;  // guarded by posted_mutex_
 
+  std::map<TimerKey, Function> timers_;
+  uint64_t timers_armed_ = 0;
   bool turn_again_ = false;
-  Timers timers_;
   std::list<std::shared_ptr<Hook>> hooks_;
-  std::list<std::shared_ptr<Watch>> watches_;
   std::vector<std::shared_ptr<Watch>> cancelled_;  // kept until no event of this turn can name them
 };
 
@@ -149,8 +167,8 @@ class LoopThread {
   std::thread thread_;
 };
 
-// Runs `function` on the loop and waits for its result. Not from a thread that runs a loop: loops
-// never wait for each other. Exceptions come back.
+// Runs `function` on the loop, which another thread runs, and waits for its result. Not from a
+// thread that runs a loop: loops never wait for each other. Exceptions come back.
 template <class Function>
 auto call(EventLoop& loop, Function function) -> decltype(function()) {
   VMM_CHECK(!loop.runs_on_this_thread(), "call() from the loop itself would wait for ever");
@@ -162,37 +180,46 @@ auto call(EventLoop& loop, Function function) -> decltype(function()) {
 }
 
 namespace detail {
+// The task, its parameters included, is gone before its result is told: whoever waits for that may
+// then destroy what the task referred to.
 template <class T>
 Detached fulfil(Task<T> task, std::promise<T> promise) {
+  std::optional<std::conditional_t<std::is_void_v<T>, std::monostate, T>> result;
+  std::exception_ptr failure;
   try {
+    const Task<T> running = std::move(task);
     if constexpr (std::is_void_v<T>) {
-      co_await task;
-      promise.set_value();
+      co_await running;
     } else {
-      T value = co_await task;
-      promise.set_value(std::move(value));
+      T value = co_await running;
+      result.emplace(std::move(value));
     }
   } catch (...) {
-    promise.set_exception(std::current_exception());
+    failure = std::current_exception();
   }
+  if (failure)
+    promise.set_exception(std::move(failure));
+  else if constexpr (std::is_void_v<T>)
+    promise.set_value();
+  else
+    promise.set_value(std::move(*result));
 }
 }  // namespace detail
 
 // Runs a task on a loop that another thread runs, and waits for its result.
 template <class T>
 T call(EventLoop& loop, Task<T> task) {
-  VMM_CHECK(!loop.runs_on_this_thread(), "call() from the loop itself would wait for ever");
   std::promise<T> promise;
   auto result = promise.get_future();
-  auto start = [&] { detail::fulfil(std::move(task), std::move(promise)); };
-  loop.post(start);  // the references hold: `result` is not there before start has run
+  call(loop, [&] { detail::fulfil(std::move(task), std::move(promise)); });
   return result.get();
 }
 
 // Steps an idle loop on this thread until the task has finished: for programs without a machine
-// (vireo image) and for tests.
+// (vireo image) and for tests. Not from a callback of the loop.
 template <class T>
 T block_on(EventLoop& loop, Task<T> task) {
+  loop.check_current();
   std::promise<T> promise;
   auto result = promise.get_future();
   detail::fulfil(std::move(task), std::move(promise));

@@ -1,8 +1,10 @@
 #include "vmm/base/log.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include <fmt/core.h>
@@ -18,9 +20,7 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kLevelNames{"trace", "debug", "info",
                                                       "warn",  "error", "off"};
-constexpr uint64_t kNoisePerSecond = 10;
-
-using Clock = std::chrono::steady_clock;
+constexpr size_t kNoisePerSecond = 10;
 
 spdlog::level::level_enum spdlog_level(LogLevel level) {
   switch (level) {
@@ -40,13 +40,22 @@ spdlog::level::level_enum spdlog_level(LogLevel level) {
   return spdlog::level::off;
 }
 
+std::string printable(std::string_view text) {
+  std::string clean(text);
+  const auto steers = [](char c) {
+    return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
+  };
+  std::replace_if(clean.begin(), clean.end(), steers, '?');
+  return clean;
+}
+
 Logger over(LogLevel level, const std::shared_ptr<spdlog::sinks::sink>& sink) {
   auto backend = std::make_shared<spdlog::logger>("vireo", sink);
   backend->set_level(spdlog::level::trace);
   backend->set_pattern("%H:%M:%S.%e %l %v");
   backend->flush_on(spdlog::level::trace);
   return Logger(level, [backend](LogLevel at, std::string_view component, std::string_view text) {
-    backend->log(spdlog_level(at), "{}: {}", component, text);
+    backend->log(spdlog_level(at), "{}: {}", component, printable(text));
   });
 }
 
@@ -62,31 +71,33 @@ LogLevel parse_log_level(std::string_view name) {
 struct Logger::Shared {
   LogLevel level;
   Sink sink;
+  std::function<Clock::time_point()> now;
   std::mutex noise_mutex;
-  Clock::time_point noise_second{};  // guarded by noise_mutex, as the two below
-  uint64_t noise_count = 0;
+  // When the last kNoisePerSecond warnings passed, as a ring. Guarded by noise_mutex, as all below.
+  std::array<Clock::time_point, kNoisePerSecond> noise_times{};
+  size_t noise_count = 0;
   uint64_t suppressed = 0;
 
   // How many were suppressed before this one, or nothing when this one is to be suppressed too.
-  bool admit_noise(uint64_t& suppressed_before) {
+  std::optional<uint64_t> admit_noise() {
     const std::lock_guard lock(noise_mutex);
-    const auto now = Clock::now();
-    if (now - noise_second > std::chrono::seconds(1)) {
-      noise_second = now;
-      noise_count = 0;
-    }
-    if (++noise_count > kNoisePerSecond) {
+    const auto at = now();
+    auto& oldest = noise_times[noise_count % kNoisePerSecond];
+    if (noise_count >= kNoisePerSecond && at - oldest < std::chrono::seconds(1)) {
       ++suppressed;
-      return false;
+      return std::nullopt;
     }
-    suppressed_before = std::exchange(suppressed, 0);
-    return true;
+    oldest = at;
+    ++noise_count;
+    return std::exchange(suppressed, 0);
   }
 };
 
-Logger::Logger(LogLevel level, Sink sink) : shared_(std::make_shared<Shared>()) {
+Logger::Logger(LogLevel level, Sink sink, std::function<Clock::time_point()> now)
+    : shared_(std::make_shared<Shared>()) {
   shared_->level = level;
   shared_->sink = std::move(sink);
+  shared_->now = std::move(now);
 }
 
 Logger Logger::to_stderr(LogLevel level) {
@@ -111,11 +122,11 @@ void Logger::write(LogLevel level, std::string_view component, std::string_view 
 
 void Logger::guest_noise(std::string_view component, std::string_view text) const {
   if (!enabled(LogLevel::warn)) return;
-  uint64_t suppressed = 0;
-  if (!shared_->admit_noise(suppressed)) return;
-  if (suppressed > 0)
+  const std::optional<uint64_t> suppressed = shared_->admit_noise();
+  if (!suppressed) return;
+  if (*suppressed > 0)
     warn(component,
-         fmt::format("{} ({} warnings before this one were suppressed)", text, suppressed));
+         fmt::format("{} ({} warnings before this one were suppressed)", text, *suppressed));
   else
     warn(component, text);
 }

@@ -5,6 +5,7 @@
 //   log.guest_noise("blk", "request beyond the disk");     what a guest causes: rate-limited
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -21,12 +22,15 @@ LogLevel parse_log_level(std::string_view name);
 class Logger {
  public:
   using Sink = std::function<void(LogLevel, std::string_view component, std::string_view text)>;
+  using Clock = std::chrono::steady_clock;
 
   Logger() = default;  // silent
-  Logger(LogLevel level, Sink sink);
+  // `now` can be replaced by a test's clock; it dates the guest's noise.
+  Logger(LogLevel level, Sink sink, std::function<Clock::time_point()> now = Clock::now);
+  // These two replace control characters (but newline and tab) by '?': a log is often read in a
+  // terminal, and what a guest or an image says must not steer that.
   static Logger to_stderr(LogLevel level);
-  static Logger to_file(LogLevel level,
-                        const std::string& path);  // throws when it cannot be opened
+  static Logger to_file(LogLevel level, const std::string& path);  // appends; throws ConfigError
 
   bool enabled(LogLevel level) const noexcept;
   void write(LogLevel level, std::string_view component, std::string_view text) const;
@@ -42,7 +46,7 @@ class Logger {
   void error(std::string_view component, std::string_view text) const {
     write(LogLevel::error, component, text);
   }
-  // A warning that a guest can provoke at will: at most 10 in any second per sink, the number of
+  // A warning that a guest can provoke at will: at most 10 in any second per sink; the number of
   // the suppressed ones is told with the next that passes.
   void guest_noise(std::string_view component, std::string_view text) const;
 

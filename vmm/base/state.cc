@@ -20,8 +20,10 @@ std::optional<StateSection> StateReader::extract(const std::string& name, StateT
   return section;
 }
 
-void StateReader::throw_malformed(const std::string& name) {
-  throw StateError(fmt::format("the saved state of '{}' is damaged", name));
+void StateReader::throw_damaged(const std::string& name, std::string_view field) {
+  if (field.empty())
+    throw StateError(fmt::format("the saved state of '{}' is damaged: it is too long", name));
+  throw StateError(fmt::format("the saved state of '{}' is damaged at its '{}'", name, field));
 }
 
 void StateReader::check_all_taken() const {

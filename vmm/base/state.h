@@ -7,14 +7,16 @@
 //     bool operator==(const State&) const = default;
 //   };
 //
-// and one list of fields serves saving, restoring and the readable dump. A snapshot is a list of
-// sections, one per component name, each with the tag's kind and version; a version other than the
-// one this build knows is refused, never converted.
+// and one list of fields serves saving and restoring; the names tell where damage was found. A
+// snapshot is a list of sections, one per component name, each with the tag's kind and version; a
+// version other than the one this build knows is refused, never converted.
 //
-// Fields may be: integers, bool, enums, std::string, and std::array, std::vector, std::optional,
-// std::pair and nested structs with fields() of such. Values; any thread.
-// Errors: StateError, naming the section. What is read is untrusted: lengths are checked against
-// the bytes that are there before anything is allocated.
+// Fields may be: integers, bool, enums of fixed underlying type, std::string, and std::array,
+// std::vector, std::optional, std::pair and nested structs with fields() of such, themselves too to
+// a depth of 32. Elements of a vector take at least one byte. Values; any thread. Errors:
+// StateError, naming the section and the field. What is read is untrusted: it never takes more
+// memory than a fixed multiple of the bytes that are there, and it is read only if saving it again
+// gives the same bytes. What the values mean is for the component to check.
 #pragma once
 
 #include <array>
@@ -46,8 +48,12 @@ class StateError : public std::runtime_error {
 
 namespace detail {
 
+// T{0} is there for an enum just when its underlying type is fixed, so that every value is valid.
 template <class T>
-concept Scalar = std::is_integral_v<T> || std::is_enum_v<T>;
+concept Scalar = std::is_integral_v<T> ||(std::is_enum_v<T>&& requires { T{0}; });
+// Runs of these are written as they lie in memory. Not bool: not every byte is one.
+template <class T>
+concept RawByte = Scalar<T> && sizeof(T) == 1 && !std::is_same_v<T, bool>;
 
 struct ElementProbe {
   template <class T>
@@ -78,20 +84,21 @@ class Encoder {
     encode(text.size());
     out_.put(bytes_of_text(text));
   }
-  template <class T, size_t N>
-  void encode(const std::array<T, N>& items) {
-    if constexpr (sizeof(T) == 1)
-      out_.put(std::as_bytes(std::span(items)));
+  template <class T>
+  void encode_items(std::span<const T> items) {
+    if constexpr (RawByte<T>)
+      out_.put(std::as_bytes(items));
     else
       for (const T& item : items) encode(item);
+  }
+  template <class T, size_t N>
+  void encode(const std::array<T, N>& items) {
+    encode_items(std::span<const T>(items));
   }
   template <class T>
   void encode(const std::vector<T>& items) {
     encode(items.size());
-    if constexpr (sizeof(T) == 1)
-      out_.put(std::as_bytes(std::span(items)));
-    else
-      for (const T& item : items) encode(item);
+    encode_items(std::span<const T>(items));
   }
   template <class T>
   void encode(const std::optional<T>& item) {
@@ -114,13 +121,18 @@ class Decoder {
  public:
   explicit Decoder(std::span<const std::byte> bytes) noexcept : in_(bytes) {}
   template <class T>
-  Decoder& operator()(std::string_view, T& value) {
+  Decoder& operator()(std::string_view name, T& value) {
     decode(value);
+    if (!in_.ok() && damaged_.empty()) damaged_ = name;
     return *this;
   }
   bool complete() const noexcept { return in_.at_end(); }
+  // The innermost field that could not be read; empty when all could and bytes are left over.
+  std::string_view damaged_field() const noexcept { return damaged_; }
 
  private:
+  static constexpr int kMaxDepth = 32;
+
   template <Scalar T>
   void decode(T& value) {
     const uint64_t wide = in_.get<le64>();
@@ -138,7 +150,7 @@ class Decoder {
   }
   template <class T>
   void decode_items(std::span<T> items) {
-    if constexpr (sizeof(T) == 1) {
+    if constexpr (RawByte<T>) {
       const auto from = in_.take(items.size());
       if (from.size() == items.size() && !items.empty())
         std::memcpy(items.data(), from.data(), items.size());
@@ -158,12 +170,18 @@ class Decoder {
   void decode(std::vector<T>& items) {
     items.clear();
     const size_t count = decode_count();
-    if constexpr (sizeof(T) == 1) {
+    if constexpr (RawByte<T>) {
       items.resize(count);
       decode_items(std::span<T>(items));
     } else {
-      for (size_t i = 0; i < count && in_.ok(); ++i) decode(items.emplace_back());
+      for (size_t i = 0; i < count && in_.ok(); ++i) decode_element(items.emplace_back());
     }
+  }
+  template <class T>
+  void decode_element(T& item) {
+    const size_t before = in_.rest().size();
+    decode(item);
+    if (in_.rest().size() == before) in_.fail();
   }
   template <class T>
   void decode(std::optional<T>& item) {
@@ -179,9 +197,14 @@ class Decoder {
   }
   template <Composite T>
   void decode(T& value) {
+    if (depth_ == kMaxDepth) return in_.fail();
+    ++depth_;
     T::fields(value, *this);
+    --depth_;
   }
   ByteReader in_;
+  std::string_view damaged_;  // field names are literals
+  int depth_ = 0;
 };
 
 }  // namespace detail
@@ -225,7 +248,7 @@ class StateReader {
     if (!section) return state;
     detail::Decoder decoder(section->bytes);
     S::fields(state, decoder);
-    if (!decoder.complete()) throw_malformed(name);
+    if (!decoder.complete()) throw_damaged(name, decoder.damaged_field());
     return state;
   }
   // Throws StateError naming a section that nobody took.
@@ -233,7 +256,7 @@ class StateReader {
 
  private:
   std::optional<StateSection> extract(const std::string& name, StateTag tag);
-  [[noreturn]] static void throw_malformed(const std::string& name);
+  [[noreturn]] static void throw_damaged(const std::string& name, std::string_view field);
   StateSections sections_;
 };
 

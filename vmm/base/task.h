@@ -7,12 +7,15 @@
 //  2. Parameters by value, or `this`; a reference only to what the joined Scope outlives.
 //  3. The operand of co_await is one call with named arguments: no temporary with a destructor but
 //     the returned Task itself, no ?:, no structured binding of the result.
-//  4. Ready awaits do not nest the stack: await_suspend resumes the callee itself and goes straight
+//  4. A started Task runs to its end before it is destroyed, and goes on, whatever it waits for, on
+//     the thread that started it: whoever resumes it posts to that thread's loop.
+//  5. Ready awaits do not nest the stack: await_suspend resumes the callee itself and goes straight
 //     on when it has finished, instead of a symmetric transfer that unoptimised code does not make
 //     a tail call.
 #pragma once
 
 #include <coroutine>
+#include <cstddef>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -45,6 +48,7 @@ class TaskPromiseBase {
 
   // Runs the coroutine up to its first real suspension; true when it has to be waited for.
   bool start(std::coroutine_handle<> self, std::coroutine_handle<> continuation) {
+    VMM_CHECK(!continuation_, "a Task is awaited once");
     continuation_ = continuation;
     starting_ = true;
     self.resume();
@@ -120,7 +124,7 @@ class [[nodiscard]] Task {
     Handle handle_;
   };
   Awaiter operator co_await() const noexcept {
-    VMM_CHECK(handle_, "a Task is awaited once, and not after it was moved from");
+    VMM_CHECK(handle_, "a Task is not awaited after it was moved from");
     return Awaiter(handle_);
   }
 
@@ -183,9 +187,9 @@ class Scope {
  private:
   Detached run(Task<void> task) {
     {
-      const Task<void> running = std::move(task);  // its frame is gone when the joiner goes on
+      const Task<void> running = std::move(task);
       co_await running;
-    }
+    }  // what the task held is gone before the joiner goes on, who may destroy what it referred to
     if (--running_ == 0 && joiner_) std::exchange(joiner_, nullptr).resume();
   }
 

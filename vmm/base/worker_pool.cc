@@ -1,5 +1,6 @@
 #include "vmm/base/worker_pool.h"
 
+#include <system_error>
 #include <utility>
 
 namespace vireo {
@@ -16,11 +17,19 @@ WorkerPool::~WorkerPool() {
 void WorkerPool::submit(std::function<void()> work) {
   {
     const std::lock_guard lock(mutex_);
+    // A worker that submits while the destructor joins serves that itself.
+    if (queue_.size() >= idle_ && threads_.size() < limit_ && !stopping_) start_thread();
     queue_.push_back(std::move(work));
-    if (queue_.size() > idle_ && threads_.size() < limit_)
-      threads_.emplace_back([this] { serve(); });
   }
   ready_.notify_one();
+}
+
+void WorkerPool::start_thread() {
+  try {
+    threads_.emplace_back([this] { serve(); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) throw;  // else there are fewer than there could be, which is only slower
+  }
 }
 
 void WorkerPool::serve() {

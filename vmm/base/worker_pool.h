@@ -1,7 +1,8 @@
 // Blocking calls off the loop: int r = co_await offload(pool, loop, fn);
 //
 // The pool's threads start on first use, up to its size; work is taken in order of arrival. The
-// coroutine is resumed on `loop`. The destructor finishes what was queued.
+// coroutine is resumed on `loop`. The destructor finishes what was queued, and what that queues.
+// The loop outlives the pool: declare it first.
 #pragma once
 
 #include <condition_variable>
@@ -11,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "vmm/base/event_loop.h"
@@ -19,14 +21,18 @@ namespace vireo {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(size_t threads = 4) noexcept : limit_(threads) {}
+  explicit WorkerPool(size_t threads = 4) noexcept : limit_(threads) {
+    VMM_CHECK(threads > 0, "a pool has a thread");
+  }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
   ~WorkerPool();
 
-  void submit(std::function<void()> work);  // any thread; `work` must not throw
+  // Any thread; `work` must not throw. Throws std::system_error when not even one thread starts.
+  void submit(std::function<void()> work);
 
  private:
+  void start_thread();  // with mutex_ held
   void serve();
 
   const size_t limit_;
