@@ -19,7 +19,7 @@ constexpr std::array<uint32_t, 9> kKvmMsrs{0x4b564d00, 0x4b564d01, 0x4b564d02,
 
 template <class T>
 std::vector<std::byte> bytes_from(const T& value) {
-  const auto bytes = bytes_of(value);
+  const auto bytes = std::as_bytes(std::span(&value, 1));  // unions and all
   return {bytes.begin(), bytes.end()};
 }
 
