@@ -73,8 +73,8 @@ struct CharOptions {
   Logger log{};
   // Gets the name of the pseudo-terminal ("/dev/pts/3"), on the constructing thread.
   std::function<void(const std::string& path)> pty_made{};
-  // stdio: when set, Ctrl-A is the escape prefix (devices/chardev/escape.h), also while the guest
-  // takes no input; gets the commands on the loop, all but send_break. For terminals.
+  // stdio, when that is a terminal: Ctrl-A is the escape prefix (devices/chardev/escape.h), also
+  // while the guest takes no input. Gets the commands, all but send_break, on the loop.
   std::function<void(EscapeCommand)> escape{};
 };
 

@@ -1,5 +1,7 @@
 #include "devices/chardev/stdio.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -8,7 +10,7 @@ namespace vireo::dev {
 StdioBackend::StdioBackend(int in, int out, EscapeHandler escape, Logger log)
     : in_(in, PrivateFd::Use::read),
       out_(out, PrivateFd::Use::write),
-      escape_(std::move(escape)),
+      escape_(::isatty(in) == 1 ? std::move(escape) : EscapeHandler()),
       reader_(in_.get(), {.bytes = [this](auto bytes) { take(bytes); }, .ended = [] {}}),
       output_(out_.get(), "standard output", std::move(log)) {}
 

@@ -2,9 +2,9 @@
 //
 // Thread: constructed on the control thread, then the loop's. The descriptors stay the caller's and
 // keep their blocking mode for others; the terminal's mode is not touched (terminal.h).
-// With an escape handler, input is read also while the guest takes none, so that the prefix always
-// works; up to kTypedAhead bytes wait for the guest, the rest is lost. Without one, input that the
-// guest does not take stays where it is.
+// On a terminal, with an escape handler, input is read also while the guest takes none, so that the
+// prefix always works; up to kTypedAhead bytes wait for the guest, the rest is lost. Otherwise
+// everything is input, and what the guest does not take stays where it is.
 #pragma once
 
 #include <functional>
@@ -36,11 +36,11 @@ class StdioBackend final : public CharBackend {
 
   const PrivateFd in_;
   const PrivateFd out_;
-  const EscapeHandler escape_;
+  const EscapeHandler escape_;  // none unless `in` is a terminal
   FdReader reader_;
   FdOutput output_;
   EscapeDecoder decoder_;
-  std::vector<std::byte> typed_;  // at most kTypedAhead; only with an escape handler
+  std::vector<std::byte> typed_;  // at most kTypedAhead; only with escapes
   EventLoop* loop_ = nullptr;
   CharFrontend* frontend_ = nullptr;
   bool readable_ = false;

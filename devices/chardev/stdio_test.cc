@@ -1,9 +1,12 @@
 #include "devices/chardev/stdio.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <array>
+#include <functional>
 
 #include <catch2/catch.hpp>
 
@@ -28,25 +31,45 @@ struct Pipe {
   }
 };
 
+// A terminal whose other end is `write`; raw, as its owner makes it.
+struct Typing {
+  UniqueFd write{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  UniqueFd read;
+  Typing() {
+    REQUIRE(::grantpt(write.get()) == 0);
+    REQUIRE(::unlockpt(write.get()) == 0);
+    read.reset(::open(::ptsname(write.get()), O_RDWR | O_NOCTTY | O_CLOEXEC));
+    termios mode{};
+    REQUIRE(::tcgetattr(read.get(), &mode) == 0);
+    ::cfmakeraw(&mode);
+    REQUIRE(::tcsetattr(read.get(), TCSANOW, &mode) == 0);
+  }
+};
+
+template <class Input>
 struct Fixture {
-  Pipe in;
+  Input in;
   Pipe out;
   vireo::testing::ManualLoop turns;
   RecordingFrontend device;
   std::vector<EscapeCommand> commands;
   StdioBackend stdio;
 
-  explicit Fixture(bool escapes)
+  Fixture()
       : stdio(in.read.get(), out.write.get(),
-              escapes ? [this](EscapeCommand command) { commands.push_back(command); }
-                      : StdioBackend::EscapeHandler(),
-              {}) {
+              [this](EscapeCommand command) { commands.push_back(command); }, {}) {
     stdio.open(turns.loop(), device);
   }
   ~Fixture() { stdio.close(); }
   void type(std::string_view text) {
     REQUIRE_FALSE(write_all(in.write.get(), bytes_of_text(text)));
     turns.settle();
+  }
+  // The kernel passes what is typed on from a thread of its own, so that waiting for it takes real
+  // time: bounded, and over when it is there.
+  void until(const std::function<bool()>& condition) {
+    for (int i = 0; i < 500 && !condition(); ++i) turns.loop().step(std::chrono::milliseconds(20));
+    REQUIRE(condition());
   }
 };
 
@@ -55,7 +78,7 @@ using Commands = std::vector<EscapeCommand>;
 }  // namespace
 
 TEST_CASE("standard input reaches the guest when it wants it, and stays in place otherwise") {
-  Fixture f(false);
+  Fixture<Pipe> f;
   f.type("early\x01x");
   REQUIRE(f.device.received.empty());
   f.stdio.set_readable(true);
@@ -76,7 +99,7 @@ TEST_CASE("standard input reaches the guest when it wants it, and stays in place
 }
 
 TEST_CASE("the end of standard input is only that") {
-  Fixture f(false);
+  Fixture<Pipe> f;
   f.stdio.set_readable(true);
   f.in.write.reset();
   f.turns.settle();
@@ -86,9 +109,12 @@ TEST_CASE("the end of standard input is only that") {
 }
 
 TEST_CASE("the escape prefix works while the guest takes no input, and keeps what is typed") {
-  Fixture f(true);
+  Fixture<Typing> f;
   f.type("ab\x01xc\x01pd");
+  f.until([&] { return f.commands.size() == 2; });
   REQUIRE(f.commands == Commands{EscapeCommand::quit, EscapeCommand::power_button});
+  f.type("\x01h");
+  f.until([&] { return f.commands.size() == 3; });
   REQUIRE(f.device.received.empty());
   f.stdio.set_readable(true);
   REQUIRE(f.device.received.empty());  // not from inside the call
@@ -97,15 +123,16 @@ TEST_CASE("the escape prefix works while the guest takes no input, and keeps wha
   f.type(
       "e\x01"
       "bf");
-  REQUIRE(f.device.received == "abcdef");
+  f.until([&] { return f.device.received == "abcdef"; });
   REQUIRE(f.device.breaks == 1);
-  REQUIRE(f.commands.size() == 2);
+  REQUIRE(f.commands.size() == 3);
 }
 
 TEST_CASE("what is typed at a guest that takes nothing is bounded") {
-  Fixture f(true);
+  Fixture<Typing> f;
   for (int i = 0; i < 10; ++i) f.type(std::string(1000, 'x'));
   f.type("\x01h");
+  f.until([&] { return !f.commands.empty(); });
   REQUIRE(f.commands == Commands{EscapeCommand::help});
   f.stdio.set_readable(true);
   f.turns.settle();
@@ -113,7 +140,7 @@ TEST_CASE("what is typed at a guest that takes nothing is bounded") {
 }
 
 TEST_CASE("a slow standard output holds the guest back") {
-  Fixture f(false);
+  Fixture<Pipe> f;
   const size_t taken = fill(f.stdio);
   REQUIRE(taken > 0);
   f.turns.settle();
@@ -125,7 +152,7 @@ TEST_CASE("a slow standard output holds the guest back") {
 }
 
 TEST_CASE("closed, it neither reads nor delivers") {
-  Fixture f(true);
+  Fixture<Typing> f;
   f.stdio.set_readable(true);
   f.stdio.close();
   f.type("while paused\x01x");
@@ -133,7 +160,6 @@ TEST_CASE("closed, it neither reads nor delivers") {
   REQUIRE(f.commands.empty());
   f.stdio.open(f.turns.loop(), f.device);
   f.stdio.set_readable(true);
-  f.turns.settle();
-  REQUIRE(f.device.received == "while paused");
+  f.until([&] { return f.device.received == "while paused" && !f.commands.empty(); });
   REQUIRE(f.commands == Commands{EscapeCommand::quit});
 }

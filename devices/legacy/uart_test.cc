@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -494,4 +495,38 @@ TEST_CASE("wide accesses are bytes at consecutive registers") {
   machine.turns.settle();
   REQUIRE(machine.host.output == "w");
   REQUIRE(machine.in(kIer) == 0x0f);
+}
+
+TEST_CASE("a vCPU sends and receives while the loop moves the bytes") {
+  Fixture machine;
+  machine.start();
+  machine.host.room = 0;
+  const std::string text = some_text(20'000);
+  std::string echoed;
+  std::thread vcpu([&] {
+    machine.out(kFcr, Chip::kFcrEnable);
+    machine.out(kMcr, Chip::kMcrRts);
+    for (const char c : text) {
+      while (!machine.holding_empty()) std::this_thread::yield();
+      machine.out(kData, static_cast<uint8_t>(c));
+    }
+    while (echoed.size() < text.size()) {
+      while (!(machine.in(kLsr)&Chip::kLsrData)) std::this_thread::yield();
+      echoed += static_cast<char>(machine.in(kData));
+    }
+  });
+  size_t typed = 0;
+  while (machine.host.output.size() < text.size() || typed < text.size()) {
+    machine.turns.loop().step(std::chrono::milliseconds(1));
+    if (machine.host.room == 0) machine.host.make_room(1000);
+    if (!machine.host.readable || typed == text.size()) continue;
+    const std::string chunk = text.substr(typed, 700);
+    typed += chunk.size();
+    machine.host.type(chunk);
+  }
+  while (state_of(machine.uart).input.size() + state_of(machine.uart).chip.receive.size() != 0)
+    machine.turns.loop().step(std::chrono::milliseconds(1));
+  vcpu.join();
+  REQUIRE(machine.host.output == text);
+  REQUIRE(echoed == text);
 }
