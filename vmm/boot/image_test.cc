@@ -69,7 +69,7 @@ TEST_CASE("a file that shrinks while it is read is an error, not a crash") {
 
 TEST_CASE("what is loaded into guest memory lies where it should, small or large") {
   GuestMemory memory({.size = 16 * MiB});
-  const size_t size = GENERATE(100, 5 * MiB + 3);
+  const size_t size = GENERATE(uint64_t{100}, 5 * MiB + 3);
   const Bytes content = testing::pattern(size);
   load_into(memory, 2 * MiB + 5, MemoryImage("kernel 'm'", content), 0, size);
   CHECK(std::ranges::equal(memory.range(2 * MiB + 5, size).value(), content));

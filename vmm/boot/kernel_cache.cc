@@ -190,12 +190,14 @@ void KernelCache::link_file(const std::string& sha256, const struct stat& bzimag
 void KernelCache::make_room(uint64_t wanted) const {
   std::vector<Found> entries, links;
   for (Found& file : list(directory_.get())) {
-    if (file.name.starts_with(kTemporary) &&
-        file.status.st_mtim.tv_sec + kAbandoned < std::time(nullptr))
-      ::unlinkat(directory_.get(), file.name.c_str(), 0);
-    if (file.name.starts_with(kLink)) links.push_back(std::move(file));
-    if (file.name.ends_with(kEntry) && !file.name.starts_with(kTemporary))
+    if (file.name.starts_with(kTemporary)) {
+      if (file.status.st_mtim.tv_sec + kAbandoned < std::time(nullptr))
+        ::unlinkat(directory_.get(), file.name.c_str(), 0);
+    } else if (file.name.starts_with(kLink)) {
+      links.push_back(std::move(file));
+    } else if (file.name.ends_with(kEntry)) {
       entries.push_back(std::move(file));
+    }
   }
   if (links.size() >= kMaxLinks)
     for (const Found& link : links) ::unlinkat(directory_.get(), link.name.c_str(), 0);

@@ -262,7 +262,7 @@ TEST_CASE("the kernel's form and notes decide how it is entered") {
   testing::TestSegment with_header;
   poke(with_header.content, 0, le32(0x1badb002));
   poke(with_header.content, 4, le32(0));
-  poke(with_header.content, 8, le32(-0x1badb002));
+  poke(with_header.content, 8, le32(-0x1badb002U));
 
   SECTION("Linux") {
     vm.kernel(make_elf({.notes = linux_and_pvh}));
@@ -346,7 +346,7 @@ TEST_CASE("a multiboot kernel's command line begins with its name") {
   testing::TestSegment segment;
   poke(segment.content, 0, le32(0x1badb002));
   poke(segment.content, 4, le32(3));
-  poke(segment.content, 8, le32(-0x1badb005));
+  poke(segment.content, 8, le32(-0x1badb005U));
   vm.kernel(make_elf({.is_64bit = false, .segments = {segment}}));
   vm.initrd(cpio(5000));
   const EntryState entry = vm.load().entry;

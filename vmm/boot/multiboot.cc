@@ -55,7 +55,7 @@ constexpr uint32_t kModule = kInformation + 0x100;
 constexpr uint32_t kLoaderName = kInformation + 0x140;
 constexpr uint32_t kNoName = kInformation + 0x180;  // a zero byte
 constexpr uint32_t kMemoryMap = kInformation + 0x200;
-constexpr std::string_view kName{"vireo", 6};  // with its zero
+constexpr std::array<char, 6> kName{"vireo"};
 
 constexpr uint32_t kBootloaderMagic = 0x2badb002;  // in eax at entry
 
@@ -158,9 +158,9 @@ EntryState enter_multiboot(GuestMemory& memory, const MultibootBoot& boot) {
               .end = static_cast<uint32_t>(boot.initrd->start + boot.initrd->length),
               .name = kNoName};
   }
-  const bool written =
-      memory.write(kInformation, bytes_of(info)) && memory.write(kModule, bytes_of(module)) &&
-      memory.write(kLoaderName, bytes_of_text(kName)) && memory.write(kMemoryMap, map);
+  const bool written = memory.write(kInformation, bytes_of(info)) &&
+                       memory.write(kModule, bytes_of(module)) &&
+                       memory.write(kLoaderName, bytes_of(kName)) && memory.write(kMemoryMap, map);
   VMM_CHECK(written, "low memory is always RAM");
 
   EntryState state = enter_protected_mode(memory, boot.entry);
