@@ -41,8 +41,8 @@ namespace detail {
 }  // namespace vireo
 
 // Always on, also in release builds: going on with a broken invariant could hurt the host.
-#define VMM_CHECK(condition, why)                                         \
-  do {                                                                    \
-    if (!(condition)) [[unlikely]]                                        \
-      ::vireo::detail::check_failed(#condition, why, __FILE__, __LINE__); \
-  } while (false)
+// An expression, so that the compiler sees in every mode that VMM_CHECK(false, …) does not return.
+#define VMM_CHECK(condition, why) \
+  (static_cast<bool>(condition)   \
+       ? void()                   \
+       : ::vireo::detail::check_failed(#condition, why, __FILE__, __LINE__))
