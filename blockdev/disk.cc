@@ -263,11 +263,14 @@ Task<Extent> Disk::extent(uint64_t offset, uint64_t length) {
 }
 
 Task<void> Disk::idle() {
-  while (in_flight_ > 0) co_await idle_.wait();
+  while (in_flight_ > 0) {
+    hurry();
+    if (in_flight_ > 0) co_await idle_.wait();
+  }
 }
 
 Task<std::error_code> Disk::close() {
-  while (in_flight_ > 0) co_await idle_.wait();
+  co_await idle();
   if (closed_) co_return std::error_code{};
   closed_ = true;
   const std::error_code error = co_await graph_->close();

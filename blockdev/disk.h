@@ -47,8 +47,9 @@ class Disk {
   Task<Extent> extent(uint64_t offset, uint64_t length);
 
   size_t in_flight() const noexcept { return in_flight_; }
-  Task<void> idle();              // resolves when nothing is in flight
-  Task<std::error_code> close();  // waits for idle, then closes the graph; once is enough
+  void hurry() { graph_->hurry(); }  // requests under way are not held back by rates
+  Task<void> idle();                 // hurries; resolves when nothing is in flight
+  Task<std::error_code> close();     // waits for idle, then closes the graph; once is enough
   Node& graph() noexcept { return *graph_; }
 
  private:

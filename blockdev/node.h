@@ -77,6 +77,9 @@ class Node {
   virtual Task<std::error_code> resize(uint64_t size);
   // What lies at `offset`; `length` bounds the search. The default says "data".
   virtual Task<Extent> extent(uint64_t offset, uint64_t length);
+  // Somebody waits for the requests under way: what was held back for other reasons than work goes
+  // on. Filters pass it down.
+  virtual void hurry() {}
   // Flushes and lets go of metadata (a qcow2's dirty tables); the last call before destruction.
   virtual Task<std::error_code> close() { return flush(); }
 };

@@ -8,8 +8,9 @@
 #include <fmt/core.h>
 
 #include "blockdev/buffer.h"
-#include "blockdev/format/raw.h"
+#include "blockdev/filter/overlay.h"
 #include "blockdev/protocol/file.h"
+#include "blockdev/protocol/temporary.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
@@ -59,7 +60,10 @@ Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
     throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
                                   spec.path, spec.path));
   if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, spec.path);
-  co_return std::make_unique<RawNode>(std::move(file));
+  const auto make = [&]() -> std::unique_ptr<Node> {
+    return std::make_unique<RawNode>(std::move(file), spec.window);
+  };
+  co_return with_context(fmt::format("cannot use disk image '{}'", spec.path), make);
 }
 
 // The formats; a further one is one more line here.
@@ -84,8 +88,16 @@ CacheMode parse_cache_mode(const std::string& word) {
 }
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
-  FileEngines engines{std::move(host)};
-  std::unique_ptr<Node> graph = co_await open_format(engines, std::move(spec));
+  FileEngines engines{host};
+  Spec image = spec;
+  image.read_only = spec.read_only || spec.snapshot;
+  std::unique_ptr<Node> graph = co_await open_format(engines, std::move(image));
+  if (spec.snapshot && !spec.read_only) {
+    std::unique_ptr<Node> upper = co_await make_temporary_file(engines, graph->limits().size);
+    graph = std::make_unique<OverlayNode>(std::move(graph), std::move(upper));
+  }
+  if (spec.throttle.any())
+    graph = std::make_unique<ThrottleNode>(host.loop, std::move(graph), spec.throttle);
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
 }
 

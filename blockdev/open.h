@@ -10,6 +10,8 @@
 #include <string>
 
 #include "blockdev/disk.h"
+#include "blockdev/filter/throttle.h"
+#include "blockdev/format/raw.h"
 #include "blockdev/host.h"
 
 namespace vireo::blk {
@@ -20,9 +22,11 @@ struct Spec {
   CacheMode cache = CacheMode::writeback;
   bool read_only = false;
   bool backing = false;         // may open the backing files an image names
-  bool snapshot = false;        // writes go to memory or a temporary file and are thrown away
+  bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool lock = true;             // refuse what another process or machine writes
+  RawWindow window{};           // format raw: only this part of the file
+  ThrottleRates throttle{};
 };
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);

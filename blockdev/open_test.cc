@@ -84,6 +84,37 @@ TEST_CASE("two writers of one image are refused unless locking is off") {
   REQUIRE(bench.refusal({.path = path, .lock = false}).empty());
 }
 
+TEST_CASE("snapshot=on never writes the image, and lets two of them share it") {
+  Bench bench;
+  const std::string path = bench.dir.file("disk.img", 1048576);
+  const auto before = file_content(path);
+  const std::unique_ptr<Disk> one = bench.open({.path = path, .snapshot = true});
+  const std::unique_ptr<Disk> other = bench.open({.path = path, .snapshot = true});
+  REQUIRE_FALSE(one->limits().read_only);
+  REQUIRE_FALSE(write_bytes(bench.host, *one, 1000, pattern(100000, 1)));
+  REQUIRE_FALSE(bench.host.wait(one->flush()));
+  REQUIRE(read_bytes(bench.host, *one, 1000, 100000) == pattern(100000, 1));
+  REQUIRE(read_bytes(bench.host, *other, 1000, 100000) == zeros(100000));
+  REQUIRE_FALSE(bench.host.wait(one->close()));
+  REQUIRE(file_content(path) == before);
+}
+
+TEST_CASE("a part of a raw file can be a disk") {
+  Bench bench;
+  const std::string path = bench.dir.file("disk.img", 1048576);
+  {
+    const RawWindow window{.offset = 65536, .size = 4096};
+    const std::unique_ptr<Disk> disk = bench.open({.path = path, .window = window});
+    REQUIRE(disk->limits().size == 4096);
+    REQUIRE_FALSE(write_bytes(bench.host, *disk, 0, pattern(4096, 1)));
+    REQUIRE_FALSE(bench.host.wait(disk->close()));
+  }
+  const auto content = file_content(path);
+  REQUIRE(std::vector(content.begin() + 65536, content.begin() + 69632) == pattern(4096, 1));
+  REQUIRE_THAT(bench.refusal({.path = path, .window = {.offset = 2097152}}),
+               Contains(path) && Contains("does not fit"));
+}
+
 TEST_CASE("cache modes are known by QEMU's words") {
   REQUIRE(parse_cache_mode("writeback") == CacheMode::writeback);
   REQUIRE(parse_cache_mode("none") == CacheMode::none);

@@ -30,6 +30,7 @@ class RawNode final : public Node {
   Task<std::error_code> resize(uint64_t size) override;
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override;
+  void hurry() override { below_->hurry(); }
 
  private:
   std::unique_ptr<Node> below_;

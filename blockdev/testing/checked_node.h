@@ -32,6 +32,7 @@ class CheckedNode final : public Node {
   Task<std::error_code> resize(uint64_t size) override;
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override;
+  void hurry() override { below_->hurry(); }
 
  private:
   void check_range(uint64_t offset, uint64_t length) const;

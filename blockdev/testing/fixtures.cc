@@ -34,13 +34,16 @@ std::vector<std::byte> file_content(const std::string& path) {
 }
 
 std::vector<std::byte> pattern(size_t size, uint32_t seed) {
-  std::vector<std::byte> bytes(size);
-  uint32_t state = seed * 2654435761u + 1;
-  for (std::byte& byte : bytes) {
-    state = state * 1664525u + 1013904223u;
-    byte = static_cast<std::byte>((state >> 24) | 1);
+  std::vector<uint64_t> words(size / 8 + 1);
+  uint64_t state = (seed + 1) * uint64_t{0x9e3779b97f4a7c15};
+  for (uint64_t& word : words) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    word = state | 0x0101010101010101;
   }
-  return bytes;
+  const auto* bytes = reinterpret_cast<const std::byte*>(words.data());
+  return {bytes, bytes + size};
 }
 
 std::vector<std::byte> zeros(size_t size) {

@@ -1,0 +1,97 @@
+#include "blockdev/filter/fault.h"
+
+#include <utility>
+
+namespace vireo::blk {
+
+namespace {
+
+using Operation = FaultRule::Operation;
+
+bool matches(const FaultRule& rule, Operation operation, uint64_t offset,
+             uint64_t length) noexcept {
+  if (rule.hits == 0) return false;
+  if (rule.operation != Operation::any && rule.operation != operation) return false;
+  if (operation == Operation::flush) return true;
+  const bool starts_before_end = offset < rule.offset || offset - rule.offset < rule.length;
+  return starts_before_end && offset + length > rule.offset;
+}
+
+}  // namespace
+
+FaultNode::FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules)
+    : loop_(loop), below_(std::move(below)), rules_(std::move(rules)) {}
+
+FaultRule* FaultNode::matching(Operation operation, uint64_t offset, uint64_t length) noexcept {
+  for (FaultRule& rule : rules_) {
+    if (!matches(rule, operation, offset, length)) continue;
+    if (rule.skip == 0) return &rule;
+    --rule.skip;
+  }
+  return nullptr;
+}
+
+Task<FaultNode::Fate> FaultNode::fate(Operation operation, uint64_t offset, uint64_t length) {
+  FaultRule* rule = matching(operation, offset, length);
+  if (rule == nullptr) co_return Fate{};
+  if (rule->hits != FaultRule::kUnlimited) --rule->hits;
+  const FaultRule hit = *rule;  // the rules may change during the delay
+  if (hit.error) ++faults_;
+  if (hit.delay.count() > 0) co_await loop_.sleep(hit.delay);
+  co_return Fate{hit.error, hit.torn};
+}
+
+Task<std::error_code> FaultNode::read(uint64_t offset, IoVecs into) {
+  const Fate decided = co_await fate(Operation::read, offset, total_length(into));
+  if (decided.error) co_return decided.error;
+  const std::error_code error = co_await below_->read(offset, std::move(into));
+  co_return error;
+}
+
+Task<std::error_code> FaultNode::write(uint64_t offset, IoVecs from, WriteFlags flags) {
+  const uint64_t length = total_length(from);
+  const Fate decided = co_await fate(Operation::write, offset, length);
+  if (decided.error) {
+    const uint64_t half = length / 2 & ~uint64_t{limits().block - 1};
+    if (!decided.torn || half == 0) co_return decided.error;
+    IoVecs first = slice(from, 0, half);
+    const std::error_code ignored = co_await below_->write(offset, std::move(first), flags);
+    co_return ignored ? ignored : decided.error;
+  }
+  const std::error_code error = co_await below_->write(offset, std::move(from), flags);
+  co_return error;
+}
+
+Task<std::error_code> FaultNode::flush() {
+  const Fate decided = co_await fate(Operation::flush, 0, 0);
+  if (decided.error) co_return decided.error;
+  const std::error_code error = co_await below_->flush();
+  co_return error;
+}
+
+Task<std::error_code> FaultNode::discard(uint64_t offset, uint64_t length) {
+  const Fate decided = co_await fate(Operation::discard, offset, length);
+  if (decided.error) co_return decided.error;
+  const std::error_code error = co_await below_->discard(offset, length);
+  co_return error;
+}
+
+Task<std::error_code> FaultNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
+  const Fate decided = co_await fate(Operation::zero, offset, length);
+  if (decided.error) co_return decided.error;
+  const std::error_code error = co_await below_->zero(offset, length, flags);
+  co_return error;
+}
+
+Task<std::error_code> FaultNode::resize(uint64_t size) {
+  const Fate decided = co_await fate(Operation::resize, 0, size);
+  if (decided.error) co_return decided.error;
+  const std::error_code error = co_await below_->resize(size);
+  co_return error;
+}
+
+Task<Extent> FaultNode::extent(uint64_t offset, uint64_t length) {
+  return below_->extent(offset, length);
+}
+
+}  // namespace vireo::blk

@@ -1,0 +1,83 @@
+#include "blockdev/filter/fault.h"
+
+#include <catch2/catch.hpp>
+
+#include "blockdev/protocol/memory.h"
+#include "blockdev/testing/node_contract.h"
+
+using namespace vireo;
+using namespace vireo::blk;
+using namespace vireo::blk::testing;
+using Operation = FaultRule::Operation;
+
+namespace {
+
+const std::error_code kIoError = std::make_error_code(std::errc::io_error);
+const std::error_code kNoSpace = std::make_error_code(std::errc::no_space_on_device);
+
+std::unique_ptr<Node> memory() {
+  return std::make_unique<MemoryNode>(kContractSize, 512);
+}
+
+}  // namespace
+
+TEST_CASE("a fault filter without rules keeps the node contract") {
+  check_node_contract(
+      [](TestHost& host) { return std::make_unique<FaultNode>(host.loop, memory()); });
+}
+
+TEST_CASE("a fault filter with delays keeps the node contract") {
+  check_node_contract([](TestHost& host) {
+    std::vector<FaultRule> rules(1);
+    rules[0].operation = Operation::read;
+    rules[0].delay = std::chrono::nanoseconds(1);
+    return std::make_unique<FaultNode>(host.loop, memory(), rules);
+  });
+}
+
+TEST_CASE("faults hit the operation, the range and the count they are meant for") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  node.add({.operation = Operation::write,
+            .offset = 4096,
+            .length = 4096,
+            .skip = 1,
+            .hits = 2,
+            .error = kNoSpace});
+  const auto write = [&](uint64_t offset, size_t size) {
+    return write_bytes(host, node, offset, pattern(size, 1));
+  };
+  REQUIRE_FALSE(write(0, 4096));                                  // ends before the range
+  REQUIRE_FALSE(write(8192, 4096));                               // begins after it
+  REQUIRE_FALSE(write(4096, 512));                                // skipped
+  REQUIRE(read_bytes(host, node, 4096, 512) == pattern(512, 1));  // another operation
+  REQUIRE(write(0, 8192) == kNoSpace);
+  REQUIRE(write(7680, 512) == kNoSpace);
+  REQUIRE_FALSE(write(4096, 4096));  // used up
+  REQUIRE(node.faults() == 2);
+}
+
+TEST_CASE("every kind of request can be made to fail") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  node.add({.error = kIoError});
+  const Buffer buffer{512, 512};
+  REQUIRE(host.wait(node.read(0, buffer.vectors(0, 512))) == kIoError);
+  REQUIRE(host.wait(node.write(0, buffer.vectors(0, 512), {})) == kIoError);
+  REQUIRE(host.wait(node.flush()) == kIoError);
+  REQUIRE(host.wait(node.discard(0, 512)) == kIoError);
+  REQUIRE(host.wait(node.zero(0, 512, {})) == kIoError);
+  REQUIRE(host.wait(node.resize(512)) == kIoError);
+  node.clear();
+  REQUIRE_FALSE(host.wait(node.flush()));
+}
+
+TEST_CASE("a torn write has written its first half") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  node.add({.operation = Operation::write, .hits = 1, .error = kIoError, .torn = true});
+  REQUIRE(write_bytes(host, node, 0, pattern(4096, 1)) == kIoError);
+  std::vector<std::byte> expected = pattern(4096, 1);
+  std::fill(expected.begin() + 2048, expected.end(), std::byte{0});
+  REQUIRE(read_bytes(host, node, 0, 4096) == expected);
+}
