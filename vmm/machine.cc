@@ -130,8 +130,10 @@ void Machine::start() {
   else
     power_on();
   start_devices();
-  io_thread_ = std::thread([this] { loop_.run(); });
-  ::pthread_setname_np(io_thread_.native_handle(), "io-0");
+  io_thread_ = std::thread([this] {
+    ::pthread_setname_np(::pthread_self(), "io-0");
+    loop_.run();
+  });
   for (auto& vcpu : vcpus_) vcpu->start();
   phase_ = Phase::running;
   resume_vcpus();

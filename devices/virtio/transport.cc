@@ -34,6 +34,7 @@ TransportCore::TransportCore(std::string name, const DeviceEnv& env, VirtioDevic
     : name_(std::move(name)),
       memory_(env.memory),
       loop_(env.loop),
+      doorbells_(env.doorbells),
       log_(env.log),
       device_(device),
       ops_(ops),
@@ -42,12 +43,7 @@ TransportCore::TransportCore(std::string name, const DeviceEnv& env, VirtioDevic
       config_(device.config()) {
   if (state_ == State{}) state_ = power_on();
   check_state();
-  for (uint16_t i = 0; i < state_.queues.size(); ++i) {
-    Kick kick{make_eventfd(), {}};
-    if (const auto address = ops_.doorbell(i))
-      kick.doorbell = env.doorbells.attach(*address, kick.event.get());
-    kicks_.push_back(std::move(kick));
-  }
+  for (size_t i = 0; i < state_.queues.size(); ++i) kicks_.push_back({make_eventfd(), {}});
   device_.on_config_change([this] { publish_config(true); });
 }
 
@@ -260,6 +256,20 @@ void TransportCore::needs_reset(std::string_view why) {
   ops_.config_interrupt();
 }
 
+// Only when a driver wants it: each registration with KVM costs the machine time at its end. Where
+// KVM takes no more of them, notify_queue() serves instead.
+void TransportCore::attach_doorbell(uint16_t index) {
+  Kick& kick = kicks_[index];
+  const auto address = ops_.doorbell(index);
+  if (kick.doorbell || !address) return;
+  try {
+    kick.doorbell = doorbells_.attach(*address, kick.event.get());
+  } catch (const std::system_error& error) {
+    log_.debug(name_,
+               fmt::format("queue {} is notified through the register: {}", index, error.what()));
+  }
+}
+
 std::unique_ptr<Queue> TransportCore::make_queue(uint16_t index,
                                                  const TransportState::QueueRegisters& registers,
                                                  uint64_t features) {
@@ -280,6 +290,7 @@ void TransportCore::start_queues() {
     if (!queue) return needs_reset("a queue is not in RAM or not aligned");
     queues.emplace_back(i, std::move(queue));
   }
+  for (const auto& [index, queue] : queues) attach_doorbell(index);
   for (auto& [index, queue] : queues)
     device_.start_queue(index, std::move(queue), now.driver_features);
   publish_config(false);  // some depends on the features

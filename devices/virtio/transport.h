@@ -31,7 +31,7 @@ namespace vireo::dev {
 // Tells the driver; loop thread.
 using Interrupt = std::function<void()>;
 
-// All that transports differ in. Thread: the loop, except doorbell(): at construction.
+// All that transports differ in. Thread: the loop.
 class TransportOps {
  public:
   virtual Interrupt queue_interrupt(uint16_t index) = 0;  // used buffers on this queue
@@ -129,6 +129,7 @@ class TransportCore {
   bool configurable() const noexcept;
   bool features_acceptable() const noexcept;
   bool accept_status(uint8_t status);
+  void attach_doorbell(uint16_t index);
   void start_queues();
   std::unique_ptr<Queue> make_queue(uint16_t index, const TransportState::QueueRegisters& registers,
                                     uint64_t features);
@@ -142,6 +143,7 @@ class TransportCore {
   const std::string name_;
   const GuestMemory& memory_;
   EventLoop& loop_;
+  Doorbells& doorbells_;
   const Logger log_;
   VirtioDevice& device_;
   TransportOps& ops_;

@@ -1,4 +1,6 @@
 // vireo: virtual machines from the command line.
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 
@@ -32,6 +34,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // One heap for all threads: one each would cost address space and time at every start, and only
+  // the loop's thread allocates while a guest runs.
+  ::mallopt(M_ARENA_MAX, 1);
   try {
     return run(argc, argv);
   } catch (const vireo::cli::UsageError& error) {

@@ -99,7 +99,6 @@ void Vcpu::start() {
   kvm_.set_signal_mask(~kicks);
   const SignalsBlocked blocked;
   thread_ = std::thread([this] { serve(); });
-  ::pthread_setname_np(thread_.native_handle(), fmt::format("vcpu-{}", id_).c_str());
 }
 
 void Vcpu::resume() {
@@ -148,6 +147,7 @@ void Vcpu::consume_kicks() const noexcept {
 }
 
 void Vcpu::serve() {
+  ::pthread_setname_np(::pthread_self(), fmt::format("vcpu-{}", id_).c_str());
   while (true) {
     {
       std::unique_lock lock(mutex_);

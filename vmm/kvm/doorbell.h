@@ -23,6 +23,7 @@ class [[nodiscard]] Doorbell {
     std::swap(release_, other.release_);
     return *this;
   }
+  explicit operator bool() const noexcept { return static_cast<bool>(release_); }
   ~Doorbell() {
     if (release_) release_();
   }
