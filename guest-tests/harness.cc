@@ -21,7 +21,7 @@ constexpr uint64_t kMemoryPorts = 0x5000;        // port_io.c
 constexpr uint64_t kMemoryAddress = 0xc8000ff8;  // mmio.c
 
 MachineConfig config_of(const GuestOptions& options) {
-  return {.memory = {.size = options.memory},
+  return {.memory = {.size = options.memory, .shared = options.shared_memory},
           .vcpus = options.vcpus,
           .irqchip = options.irqchip,
           .reboot = options.reboot};

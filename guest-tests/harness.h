@@ -28,6 +28,7 @@ struct GuestOptions {
   uint64_t memory = 16 * MiB;
   uint32_t vcpus = 1;
   bool reboot = false;
+  bool shared_memory = false;
   MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
 };
 
