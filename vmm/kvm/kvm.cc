@@ -228,7 +228,7 @@ void KvmVm::create_irqchip() {
 }
 
 void KvmVm::mask_pics() {
-  for (const uint32_t id : {KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE}) {
+  for (const uint32_t id : {uint32_t{KVM_IRQCHIP_PIC_MASTER}, uint32_t{KVM_IRQCHIP_PIC_SLAVE}}) {
     kvm_irqchip chip{};
     chip.chip_id = id;
     call(KVM_GET_IRQCHIP, &chip, "KVM_GET_IRQCHIP");

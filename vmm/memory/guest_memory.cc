@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include <fmt/core.h>
@@ -55,6 +56,20 @@ int anonymous_flags(const MemoryConfig& config) {
   return MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (config.hugetlb ? MAP_HUGETLB : 0);
 }
 
+// Reserves address space that starts at a multiple of 2 MiB, as large pages in host and guest need
+// to coincide.
+void* reserve_aligned(uint64_t length) {
+  void* const space = ::mmap(nullptr, length + kHugePage, PROT_NONE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (space == MAP_FAILED)
+    throw_errno(fmt::format("cannot reserve {} MiB of address space", length / MiB));
+  auto* const start = static_cast<std::byte*>(space);
+  const uint64_t before = -reinterpret_cast<uintptr_t>(start) % kHugePage;
+  if (before > 0) ::munmap(start, before);
+  if (before < kHugePage) ::munmap(start + before + length, kHugePage - before);
+  return start + before;
+}
+
 }  // namespace
 
 GuestMemory::GuestMemory(const MemoryConfig& config) : size_(config.size) {
@@ -71,8 +86,9 @@ GuestMemory::~GuestMemory() {
 
 void GuestMemory::map(uint64_t start, uint64_t length, uint64_t file_offset,
                       const MemoryConfig& config) {
-  const int flags = fd_ ? MAP_SHARED | MAP_NORESERVE : anonymous_flags(config);
-  void* const address = ::mmap(nullptr, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
+  const int flags = MAP_FIXED | (fd_ ? MAP_SHARED | MAP_NORESERVE : anonymous_flags(config));
+  void* const space = reserve_aligned(length);
+  void* const address = ::mmap(space, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
                                fd_ ? static_cast<off_t>(file_offset) : 0);
   if (address == MAP_FAILED)
     throw_errno(

@@ -33,6 +33,12 @@ TEST_CASE("nothing outside RAM has a pointer") {
   CHECK_FALSE(memory.write<uint64_t>(~0ULL - 3, 0));
 }
 
+TEST_CASE("each region starts where a large page does") {
+  const GuestMemory memory({.size = 3 * GiB + 8 * MiB});
+  for (const auto& region : memory.regions())
+    CHECK(reinterpret_cast<uintptr_t>(region.bytes.data()) % (2 * MiB) == 0);
+}
+
 TEST_CASE("an empty range is fine anywhere") {
   const GuestMemory memory({.size = 1 * MiB});
   REQUIRE(memory.range(~0ULL, 0));
