@@ -58,7 +58,7 @@ int anonymous_flags(const MemoryConfig& config) {
 
 // Reserves address space that starts at a multiple of 2 MiB, as large pages in host and guest need
 // to coincide.
-void* reserve_aligned(uint64_t length) {
+std::byte* reserve_aligned(uint64_t length) {
   void* const space = ::mmap(nullptr, length + kHugePage, PROT_NONE,
                              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (space == MAP_FAILED)
@@ -80,24 +80,24 @@ GuestMemory::GuestMemory(const MemoryConfig& config) : size_(config.size) {
   if (size_ > low) map(layout::kRamGapEnd, size_ - low, low, config);
 }
 
-GuestMemory::~GuestMemory() {
-  for (const Region& region : regions_) ::munmap(region.bytes.data(), region.bytes.size());
+void GuestMemory::Unmap::operator()(std::byte* start) const noexcept {
+  ::munmap(start, length);
 }
 
 void GuestMemory::map(uint64_t start, uint64_t length, uint64_t file_offset,
                       const MemoryConfig& config) {
   const int flags = MAP_FIXED | (fd_ ? MAP_SHARED | MAP_NORESERVE : anonymous_flags(config));
-  void* const space = reserve_aligned(length);
-  void* const address = ::mmap(space, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
-                               fd_ ? static_cast<off_t>(file_offset) : 0);
-  if (address == MAP_FAILED)
+  mappings_.emplace_back(reserve_aligned(length), Unmap{length});
+  std::byte* const space = mappings_.back().get();
+  if (::mmap(space, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
+             fd_ ? static_cast<off_t>(file_offset) : 0) == MAP_FAILED)
     throw_errno(
         fmt::format("cannot map {} MiB of guest memory{}", length / MiB,
                     config.hugetlb ? " in huge pages (see /proc/sys/vm/nr_hugepages)" : ""));
-  regions_.push_back({start, {static_cast<std::byte*>(address), length}, file_offset});
-  ::madvise(address, length, MADV_DONTFORK);  // an embedder's fork must not copy the guest
-  ::madvise(address, length, MADV_DONTDUMP);
-  if (config.huge_pages) ::madvise(address, length, MADV_HUGEPAGE);
+  regions_.push_back({start, {space, length}, file_offset});
+  ::madvise(space, length, MADV_DONTFORK);  // an embedder's fork must not copy the guest
+  ::madvise(space, length, MADV_DONTDUMP);
+  if (config.huge_pages) ::madvise(space, length, MADV_HUGEPAGE);
 }
 
 void GuestMemory::clear() noexcept {

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -36,7 +37,6 @@ class GuestMemory {
   explicit GuestMemory(const MemoryConfig& config);
   GuestMemory(const GuestMemory&) = delete;
   GuestMemory& operator=(const GuestMemory&) = delete;
-  ~GuestMemory();
 
   uint64_t size() const noexcept { return size_; }
   std::span<const Region> regions() const noexcept { return regions_; }
@@ -64,10 +64,15 @@ class GuestMemory {
   void clear() noexcept;
 
  private:
+  struct Unmap {
+    uint64_t length;
+    void operator()(std::byte* start) const noexcept;
+  };
   void map(uint64_t start, uint64_t length, uint64_t file_offset, const MemoryConfig& config);
 
   uint64_t size_ = 0;
   UniqueFd fd_;
+  std::vector<std::unique_ptr<std::byte, Unmap>> mappings_;
   std::vector<Region> regions_;
 };
 
