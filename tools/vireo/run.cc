@@ -122,12 +122,12 @@ void Run::print_shape() {
                 static_cast<unsigned long long>(device.address), device.gsi);
 }
 
-// Runs a step whose ConfigErrors are about what the user named.
-template <class Step>
+// Runs a step whose errors, or those of the type given, are about what the user named.
+template <class Error = std::exception, class Step>
 void usage_step(Step step) {
   try {
     step();
-  } catch (const ConfigError& error) {
+  } catch (const Error& error) {
     throw UsageError(describe(error));
   }
 }
@@ -152,7 +152,7 @@ End Run::wait_for_end() {
   const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
   const RestoreOnCrash restore_on_crash(terminal);
   const auto watch = signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
-  usage_step([this] { machine_.start(); });
+  usage_step<ConfigError>([this] { machine_.start(); });
   return machine_.wait();
 }
 

@@ -119,6 +119,7 @@ RunOptions resolve(const RunArguments& arguments) {
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
   run->footer(kFooter);
+  run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
       ->required()

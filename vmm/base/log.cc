@@ -1,5 +1,7 @@
 #include "vmm/base/log.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -13,6 +15,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include "vmm/base/error.h"
+#include "vmm/base/fd.h"
 
 namespace vireo {
 
@@ -105,11 +108,10 @@ Logger Logger::to_stderr(LogLevel level) {
 }
 
 Logger Logger::to_file(LogLevel level, const std::string& path) {
-  try {
-    return over(level, std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
-  } catch (const spdlog::spdlog_ex& error) {
-    throw ConfigError(fmt::format("cannot open the log file: {}", error.what()));
-  }
+  // Opened here first: spdlog would make missing directories, and its message is its own.
+  const UniqueFd probe{::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
+  if (!probe) throw_errno(fmt::format("cannot open the log file '{}'", path));
+  return over(level, std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
 }
 
 bool Logger::enabled(LogLevel level) const noexcept {
