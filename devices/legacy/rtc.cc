@@ -27,9 +27,6 @@ Rtc::Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state)
                       .gsi = layout::kGsiRtc});
 }
 
-Rtc::Rtc(std::string name, DeviceEnv& env, const State& state)
-    : Rtc(std::move(name), env, std::chrono::system_clock::now, state) {}
-
 void Rtc::start() {
   started_ = true;
   {

@@ -22,7 +22,6 @@ class Rtc final : public Device, private ByteRegisters {
 
   // Throws ConfigError when its ports or interrupt are taken, StateError on a bad state.
   Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state = State());
-  Rtc(std::string name, DeviceEnv& env, const State& state = State());  // by the host's clock
 
   const std::string& name() const noexcept override { return name_; }
   void start() override;
