@@ -37,7 +37,7 @@ uint64_t features_of(const blk::Limits& limits, uint16_t queues) {
   return features | kBlkFeatureWriteZeroes;
 }
 
-BlkConfig checked(const std::string& name, BlkConfig config) {
+const BlkConfig& checked(const std::string& name, const BlkConfig& config) {
   if (config.serial.size() > kBlkIdLength)
     throw ConfigError(fmt::format("{}: the serial '{}' is longer than {} bytes", name,
                                   config.serial, kBlkIdLength));
@@ -62,7 +62,7 @@ std::vector<BlkRange> read_ranges(ReadCursor& cursor) {
 
 }  // namespace
 
-Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkConfig config,
+Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, const BlkConfig& config,
          State state)
     : name_(std::move(name)),
       log_(std::move(env.log)),

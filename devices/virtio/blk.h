@@ -44,8 +44,8 @@ class Blk final : public VirtioDevice {
   static constexpr uint32_t kMaxZeroRanges = 1;
 
   // Throws ConfigError on options that can not be.
-  Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, BlkConfig config = {},
-      State state = {});
+  Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk,
+      const BlkConfig& config = {}, State state = {});
   ~Blk() override;
 
   blk::Disk& disk() noexcept { return *disk_; }

@@ -48,7 +48,8 @@ uint16_t SplitRing::available_index() const noexcept {
 }
 
 uint16_t SplitRing::available(uint16_t position) const noexcept {
-  return word<uint16_t>(available_, kRing + 2U * slot(position)).load(std::memory_order_relaxed);
+  return word<uint16_t>(available_, kRing + size_t{2} * slot(position))
+      .load(std::memory_order_relaxed);
 }
 
 bool SplitRing::wants_no_interrupt() const noexcept {
@@ -57,7 +58,7 @@ bool SplitRing::wants_no_interrupt() const noexcept {
 }
 
 uint16_t SplitRing::used_event() const noexcept {
-  return word<uint16_t>(available_, kRing + 2U * size_).load(std::memory_order_seq_cst);
+  return word<uint16_t>(available_, kRing + size_t{2} * size_).load(std::memory_order_seq_cst);
 }
 
 void SplitRing::put_used(uint16_t position, UsedElement element) noexcept {

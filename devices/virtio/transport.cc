@@ -284,7 +284,7 @@ std::unique_ptr<Queue> TransportCore::make_queue(uint16_t index,
 void TransportCore::start_queues() {
   const State now = state();
   std::vector<std::pair<uint16_t, std::unique_ptr<Queue>>> queues;
-  for (uint16_t i = 0; i < now.queues.size(); ++i) {
+  for (uint16_t i = 0; i < queue_count(); ++i) {
     if (!now.queues[i].ready) continue;
     auto queue = make_queue(i, now.queues[i], now.driver_features);
     if (!queue) return needs_reset("a queue is not in RAM or not aligned");
@@ -315,7 +315,7 @@ Task<void> TransportCore::stop_queue(uint16_t index) {
 }
 
 Task<void> TransportCore::stop_queues() {
-  for (uint16_t i = 0; i < kicks_.size(); ++i) co_await stop_queue(i);
+  for (uint16_t i = 0; i < queue_count(); ++i) co_await stop_queue(i);
 }
 
 Task<void> TransportCore::stop() {

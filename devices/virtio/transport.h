@@ -126,6 +126,7 @@ class TransportCore {
   void check_state() const;
   TransportState::QueueRegisters* selected();
   const TransportState::QueueRegisters* selected() const;
+  uint16_t queue_count() const noexcept { return static_cast<uint16_t>(kicks_.size()); }
   bool configurable() const noexcept;
   bool features_acceptable() const noexcept;
   bool accept_status(uint8_t status);
