@@ -5,6 +5,8 @@
 #include <fstream>
 #include <iterator>
 
+#include <fmt/core.h>
+
 #include "vmm/base/error.h"
 
 namespace vireo::blk::testing {
@@ -51,3 +53,12 @@ std::vector<std::byte> zeros(size_t size) {
 }
 
 }  // namespace vireo::blk::testing
+
+std::string Catch::StringMaker<std::vector<std::byte>>::convert(
+    const std::vector<std::byte>& bytes) {
+  constexpr size_t kMostTold = 16;
+  std::string text = fmt::format("{} bytes:", bytes.size());
+  for (size_t i = 0; i < std::min(bytes.size(), kMostTold); ++i)
+    text += fmt::format(" {:02x}", static_cast<unsigned>(bytes[i]));
+  return text + (bytes.size() > kMostTold ? " ..." : "");
+}

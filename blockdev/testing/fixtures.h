@@ -2,6 +2,7 @@
 // thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +11,8 @@
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "blockdev/buffer.h"
 #include "blockdev/disk.h"
@@ -69,3 +72,9 @@ std::vector<std::byte> read_bytes(TestHost& host, Target& target, uint64_t offse
 }
 
 }  // namespace vireo::blk::testing
+
+// A failed comparison of megabytes is to be readable.
+template <>
+struct Catch::StringMaker<std::vector<std::byte>> {
+  static std::string convert(const std::vector<std::byte>& bytes);
+};

@@ -54,6 +54,7 @@ class TestNode final : public blk::Node {
     limits_.size = size;
     co_return error;
   }
+  void hurry() override { ++hurries; }
   Task<std::error_code> close() override {
     calls.emplace_back("close");
     co_return error;
@@ -64,6 +65,7 @@ class TestNode final : public blk::Node {
   Event may_answer;       // while not set, requests stay under way
   std::error_code error;  // what requests end with
   std::vector<std::string> calls;
+  size_t hurries = 0;
 
  private:
   blk::Limits limits_;

@@ -414,6 +414,7 @@ TEST_CASE("stopping and resetting wait for the disk") {
   CHECK(f.status_of(write) == kOk);
   CHECK(f.disk_byte(0) == 'x');
   CHECK(f.blk->disk().in_flight() == 0);
+  CHECK(f.node->hurries > 0);
 }
 
 TEST_CASE("blk state is kept") {
