@@ -232,7 +232,8 @@ Task<std::error_code> Disk::zero_with_edges(uint64_t offset, uint64_t length, Ze
 Task<std::error_code> Disk::zero_edge(uint64_t offset, uint64_t length) {
   std::vector<std::byte> zeros(length);  // less than a block
   IoVecs from{iovec{zeros.data(), zeros.size()}};
-  const std::error_code error = co_await write_bounced(offset, std::move(from), WriteFlags{});
+  const WriteFlags flags;
+  const std::error_code error = co_await write_bounced(offset, std::move(from), flags);
   co_return error;
 }
 
@@ -256,8 +257,9 @@ Task<Extent> Disk::extent(uint64_t offset, uint64_t length) {
   co_await hold.acquire();
   if (check(offset, length, Access::reads) || length == 0) co_return Extent{};
   const uint64_t begin = block_down(offset);
+  const uint64_t end = block_up(offset + length);
   const uint64_t skip = offset - begin;
-  Extent found = co_await graph_->extent(begin, block_up(offset + length) - begin);
+  Extent found = co_await graph_->extent(begin, end - begin);
   found.length = std::min(found.length - skip, length);
   co_return found;
 }

@@ -86,7 +86,8 @@ Task<std::error_code> Node::zero(uint64_t offset, uint64_t length, ZeroFlags) {
   std::memset(zeros.get(), 0, chunk);
   for (uint64_t done = 0; done < length; done += chunk) {
     IoVecs from{{zeros.get(), std::min(length - done, chunk)}};
-    const std::error_code error = co_await write(offset + done, std::move(from), WriteFlags{});
+    const WriteFlags flags;
+    const std::error_code error = co_await write(offset + done, std::move(from), flags);
     if (error) co_return error;
   }
   co_return std::error_code{};

@@ -45,7 +45,8 @@ class Party {
       void await_suspend(std::coroutine_handle<> handle) const noexcept { slot = handle; }
       void await_resume() const noexcept {}
     };
-    co_await Stay{waiting_[static_cast<size_t>(name - 'a')]};
+    const Stay stay{waiting_[static_cast<size_t>(name - 'a')]};
+    co_await stay;
   }
 
   RangeLock lock_;

@@ -82,7 +82,8 @@ void MemoryNode::clear(uint64_t offset, uint64_t length) noexcept {
 }
 
 Task<std::error_code> MemoryNode::discard(uint64_t offset, uint64_t length) {
-  const std::error_code error = co_await zero(offset, length, ZeroFlags{});
+  const ZeroFlags flags;
+  const std::error_code error = co_await zero(offset, length, flags);
   co_return error;
 }
 

@@ -26,8 +26,8 @@ enum apic_register {
 #define APIC_DIVIDE_BY_1 0xb
 #define APIC_TIMER_HZ 1000000000  // KVM's, with a divider of 1
 
-#define ICR_FIXED 0x4000       // level: assert
-#define ICR_SELF 0x40000       // destination shorthands
+#define ICR_FIXED 0x4000  // level: assert
+#define ICR_SELF 0x40000  // destination shorthands
 #define ICR_ALL_OTHERS 0xc0000
 #define ICR_INIT 0x500
 #define ICR_STARTUP 0x600
@@ -35,13 +35,21 @@ enum apic_register {
 
 #define SPURIOUS_VECTOR 0xff
 
-static inline uint32_t apic_read(enum apic_register reg) { return read32(LOCAL_APIC + reg); }
+static inline uint32_t apic_read(enum apic_register reg) {
+  return read32(LOCAL_APIC + reg);
+}
 static inline void apic_write(enum apic_register reg, uint32_t value) {
   write32(LOCAL_APIC + reg, value);
 }
-static inline uint32_t apic_id(void) { return apic_read(APIC_ID) >> 24; }
-static inline void apic_eoi(void) { apic_write(APIC_EOI, 0); }
-static inline void apic_enable(void) { apic_write(APIC_SPURIOUS, APIC_ENABLED | SPURIOUS_VECTOR); }
+static inline uint32_t apic_id(void) {
+  return apic_read(APIC_ID) >> 24;
+}
+static inline void apic_eoi(void) {
+  apic_write(APIC_EOI, 0);
+}
+static inline void apic_enable(void) {
+  apic_write(APIC_SPURIOUS, APIC_ENABLED | SPURIOUS_VECTOR);
+}
 
 static inline void apic_send(uint32_t destination, uint32_t command) {
   while (apic_read(APIC_ICR_LOW) & ICR_BUSY) relax();

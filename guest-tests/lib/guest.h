@@ -107,11 +107,19 @@ static inline uint64_t read_tsc(void) {
   __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
   return (uint64_t)high << 32 | low;
 }
-static inline void interrupts_on(void) { __asm__ volatile("sti" : : : "memory"); }
-static inline void interrupts_off(void) { __asm__ volatile("cli" : : : "memory"); }
+static inline void interrupts_on(void) {
+  __asm__ volatile("sti" : : : "memory");
+}
+static inline void interrupts_off(void) {
+  __asm__ volatile("cli" : : : "memory");
+}
 // Sleeps until an interrupt comes; none is lost between the two instructions.
-static inline void interrupts_on_and_halt(void) { __asm__ volatile("sti; hlt" : : : "memory"); }
-static inline void relax(void) { __asm__ volatile("pause" : : : "memory"); }
+static inline void interrupts_on_and_halt(void) {
+  __asm__ volatile("sti; hlt" : : : "memory");
+}
+static inline void relax(void) {
+  __asm__ volatile("pause" : : : "memory");
+}
 _Noreturn void halt_forever(void);
 
 // --- words to the host ---
@@ -128,21 +136,21 @@ _Noreturn void leave(uint8_t value);  // through the debug-exit port
 _Noreturn void pass(void);            // leave(0)
 _Noreturn void fail(const char* file, int line, const char* what, uint64_t value);
 
-#define CHECK(condition)                                          \
-  do {                                                            \
-    if (!(condition)) fail(__FILE__, __LINE__, #condition, 0);    \
+#define CHECK(condition)                                       \
+  do {                                                         \
+    if (!(condition)) fail(__FILE__, __LINE__, #condition, 0); \
   } while (0)
 // Tells the value that was found when it is not the expected one.
-#define CHECK_EQUAL(found, expected)                              \
-  do {                                                            \
-    const uint64_t found_value = (uint64_t)(found);               \
-    if (found_value != (uint64_t)(expected))                      \
+#define CHECK_EQUAL(found, expected)                                  \
+  do {                                                                \
+    const uint64_t found_value = (uint64_t)(found);                   \
+    if (found_value != (uint64_t)(expected))                          \
       fail(__FILE__, __LINE__, #found " == " #expected, found_value); \
   } while (0)
 
 // --- what the loader said ---
 
-bool has_argument(const char* name);             // the word `name` or `name=...` of the command line
+bool has_argument(const char* name);  // the word `name` or `name=...` of the command line
 uint64_t argument(const char* name, uint64_t otherwise);  // name=NUMBER, decimal or 0x...
 bool argument_is(const char* name, const char* value);    // name=VALUE
 

@@ -62,8 +62,8 @@ TEST_CASE("describe does without a nested message") {
 
 TEST_CASE("VMM_CHECK aborts, naming why, the condition, and the file without the build machine") {
   const std::string text = testing::abort_message([] { VMM_CHECK(1 + 1 == 3, "sums hold"); });
-  REQUIRE_THAT(text, Catch::StartsWith("vireo: internal error: sums hold (1 + 1 == 3) at "
-                                       "vmm/base/error_test.cc:"));
+  REQUIRE_THAT(text, Catch::Matches("vireo: internal error: sums hold \\(1 \\+ 1 == 3\\) at "
+                                    "(\\.\\./)*vmm/base/error_test.cc:[0-9]+\n"));
 }
 
 TEST_CASE("VMM_CHECK evaluates its condition once and is one statement") {

@@ -620,7 +620,8 @@ Task<T> echo(Bench& bench, T value) {
 Task<int> templated(Bench& bench) {
   const Tracked named = bench.make(2);
   const Tracked same = co_await echo(bench, named);
-  const std::string text = co_await echo<std::string>(bench, std::string());
+  std::string text;
+  text = co_await echo<std::string>(bench, std::move(text));
   co_return same.value() + static_cast<int>(text.size()) + co_await echo(bench, 1);
 }
 

@@ -88,7 +88,7 @@ class KvmVm final : public Doorbells {
   // through signal_msi(); or KVM's PICs and I/O APIC as well, inputs of which are connect_irq()'s.
   void create_local_apics();
   void create_irqchip();
-  void mask_pics();  // all inputs of both, as firmware leaves them
+  void mask_pics();          // all inputs of both, as firmware leaves them
   void set_special_pages();  // TSS and identity map, where KVM wants some of the address space
   void signal_msi(uint32_t address, uint32_t data) const noexcept;
   void create_pit();

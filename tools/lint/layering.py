@@ -1,0 +1,81 @@
+"""Who may include what (ARCHITECTURE.md, layering): arrows point one way, and each interface of the
+system or of a package comes in through one place."""
+
+import re
+from pathlib import PurePosixPath
+
+from common import Finding, cpp_tokens, is_cpp, is_test
+
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
+
+LAYERS = ("vmm/", "devices/", "blockdev/", "tools/", "guest-tests/")
+# (files, of the project's own headers they may include only these, why). The first that fits counts.
+ALLOWED = (
+    ("vmm/base/", ("vmm/base/",), "vmm/base stands below everything"),
+    ("vmm/", ("vmm/",), "vmm knows no devices and no disks"),
+    ("blockdev/", ("blockdev/", "vmm/base/"), "blockdev stands on vmm/base alone"),
+    ("devices/p9/", ("devices/p9/", "vmm/base/"), "the 9p protocol core stands on vmm/base alone"),
+    ("devices/display/", ("devices/display/", "vmm/base/"),
+     "the display protocol core stands on vmm/base alone"),
+    ("devices/", ("devices/", "vmm/", "blockdev/"), "devices know nobody above them"),
+    ("tools/vireo/image", ("tools/vireo/", "blockdev/", "vmm/base/"),
+     "vireo image needs no machine"),
+    ("guest-tests/", ("guest-tests/", "devices/", "vmm/", "blockdev/"),
+     "guest-tests use the embedding interface"),
+)
+# (header, who alone may include it)
+ONLY = (
+    (re.compile(r"linux/kvm\.h$"), "vmm/kvm/"),
+    (re.compile(r"libaio\.h$"), "blockdev/engine/aio.cc"),
+    (re.compile(r"spdlog/"), "vmm/base/log.cc"),
+)
+TRANSPORT = re.compile(r"mmio|pci|msi", re.IGNORECASE)
+# The transports themselves, and add.h, which chooses one.
+TRANSPORT_STEMS = ("mmio", "pci", "transport", "add")
+
+
+def check(path, text):
+    if not is_cpp(path):
+        return []
+    return _includes(path, text) + _transport_words(path, text)
+
+
+def _includes(path, text):
+    findings = []
+    for match in INCLUDE.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        header = match.group(1) or match.group(2)
+        for fault in filter(None, (_layer_fault(path, header), _only_fault(path, header))):
+            findings.append(Finding(path, line, fault))
+    return findings
+
+
+def _layer_fault(path, header):
+    if not header.startswith(LAYERS):
+        return None
+    for files, allowed, why in ALLOWED:
+        if not path.startswith(files):
+            continue
+        if is_test(path):
+            allowed += ("vmm/testing/",)
+        return None if header.startswith(allowed) else f"includes {header}: {why}"
+    return None
+
+
+def _only_fault(path, header):
+    for pattern, owner in ONLY:
+        if pattern.match(header) and not path.startswith(owner):
+            return f"includes <{header}>: only {owner} may"
+    return None
+
+
+def _transport_words(path, text):
+    if not path.startswith("devices/virtio/") or is_test(path):
+        return []
+    if re.split(r"[._]", PurePosixPath(path).name)[0] in TRANSPORT_STEMS:
+        return []
+    includes = [(text.count("\n", 0, m.start()) + 1, m.group(1) or m.group(2))
+                for m in INCLUDE.finditer(text)]
+    words = [(token.line, token.text) for token in cpp_tokens(text) if token.kind != "punctuation"]
+    return [Finding(path, line, f"says {word}: a virtio device does not know its transport")
+            for line, word in sorted(includes + words) if TRANSPORT.search(word)]
