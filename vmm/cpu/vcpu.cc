@@ -28,14 +28,17 @@ sigset_t kick_set() {
   return set;
 }
 
-// Blocks all signals while a thread is made, so that it starts that way and the process's own
-// signals never land on a vCPU.
+// Blocks signals while a thread is made, so that it starts that way and the process's own signals
+// never land on a vCPU. Not those of a crash on the thread itself: the kernel would kill the process
+// without a word to the handler that it has for them.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
-    sigset_t all;
-    sigfillset(&all);
-    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+    sigset_t most;
+    sigfillset(&most);
+    for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT})
+      sigdelset(&most, fault);
+    ::pthread_sigmask(SIG_SETMASK, &most, &before_);
   }
   ~SignalsBlocked() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
   SignalsBlocked(const SignalsBlocked&) = delete;
