@@ -54,8 +54,10 @@ nanoseconds ThrottleNode::wait(uint64_t bytes) {
 Task<void> ThrottleNode::admit(uint64_t bytes) {
   ++held_back_;
   AsyncMutex::Guard guard = co_await turn_.lock();
-  for (nanoseconds left = wait(bytes); left.count() > 0 && !hurried_; left = wait(bytes))
-    co_await Pause{*this, left};
+  for (nanoseconds left = wait(bytes); left.count() > 0 && !hurried_; left = wait(bytes)) {
+    Pause pause{*this, left};
+    co_await pause;
+  }
   requests_.take(1);
   bytes_.take(bytes);
   if (--held_back_ == 0) hurried_ = false;

@@ -121,7 +121,8 @@ Task<void> Console::transmit_output() {
   Queue& queue = transmitter_.queue();
   do {
     while (auto chain = queue.pop()) {
-      const bool complete = co_await send(chain->readable());
+      const ReadCursor output = chain->readable();
+      const bool complete = co_await send(output);
       if (!complete) {
         queue.put_back(std::move(*chain));
         co_return;

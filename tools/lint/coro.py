@@ -17,7 +17,10 @@ HARMLESS_CALLS = {
     "move", "forward", "static_cast", "reinterpret_cast", "const_cast", "dynamic_cast", "sizeof",
     "size", "data", "get", "begin", "end", "first", "last", "subspan", "value", "count", "min", "max",
     "nanoseconds", "microseconds", "milliseconds", "seconds", "minutes",
+    "front", "back", "limits", "total_length",
 }
+# Aggregates of plain values: braces that make one make nothing that has a destructor.
+HARMLESS_AGGREGATES = {"WriteFlags", "ZeroFlags"}
 
 
 def check(path, text):
@@ -132,7 +135,8 @@ def _argument_faults(tokens, begin, end):
         token, before = tokens[i], tokens[i - 1]
         if token.text == "?" and token.kind == "punctuation":
             faults.append("?: in the operand of co_await: decide first")
-        elif token.text == "{" and token.kind == "punctuation":
+        elif (token.text == "{" and token.kind == "punctuation"
+              and before.text not in HARMLESS_AGGREGATES):
             faults.append("braces in the arguments of co_await: name the argument first")
         elif token.text == "(" and before.kind == "word" and before.text not in HARMLESS_CALLS:
             if before.text != "co_await":

@@ -29,8 +29,8 @@ sigset_t kick_set() {
 }
 
 // Blocks signals while a thread is made, so that it starts that way and the process's own signals
-// never land on a vCPU. Not those of a crash on the thread itself: the kernel would kill the process
-// without a word to the handler that it has for them.
+// never land on a vCPU. Not those of a crash on the thread itself: the kernel would kill the
+// process without a word to the handler that it has for them.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
