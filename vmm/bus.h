@@ -18,8 +18,7 @@ class IoHandler {
  public:
   virtual ~IoHandler() = default;
   // `offset` is from the start of the mapped range; [offset, offset + size) lies inside it.
-  // The span has 1, 2, 4 or 8 bytes (whatever a hostile guest makes KVM hand over) and comes filled
-  // with ones.
+  // The span has 1 to 8 bytes (3, too: KVM splits what crosses a page) and comes filled with ones.
   virtual void io_read(uint64_t offset, std::span<std::byte> out) = 0;
   virtual void io_write(uint64_t offset, std::span<const std::byte> in) = 0;
 };

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -160,6 +161,7 @@ void read_region(int fd, const GuestMemory::Region& region, const std::string& p
   uint64_t position = region.file_offset;
   while (position < end) {
     const off_t data = ::lseek(fd, static_cast<off_t>(position), SEEK_DATA);
+    if (data < 0 && errno != ENXIO) throw_errno(fmt::format("cannot read '{}'", path));
     if (data < 0 || static_cast<uint64_t>(data) >= end) return;  // only holes follow
     const off_t hole = ::lseek(fd, data, SEEK_HOLE);
     if (hole < 0) throw_errno(fmt::format("cannot read '{}'", path));

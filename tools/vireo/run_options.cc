@@ -132,7 +132,8 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->capture_default_str();
   run->add_option("--disk", a.disks,
                   "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
-                  "[,cache=writeback|none|writethrough|unsafe]; a bare path works, too")
+                  "[,cache=writeback|none|writethrough|unsafe][,snapshot=on]; a bare path works, "
+                  "too; snapshot=on throws all writes away at the end")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -17,6 +17,12 @@ constexpr std::array<uint32_t, 9> kKvmMsrs{0x4b564d00, 0x4b564d01, 0x4b564d02,
                                            0x4b564d03, 0x4b564d04, 0x4b564d05,
                                            0x4b564d06, 0x4b564d07, 0x4b564d08};
 
+// What KVM keeps but does not list: the memory type range registers (Intel SDM vol. 3, 12.11), eight
+// variable ranges and all the fixed ones.
+constexpr uint32_t kMtrrVariable = 0x200, kMtrrVariableCount = 2 * 8;
+constexpr std::array<uint32_t, 12> kMtrrOthers{0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
+                                               0x26b, 0x26c, 0x26d, 0x26e, 0x26f, 0x2ff};
+
 template <class T>
 std::vector<std::byte> bytes_from(const T& value) {
   const auto bytes = std::as_bytes(std::span(&value, 1));  // unions and all
@@ -36,6 +42,8 @@ T to_struct(const std::vector<std::byte>& bytes, const char* what) {
 std::vector<uint32_t> all_msrs(const StateShape& shape) {
   std::vector<uint32_t> indexes = shape.msrs;
   indexes.insert(indexes.end(), kKvmMsrs.begin(), kKvmMsrs.end());
+  indexes.insert(indexes.end(), kMtrrOthers.begin(), kMtrrOthers.end());
+  for (uint32_t i = 0; i < kMtrrVariableCount; ++i) indexes.push_back(kMtrrVariable + i);
   for (const uint32_t index : {kMsrTsc, kMsrTscDeadline}) indexes.push_back(index);
   std::sort(indexes.begin(), indexes.end());
   indexes.erase(std::unique(indexes.begin(), indexes.end()), indexes.end());

@@ -28,6 +28,15 @@ sigset_t kick_set() {
   return set;
 }
 
+// For messages; whatever state the VM is in, the cause is told.
+std::string registers_of(const KvmVcpu& vcpu) noexcept {
+  try {
+    return describe_registers(vcpu);
+  } catch (const std::exception& error) {
+    return fmt::format("(no registers: {})", error.what());
+  }
+}
+
 // Blocks signals while a thread is made, so that it starts that way and the process's own signals
 // never land on a vCPU. Not those of a crash on the thread itself: the kernel would kill the
 // process without a word to the handler that it has for them.
@@ -189,11 +198,12 @@ void Vcpu::run_once() {
   } else if (error == EINTR) {
     consume_kicks();
   } else if (error == EAGAIN) {
-    ::sched_yield();  // KVM has no page for it right now
+    ::sched_yield();  // a processor that was just started, or a page that is not there right now
   } else {
     ended_ = true;
     events_.vcpu_failed(
-        id_, fmt::format("KVM cannot run vCPU {}: {}", id_, std::system_category().message(error)));
+        id_, fmt::format("KVM cannot run vCPU {}: {}\n{}", id_,
+                         std::system_category().message(error), registers_of(kvm_)));
   }
 }
 
@@ -257,7 +267,7 @@ void Vcpu::complete_io() {
 
 void Vcpu::crash(const std::string& cause) {
   ended_ = true;
-  events_.vcpu_crashed(id_, fmt::format("vCPU {}: {}\n{}", id_, cause, describe_registers(kvm_)));
+  events_.vcpu_crashed(id_, fmt::format("vCPU {}: {}\n{}", id_, cause, registers_of(kvm_)));
 }
 
 }  // namespace vireo

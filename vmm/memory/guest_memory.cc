@@ -52,8 +52,12 @@ UniqueFd make_memfd(const MemoryConfig& config) {
   return fd;
 }
 
-int anonymous_flags(const MemoryConfig& config) {
-  return MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (config.hugetlb ? MAP_HUGETLB : 0);
+// Pages of the host's pool are reserved, so that too few of them are an error here and not a SIGBUS
+// when the guest touches the first that is missing.
+int map_flags(const MemoryConfig& config) {
+  const int kind = config.shared ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+  if (!config.hugetlb) return kind | MAP_NORESERVE;
+  return config.shared ? kind : kind | MAP_HUGETLB;
 }
 
 // Reserves address space that starts at a multiple of 2 MiB, as large pages in host and guest need
@@ -86,10 +90,9 @@ void GuestMemory::Unmap::operator()(std::byte* start) const noexcept {
 
 void GuestMemory::map(uint64_t start, uint64_t length, uint64_t file_offset,
                       const MemoryConfig& config) {
-  const int flags = MAP_FIXED | (fd_ ? MAP_SHARED | MAP_NORESERVE : anonymous_flags(config));
   mappings_.emplace_back(reserve_aligned(length), Unmap{length});
   std::byte* const space = mappings_.back().get();
-  if (::mmap(space, length, PROT_READ | PROT_WRITE, flags, fd_.get(),
+  if (::mmap(space, length, PROT_READ | PROT_WRITE, MAP_FIXED | map_flags(config), fd_.get(),
              fd_ ? static_cast<off_t>(file_offset) : 0) == MAP_FAILED)
     throw_errno(
         fmt::format("cannot map {} MiB of guest memory{}", length / MiB,

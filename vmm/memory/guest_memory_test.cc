@@ -1,5 +1,7 @@
 #include "vmm/memory/guest_memory.h"
 
+#include <sys/sysinfo.h>
+
 #include <catch2/catch.hpp>
 
 #include "vmm/base/error.h"
@@ -63,6 +65,15 @@ TEST_CASE("sizes that cannot be are refused") {
   }
   CHECK_THROWS_WITH(GuestMemory({.size = 1 * MiB, .hugetlb = true}),
                     Catch::Contains("multiple of 2M"));
+}
+
+TEST_CASE("huge pages that the host's pool has not are refused at once") {
+  struct sysinfo info {};
+  REQUIRE(::sysinfo(&info) == 0);
+  const uint64_t all = uint64_t{info.totalram} * info.mem_unit / (2 * MiB) * (2 * MiB);
+  for (const bool shared : {false, true})
+    CHECK_THROWS_WITH(GuestMemory({.size = all, .shared = shared, .hugetlb = true}),
+                      Catch::Contains("guest"));
 }
 
 }  // namespace
