@@ -20,7 +20,7 @@ std::optional<double> multiplier(std::string_view suffix) {
   const auto lower = static_cast<char>(suffix[0] | 0x20);
   const size_t power = kSuffixes.find(lower);
   if (power == std::string_view::npos) return std::nullopt;
-  return std::pow(1024.0, static_cast<double>(power + 1));
+  return static_cast<double>(1ULL << 10 * (power + 1));
 }
 
 // Splits at single commas; a doubled one stands for itself.
