@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "vmm/base/bytes.h"
+#include "vmm/testing/state_contract.h"
 
 namespace vireo {
 namespace {
@@ -105,6 +106,12 @@ TEST_CASE("accesses of odd sizes and offsets are harmless") {
     }
   }
   CHECK(chip.save().pending == 0);
+}
+
+TEST_CASE("the state of the I/O APIC keeps the contract") {
+  IoApicState busy{.select = 0x12, .id = 0x0f000000, .pending = 1 << 4};
+  busy.entries[4] = 0xff000000'00000931;
+  testing::check_state_contract<IoApicState>({{}, busy});
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "devices/testing/guest_driver.h"
 #include "devices/testing/test_disk.h"
 #include "devices/virtio/mmio.h"
+#include "vmm/testing/state_contract.h"
 
 namespace vireo::dev {
 namespace {
@@ -431,6 +432,10 @@ TEST_CASE("closing the device closes the disk") {
   f.stop();
   block_on(f.machine.loop, f.transport->close());
   CHECK(f.node->calls.back() == "close");
+}
+
+TEST_CASE("the state of a disk keeps the contract") {
+  vireo::testing::check_state_contract<BlkState>({{}, {.writeback = false}});
 }
 
 }  // namespace vireo::dev

@@ -9,6 +9,7 @@
 
 #include "devices/testing/guest_driver.h"
 #include "devices/virtio/mmio.h"
+#include "vmm/testing/state_contract.h"
 
 namespace vireo::dev {
 namespace {
@@ -251,6 +252,10 @@ TEST_CASE("more was sent than the next buffer holds: it counts as sent") {
   f.print("short");
   f.print("next");
   CHECK(f.backend->output == "next");
+}
+
+TEST_CASE("the state of a console keeps the contract") {
+  vireo::testing::check_state_contract<ConsoleState>({{}, {.input = {'i', 'n'}, .sent = 5}});
 }
 
 }  // namespace vireo::dev

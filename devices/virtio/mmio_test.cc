@@ -9,6 +9,7 @@
 
 #include "devices/testing/guest_driver.h"
 #include "devices/testing/test_device.h"
+#include "vmm/testing/state_contract.h"
 
 namespace vireo::dev {
 namespace {
@@ -581,6 +582,24 @@ TEST_CASE("devices get places and interrupts of their own") {
   CHECK(machine.acpi[0].address != machine.acpi[1].address);
   CHECK(machine.acpi[0].gsi != machine.acpi[1].gsi);
   CHECK(GuestDriver(machine, 1).read(mmio::kMagic) == mmio::kMagicValue);
+}
+
+TEST_CASE("the state of an MMIO transport keeps the contract") {
+  MmioState busy{.interrupt_status = 3};
+  busy.core = {.status = 0xf,
+               .device_features_page = 1,
+               .driver_features_page = 1,
+               .driver_features = 0x1'3000'0000,
+               .queue_select = 1,
+               .config_generation = 2};
+  busy.core.queues = {{.size = 8,
+                       .ready = true,
+                       .descriptors = 0x1000,
+                       .driver_area = 0x2000,
+                       .device_area = 0x3000,
+                       .progress = {.next_available = 0xffff, .next_used = 7}},
+                      {.size = 256}};
+  vireo::testing::check_state_contract<MmioState>({{}, busy});
 }
 
 }  // namespace vireo::dev

@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "devices/chardev/stdio.h"
+#include "devices/chardev.h"
 #include "devices/chardev/terminal.h"
 #include "devices/legacy/acpi_power.h"
 #include "devices/legacy/debug_exit.h"
@@ -56,19 +56,20 @@ class Run {
 };
 
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
-  const Logger& log = options_.machine.log;
-  if (spec.kind == dev::CharSpec::Kind::stdio)
-    return std::make_unique<dev::StdioBackend>(
-        STDIN_FILENO, STDOUT_FILENO, [this](dev::EscapeCommand command) { escape(command); }, log);
-  return dev::make_char_backend(spec, {.log = log, .pty_made = [](const std::string& path) {
-                                         std::fprintf(stderr, "vireo: terminal: %s\n",
-                                                      path.c_str());
-                                       }});
+  const auto pty_made = [](const std::string& path) {
+    std::fprintf(stderr, "vireo: terminal: %s\n", path.c_str());
+  };
+  return dev::make_char_backend(
+      spec, {.log = options_.machine.log,
+             .pty_made = pty_made,
+             .escape = [this](dev::EscapeCommand command) { escape(command); }});
 }
 
 void Run::escape(dev::EscapeCommand command) {
   if (command == dev::EscapeCommand::quit) machine_.request_stop();
   if (command == dev::EscapeCommand::power_button) power_->press_power_button();
+  if (command == dev::EscapeCommand::help)
+    std::fprintf(stderr, "\r\n%s", std::string(dev::EscapeDecoder::help()).c_str());
 }
 
 // The first request is polite: the guest gets to shut down. The second is not.

@@ -17,8 +17,8 @@ constexpr std::array<uint32_t, 9> kKvmMsrs{0x4b564d00, 0x4b564d01, 0x4b564d02,
                                            0x4b564d03, 0x4b564d04, 0x4b564d05,
                                            0x4b564d06, 0x4b564d07, 0x4b564d08};
 
-// What KVM keeps but does not list: the memory type range registers (Intel SDM vol. 3, 12.11), eight
-// variable ranges and all the fixed ones.
+// What KVM keeps but does not list: the memory type range registers (Intel SDM vol. 3, 12.11),
+// eight variable ranges and all the fixed ones.
 constexpr uint32_t kMtrrVariable = 0x200, kMtrrVariableCount = 2 * 8;
 constexpr std::array<uint32_t, 12> kMtrrOthers{0x250, 0x258, 0x259, 0x268, 0x269, 0x26a,
                                                0x26b, 0x26c, 0x26d, 0x26e, 0x26f, 0x2ff};

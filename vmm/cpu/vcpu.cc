@@ -201,9 +201,9 @@ void Vcpu::run_once() {
     ::sched_yield();  // a processor that was just started, or a page that is not there right now
   } else {
     ended_ = true;
-    events_.vcpu_failed(
-        id_, fmt::format("KVM cannot run vCPU {}: {}\n{}", id_,
-                         std::system_category().message(error), registers_of(kvm_)));
+    events_.vcpu_failed(id_,
+                        fmt::format("KVM cannot run vCPU {}: {}\n{}", id_,
+                                    std::system_category().message(error), registers_of(kvm_)));
   }
 }
 
