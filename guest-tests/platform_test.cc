@@ -1,6 +1,7 @@
 // Memory, tables, clock, and the ways to reset and to switch off.
 #include <cstdio>
 #include <ctime>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -65,7 +66,8 @@ TEST_CASE("a reset ends the machine when it shall not reboot") {
 
 TEST_CASE("a reset starts the guest again, as at the first time") {
   for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc}) {
-    TestMachine machine("reboot", {.vcpus = 2, .reboot = true, .irqchip = irqchip});
+    TestMachine machine("reboot",
+                        {.arguments = "cpus=2", .vcpus = 2, .reboot = true, .irqchip = irqchip});
     machine.start();
     for (const char* command : {"r", "r", "x"}) {
       machine.expect("up\n");
@@ -78,6 +80,48 @@ TEST_CASE("a reset starts the guest again, as at the first time") {
     CHECK(outcome.end->value == 0);
     CHECK(outcome.text == "up\nup\nup\n");
   }
+}
+
+// Until the guest, which looks at its serial port all the time, does nothing more.
+void wait_for_silence(const Machine& machine) {
+  uint64_t exits = machine.exits();
+  while (true) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (machine.exits() == exits) return;
+    exits = machine.exits();
+  }
+}
+
+TEST_CASE("a machine that is paused in the middle of its reset has started again") {
+  const TemporaryDirectory directory;
+  const GuestOptions options{.reboot = true};
+  TestMachine machine("reboot", options);
+  machine.start();
+  machine.expect("up\n");
+  machine.console().write("r");
+  wait_for_silence(machine.machine());
+  machine.machine().pause();
+  machine.machine().save(directory.path() / "saved");
+  TestMachine copy(Snapshot::open(directory.path() / "saved"), options);
+  copy.start();
+  copy.expect("up\n");
+  machine.machine().resume();
+  machine.expect("up\n");
+}
+
+TEST_CASE("a reset that cannot load the kernel any more ends the machine, saying so") {
+  const TemporaryDirectory directory;
+  const auto kernel = directory.path() / "kernel";
+  std::filesystem::copy_file(guest_program("reboot"), kernel);
+  TestMachine machine(kernel, {.reboot = true});
+  machine.start();
+  machine.expect("up\n");
+  std::filesystem::remove(kernel);
+  machine.console().write("r");
+  const Outcome outcome = machine.wait();
+  REQUIRE(outcome.end);
+  CHECK(outcome.end->reason == End::Reason::host_error);
+  CHECK_THAT(outcome.end->detail, Catch::Contains(kernel.string()));
 }
 
 }  // namespace

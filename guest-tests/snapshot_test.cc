@@ -137,6 +137,17 @@ TEST_CASE("a snapshot is not written over anything") {
   machine.expect("tick ");
 }
 
+TEST_CASE("a machine that has ended is not saved") {
+  const TemporaryDirectory directory;
+  TestMachine machine("ticks", ticking(1));
+  machine.start();
+  machine.machine().request_stop();
+  machine.machine().pause();
+  CHECK_THROWS_WITH(machine.machine().save(directory.path() / "saved"),
+                    Catch::Contains("has ended"));
+  CHECK(std::filesystem::is_empty(directory.path()));
+}
+
 TEST_CASE("a damaged snapshot is refused, naming the file") {
   const TemporaryDirectory directory;
   const auto saved = directory.path() / "saved";

@@ -59,6 +59,7 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
       snapshot_(std::move(snapshot)),
       saved_(snapshot_ ? snapshot_->take_sections() : StateSections{}),
       kvm_(Kvm::open(config_.kvm_device)),
+      cpuid_(kvm_.supported_cpuid()),
       vm_(kvm_.create_vm()),
       memory_(config_.memory),
       pool_(config_.workers),
@@ -98,18 +99,21 @@ void Machine::map_memory() {
     vm_.set_slot({.id = slot++, .guest_address = region.start, .host = region.bytes});
 }
 
+// With its CPUID, on which KVM makes depend what other state there is.
+KvmVcpu Machine::create_vcpu(KvmVm& vm, uint32_t id) const {
+  KvmVcpu vcpu = vm.create_vcpu(id);
+  vcpu.set_cpuid(
+      guest_cpuid(cpuid_, {.vcpu = id,
+                           .vcpus = config_.vcpus,
+                           .tsc_deadline = kvm_.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0,
+                           .tsc_khz = vcpu.tsc_khz().value_or(0)}));
+  return vcpu;
+}
+
 void Machine::create_vcpus() {
-  const CpuidTable supported = kvm_.supported_cpuid();
   VcpuEvents& events = *this;
-  const bool tsc_deadline = kvm_.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-  for (uint32_t id = 0; id < config_.vcpus; ++id) {
-    KvmVcpu vcpu = vm_.create_vcpu(id);
-    vcpu.set_cpuid(guest_cpuid(supported, {.vcpu = id,
-                                           .vcpus = config_.vcpus,
-                                           .tsc_deadline = tsc_deadline,
-                                           .tsc_khz = vcpu.tsc_khz().value_or(0)}));
-    vcpus_.push_back(std::make_unique<Vcpu>(id, std::move(vcpu), mmio_, pio_, events));
-  }
+  for (uint32_t id = 0; id < config_.vcpus; ++id)
+    vcpus_.push_back(std::make_unique<Vcpu>(id, create_vcpu(vm_, id), mmio_, pio_, events));
 }
 
 void Machine::adopt(std::unique_ptr<Device> device) {
@@ -129,14 +133,24 @@ void Machine::start() {
     restore();
   else
     power_on();
-  start_devices();
-  io_thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "io-0");
-    loop_.run();
-  });
   for (auto& vcpu : vcpus_) vcpu->start();
+  start_loop();
   phase_ = Phase::running;
   resume_vcpus();
+}
+
+// The devices start while nobody runs the loop: on its thread they would wait for that to come up.
+void Machine::start_loop() {
+  start_devices();
+  try {
+    io_thread_ = std::thread([this] {
+      ::pthread_setname_np(::pthread_self(), "io-0");
+      loop_.run();
+    });
+  } catch (...) {
+    block_on(loop_, stop_devices());
+    throw;
+  }
 }
 
 void Machine::power_on() {
@@ -159,6 +173,7 @@ void Machine::restore() {
   snapshot_->load_memory(memory_);
   for (size_t i = 0; i < vcpus_.size(); ++i) restore_vcpu(vcpus_[i]->kvm(), states[i], config_.log);
   restore_vm(vm_, vm);
+  for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
 }
 
 void Machine::start_devices() {
@@ -188,11 +203,22 @@ Task<void> Machine::close_devices() {
   for (auto& device : devices_) co_await device->close();
 }
 
-void Machine::pause() {
-  expect(Phase::running, "only a running machine can be paused");
+void Machine::halt() {
   park_vcpus();
   call(loop_, stop_devices());
   phase_ = Phase::paused;
+}
+
+void Machine::pause() {
+  expect(Phase::running, "only a running machine can be paused");
+  halt();
+  // What is paused can be saved: it is not left in the middle of a reset.
+  if (takes_reset()) reset();
+}
+
+bool Machine::takes_reset() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(reset_asked_, false) && !end_;
 }
 
 void Machine::resume() {
@@ -200,7 +226,7 @@ void Machine::resume() {
   call(loop_, [this] { start_devices(); });
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
   phase_ = Phase::running;
-  if (const std::lock_guard lock(mutex_); end_ || reset_asked_) return;  // wait() takes over
+  if (has_ended()) return;  // wait() takes over
   resume_vcpus();
 }
 
@@ -209,7 +235,7 @@ void Machine::stop() {
   if (phase_ == Phase::created) {
     block_on(loop_, close_devices());
   } else {
-    if (phase_ == Phase::running) pause();
+    if (phase_ == Phase::running) halt();
     for (auto& vcpu : vcpus_) vcpu->stop();
     call(loop_, close_devices());
     loop_.stop();
@@ -219,10 +245,20 @@ void Machine::stop() {
   finish({.reason = End::Reason::stopped});
 }
 
+StateShape Machine::state_shape() const {
+  return {kvm_.saved_msrs(),
+          static_cast<size_t>(std::max(vm_.check_extension(KVM_CAP_XSAVE2), 4096))};
+}
+
+bool Machine::has_ended() {
+  const std::lock_guard lock(mutex_);
+  return end_.has_value();
+}
+
 void Machine::save(const std::string& directory) {
   expect(Phase::paused, "only a paused machine can be saved");
-  const StateShape shape{kvm_.saved_msrs(),
-                         static_cast<size_t>(std::max(vm_.check_extension(KVM_CAP_XSAVE2), 4096))};
+  if (has_ended()) throw ConfigError("the machine has ended: there is nothing to save");
+  const StateShape shape = state_shape();
   StateWriter writer;
   writer.put("platform", platform_of(acpi_));
   for (auto& vcpu : vcpus_) writer.put(vcpu_name(vcpu->id()), save_vcpu(vcpu->kvm(), shape));
@@ -236,26 +272,21 @@ void Machine::save(const std::string& directory) {
 
 // A reset is the state of a machine that never ran, which KVM itself gives us: from a VM made for
 // the purpose, so that an ordinary start pays nothing for it.
-void Machine::reset() {
-  pause();
+void Machine::reset() try {
   call(loop_, [this] {
     for (auto& device : devices_) device->reset();
   });
   KvmVm fresh = kvm_.create_vm();
   create_irqchip(fresh);
-  const StateShape shape{kvm_.saved_msrs(),
-                         static_cast<size_t>(std::max(vm_.check_extension(KVM_CAP_XSAVE2), 4096))};
+  const StateShape shape = state_shape();
   for (auto& vcpu : vcpus_)
-    restore_vcpu(vcpu->kvm(), save_vcpu(fresh.create_vcpu(vcpu->id()), shape), config_.log);
+    restore_vcpu(vcpu->kvm(), save_vcpu(create_vcpu(fresh, vcpu->id()), shape), config_.log);
   restore_vm(vm_, save_vm(fresh, has_pc_irqchip()));
   if (ioapic_) ioapic_->reset();
   memory_.clear();
   power_on();
-  {
-    const std::lock_guard lock(mutex_);
-    reset_asked_ = false;
-  }
-  resume();
+} catch (const std::exception& error) {
+  host_error("cannot start the guest again: " + describe(error));
 }
 
 // --- events and the end ---
@@ -331,10 +362,12 @@ std::optional<End> Machine::settle() {
     const std::lock_guard lock(mutex_);
     end = end_;
   }
-  if (end)
+  if (end) {
     stop();
-  else
-    reset();
+  } else {
+    pause();
+    resume();
+  }
   return end;
 }
 

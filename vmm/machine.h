@@ -128,16 +128,22 @@ class Machine final : private VcpuEvents, private MachineControl {
   void map_memory();
   void create_irqchip(KvmVm& vm) const;
   bool has_pc_irqchip() const noexcept { return config_.irqchip == MachineConfig::Irqchip::pc; }
+  KvmVcpu create_vcpu(KvmVm& vm, uint32_t id) const;
   void create_vcpus();
   void power_on();
   void restore();
-  void reset();
+  void reset();  // paused
+  bool takes_reset();
+  StateShape state_shape() const;
+  void halt();
   void park_vcpus();
   void resume_vcpus();
+  void start_loop();
   void start_devices();
   Task<void> stop_devices();
   Task<void> close_devices();
   void expect(Phase phase, const char* what) const;
+  bool has_ended();
   std::optional<End> settle();
   bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);
 
@@ -146,6 +152,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   std::optional<Snapshot> snapshot_;
   StateReader saved_;
   Kvm kvm_;
+  CpuidTable cpuid_;  // what KVM supports
   KvmVm vm_;
   GuestMemory memory_;
   EventLoop loop_;
