@@ -10,15 +10,18 @@
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"
 #include "devices/legacy/uart.h"
-#include "guest-tests/memory_device.h"
+#include "guest-tests/test_devices.h"
 #include "vmm/base/error.h"
 
 namespace vireo::guest_tests {
 
 namespace {
 
-constexpr uint64_t kMemoryPorts = 0x5000;        // port_io.c
-constexpr uint64_t kMemoryAddress = 0xc8000ff8;  // mmio.c
+// Where the guests look for them.
+constexpr uint64_t kMemoryPorts = 0x5000;
+constexpr uint64_t kMemoryAddress = 0xc8000ff8;
+constexpr uint64_t kCounterPorts = 0x5100;
+constexpr uint64_t kCounterAddress = 0xc8002000;
 
 MachineConfig config_of(const GuestOptions& options) {
   return {.memory = {.size = options.memory, .shared = options.shared_memory},
@@ -63,7 +66,6 @@ TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
 }
 
 void TestMachine::add_devices() {
-  using Where = MemoryDevice::Where;
   machine_.add<dev::Uart>("com1", console_.backend());
   machine_.add<dev::DebugExit>("debug-exit");
   power_ = &machine_.add<dev::AcpiPower>("power");
@@ -71,6 +73,8 @@ void TestMachine::add_devices() {
   machine_.add<dev::I8042>("i8042");
   machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);
   machine_.add<MemoryDevice>("memory", Where::memory, kMemoryAddress);
+  machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);
+  machine_.add<CounterDevice>("counter", Where::memory, kCounterAddress);
 }
 
 Outcome TestMachine::wait() {

@@ -38,7 +38,7 @@ struct Outcome {
 };
 
 // A machine with what the guests in guests/ expect: serial port, debug exit, power management,
-// clock, keyboard controller, and the memory devices of memory_device.h.
+// clock, keyboard controller, and the devices of test_devices.h.
 class TestMachine {
  public:
   explicit TestMachine(const std::string& guest, const GuestOptions& options = {});

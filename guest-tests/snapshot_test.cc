@@ -1,5 +1,6 @@
 // A machine is paused, saved, made again in a new Machine and goes on.
 #include <fstream>
+#include <memory>
 #include <sstream>
 
 #include <catch2/catch.hpp>
@@ -79,6 +80,27 @@ TEST_CASE("a saved machine of several processors goes on") {
 
 TEST_CASE("a saved machine with a PC's interrupt controllers goes on") {
   go_through_generations(ticking(2, Irqchip::pc));
+}
+
+TEST_CASE("no I/O instruction is lost or done twice over a snapshot") {
+  constexpr int kGenerations = 8;
+  const TemporaryDirectory directory;
+  auto machine = std::make_unique<TestMachine>("stream");
+  std::string said;
+  for (int generation = 0; generation < kGenerations; ++generation) {
+    const auto saved = directory.path() / std::to_string(generation);
+    machine->start();
+    machine->expect("0\n");
+    machine->machine().pause();
+    machine->machine().save(saved);
+    said += machine->console().transcript();
+    machine = std::make_unique<TestMachine>(Snapshot::open(saved), GuestOptions{});
+  }
+  std::istringstream lines(said);
+  int numbers = 0;
+  for (std::string line; std::getline(lines, line) && !lines.eof();)
+    REQUIRE(line == std::to_string(++numbers));
+  CHECK(numbers > kGenerations);
 }
 
 TEST_CASE("the machine that was saved goes on, too, beside its copy") {
