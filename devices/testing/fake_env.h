@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "vmm/base/error.h"
@@ -31,8 +32,25 @@ class FakeControl final : public MachineControl {
   void host_error(const std::string& what) override { requests.push_back("error: " + what); }
 };
 
+// Doorbells that the test rings.
 class FakeDoorbells final : public Doorbells {
-  Doorbell attach(DoorbellAddress, int) override { return Doorbell(); }
+ public:
+  Doorbell attach(DoorbellAddress address, int eventfd) override {
+    const auto key = std::pair(address.address, address.value);
+    VMM_CHECK(table_.emplace(key, eventfd).second, "one doorbell per address and value");
+    return Doorbell([this, key] { table_.erase(key); });
+  }
+  // As the kernel would on a matching write; false when nobody listens.
+  bool ring(uint64_t address, uint32_t value) const {
+    const auto found = table_.find({address, value});
+    if (found == table_.end()) return false;
+    signal_eventfd(found->second);
+    return true;
+  }
+  size_t size() const noexcept { return table_.size(); }
+
+ private:
+  std::map<std::pair<uint64_t, uint32_t>, int> table_;
 };
 
 // Interrupt lines whose edges are counted.

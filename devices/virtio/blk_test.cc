@@ -419,6 +419,7 @@ TEST_CASE("stopping and resetting wait for the disk") {
 }
 
 TEST_CASE("blk state is kept") {
+  vireo::testing::check_state_contract<BlkState>({{}, {.writeback = false}});
   const BlkState state{.writeback = false};
   Fixture f(kLimits, {}, state);
   CHECK(f.saved() == state);

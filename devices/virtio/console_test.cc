@@ -240,6 +240,7 @@ TEST_CASE("a reset while the backend is stuck gives the power-on state") {
 
 TEST_CASE("console state is kept, and checked") {
   const ConsoleState state{.input = {'a', 'b'}, .sent = 7};
+  vireo::testing::check_state_contract<ConsoleState>({{}, state});
   CHECK(Fixture(state).saved() == state);
   ConsoleState large;
   large.input.resize(CharFrontend::kMaxReceive + 1);

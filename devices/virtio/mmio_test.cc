@@ -524,7 +524,16 @@ TEST_CASE("a saved state that no such device can have is refused") {
   CHECK_THROWS_AS(Fixture(state, nullptr), StateError);
 }
 
-TEST_CASE("a truncated or damaged section is refused, never more") {
+TEST_CASE("transport state keeps the state contract") {
+  Fixture f;
+  f.start_driver();
+  f.driver.queue(0).submit({f.driver.queue(0).writable(4)});
+  f.driver.kick(0);
+  f.stop();
+  vireo::testing::check_state_contract<MmioState>({{}, f.saved()});
+}
+
+TEST_CASE("a device refuses a damaged state, or runs from it") {
   Fixture f;
   f.start_driver();
   f.stop();
@@ -535,11 +544,6 @@ TEST_CASE("a truncated or damaged section is refused, never more") {
     StateReader reader(StateSections{{"test0", std::move(damaged)}});
     Fixture g(reader.take<MmioState>("test0"), nullptr);
   };
-  for (size_t length = 0; length < section.bytes.size(); length += 3) {
-    StateSection cut = section;
-    cut.bytes.resize(length);
-    CHECK_THROWS_AS(load(cut), StateError);
-  }
   for (size_t bit = 0; bit < section.bytes.size() * 8; bit += 7) {
     StateSection flipped = section;
     flipped.bytes[bit / 8] ^= static_cast<std::byte>(1U << (bit % 8));
