@@ -122,7 +122,8 @@ class ByteWriter {
   void zeros(size_t n) { out_.resize(out_.size() + n); }
   size_t size() const noexcept { return out_.size(); }
   std::span<std::byte> bytes() noexcept { return out_; }
-  std::vector<std::byte> take() noexcept { return std::move(out_); }
+  // What was written; the writer is empty again.
+  std::vector<std::byte> take() noexcept { return std::exchange(out_, {}); }
 
  private:
   std::vector<std::byte> out_;

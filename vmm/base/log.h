@@ -30,7 +30,7 @@ class Logger {
   // These two replace control characters (but newline and tab) by '?': a log is often read in a
   // terminal, and what a guest or an image says must not steer that.
   static Logger to_stderr(LogLevel level);
-  static Logger to_file(LogLevel level, const std::string& path);  // appends; throws ConfigError
+  static Logger to_file(LogLevel level, const std::string& path);  // appends; throws
 
   bool enabled(LogLevel level) const noexcept;
   void write(LogLevel level, std::string_view component, std::string_view text) const;

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -207,6 +208,26 @@ Task<int> many_parameters(Bench& bench) {
   co_return co_await several(bench, a, std::move(text), std::move(b), std::move(many));
 }
 
+struct Twins {
+  Tracked first;
+  Tracked second;
+};
+
+Task<int> converted(Bench& bench, std::function<int()> function, std::optional<Tracked> maybe,
+                    const std::string& text, Twins twins) {
+  co_await bench.gate.pass();
+  co_return function() + maybe->value() + static_cast<int>(text.size()) + twins.first.value() +
+      twins.second.value();
+}
+
+Task<int> converted_parameters(Bench& bench) {
+  const Tracked named = bench.make(1);
+  const auto function = [named] { return named.value(); };
+  const std::string text(100, 'x');
+  const Twins twins{named, named};
+  co_return co_await converted(bench, function, named, text, twins);
+}
+
 Task<int> deep(Bench& bench, Tracked parameter, int depth) {
   const Tracked local = parameter;
   co_await bench.gate.pass();
@@ -226,6 +247,7 @@ TEST_CASE("canary: parameters") {
   check(parameter_moved, 4);
   check(parameter_by_reference, 5);
   check(many_parameters, 124);
+  check(converted_parameters, 104);
   check(deeply_nested, 27);
 }
 

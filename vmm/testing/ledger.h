@@ -41,20 +41,21 @@ class Tracked {
   Tracked(const Tracked& other) : ledger_(other.ledger_), value_(other.value()) {
     ledger_->born(this);
   }
-  Tracked(Tracked&& other) : ledger_(other.ledger_), value_(other.value()) {
+  Tracked(Tracked&& other) noexcept : ledger_(other.ledger_), value_(other.value()) {
     other.value_ = -1;
     ledger_->born(this);
   }
   Tracked& operator=(const Tracked& other) {
+    if (this == &other) return *this;
     ledger_->used(this);
     value_ = other.value();
     return *this;
   }
-  Tracked& operator=(Tracked&& other) {
+  Tracked& operator=(Tracked&& other) noexcept {
+    if (this == &other) return *this;
     ledger_->used(this);
-    const int value = other.value();
-    if (this != &other) other.value_ = -1;
-    value_ = value;
+    value_ = std::exchange(other.value_, -1);
+    other.ledger_->used(&other);
     return *this;
   }
   ~Tracked() { ledger_->died(this); }
