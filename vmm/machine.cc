@@ -25,12 +25,25 @@ constexpr Range kMmioWindow{layout::kVirtioMmio, layout::kFramebuffer - layout::
 struct PlatformState {
   static constexpr StateTag kTag{"platform", 1};
   std::vector<std::array<uint64_t, 4>> devices;  // kind, address, length, GSI of each, in order
+  uint64_t processor = 0;                        // a hash of what CPUID tells the first vCPU
 
-  static void fields(auto& self, auto& archive) { archive("devices", self.devices); }
+  static void fields(auto& self, auto& archive) {
+    archive("devices", self.devices)("processor", self.processor);
+  }
 };
 
-PlatformState platform_of(const std::vector<AcpiDevice>& devices) {
-  PlatformState state;
+uint64_t fingerprint(const CpuidTable& table) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  const auto add = [&](uint32_t word) { hash = (hash ^ word) * 0x100000001b3; };
+  for (const kvm_cpuid_entry2& entry : table)
+    for (const uint32_t word :
+         {entry.function, entry.index, entry.eax, entry.ebx, entry.ecx, entry.edx})
+      add(word);
+  return hash;
+}
+
+PlatformState platform_of(const std::vector<AcpiDevice>& devices, const CpuidTable& cpuid) {
+  PlatformState state{.devices = {}, .processor = fingerprint(cpuid)};
   for (const AcpiDevice& device : devices)
     state.devices.push_back(
         {static_cast<uint64_t>(device.kind), device.address, device.length, device.gsi});
@@ -118,7 +131,16 @@ void Machine::create_vcpus() {
 
 void Machine::adopt(std::unique_ptr<Device> device) {
   expect(Phase::created, "devices are added before start()");
+  check_name(device->name());
   devices_.push_back(std::move(device));
+}
+
+// Names are those of the sections of a snapshot.
+void Machine::check_name(const std::string& name) const {
+  const auto has_name = [&](const auto& other) { return other->name() == name; };
+  const bool taken = std::any_of(devices_.begin(), devices_.end(), has_name);
+  if (taken || name == "platform" || name == "vm" || name == "ioapic" || name.starts_with("vcpu"))
+    throw ConfigError(fmt::format("the name '{}' is taken: call the device otherwise", name));
 }
 
 void Machine::expect(Phase phase, const char* what) const {
@@ -159,14 +181,21 @@ void Machine::power_on() {
 
 void Machine::restore() {
   const auto platform = saved_.take<PlatformState>("platform");
-  if (platform.devices != platform_of(acpi_).devices)
+  const PlatformState own = platform_of(acpi_, first_cpuid());
+  if (platform.devices != own.devices)
     throw ConfigError("the snapshot is of a machine with other devices, or in another order");
+  if (platform.processor != own.processor)
+    throw ConfigError(
+        "the snapshot is of a machine on another kind of processor: restore it on a host like its "
+        "own");
   const auto vm = saved_.take<VmState>("vm");
   std::vector<VcpuState> states;
   for (const auto& vcpu : vcpus_) states.push_back(saved_.take<VcpuState>(vcpu_name(vcpu->id())));
   saved_.check_all_taken();
   snapshot_->load_memory(memory_);
-  for (size_t i = 0; i < vcpus_.size(); ++i) restore_vcpu(vcpus_[i]->kvm(), states[i], config_.log);
+  const StateShape shape = state_shape();
+  for (size_t i = 0; i < vcpus_.size(); ++i)
+    restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
   restore_vm(vm_, vm);
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
 }
@@ -249,6 +278,13 @@ StateShape Machine::state_shape() const {
           static_cast<size_t>(std::max(vm_.check_extension(KVM_CAP_XSAVE2), 4096))};
 }
 
+// Without the frequency of the TSC, which restore_vcpu() sees to.
+CpuidTable Machine::first_cpuid() const {
+  const bool tsc_deadline = kvm_.check_extension(KVM_CAP_TSC_DEADLINE_TIMER) > 0;
+  return guest_cpuid(kvm_.supported_cpuid(),
+                     {.vcpus = config_.vcpus, .tsc_deadline = tsc_deadline});
+}
+
 bool Machine::has_ended() {
   const std::lock_guard lock(mutex_);
   return end_.has_value();
@@ -259,7 +295,7 @@ void Machine::save(const std::string& directory) {
   if (has_ended()) throw ConfigError("the machine has ended: there is nothing to save");
   const StateShape shape = state_shape();
   StateWriter writer;
-  writer.put("platform", platform_of(acpi_));
+  writer.put("platform", platform_of(acpi_, first_cpuid()));
   for (auto& vcpu : vcpus_) writer.put(vcpu_name(vcpu->id()), save_vcpu(vcpu->kvm(), shape));
   writer.put("vm", save_vm(vm_, has_pc_irqchip()));
   if (ioapic_) writer.put("ioapic", ioapic_->save());
@@ -279,7 +315,7 @@ void Machine::reset() try {
   create_irqchip(fresh);
   const StateShape shape = state_shape();
   for (auto& vcpu : vcpus_)
-    restore_vcpu(vcpu->kvm(), save_vcpu(create_vcpu(fresh, vcpu->id()), shape), config_.log);
+    restore_vcpu(vcpu->kvm(), save_vcpu(create_vcpu(fresh, vcpu->id()), shape), shape, config_.log);
   restore_vm(vm_, save_vm(fresh, has_pc_irqchip()));
   if (ioapic_) ioapic_->reset();
   memory_.clear();

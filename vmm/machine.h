@@ -93,7 +93,7 @@ class Machine final : private VcpuEvents, private MachineControl {
     adopt(std::move(device));
     return reference;
   }
-  void adopt(std::unique_ptr<Device> device);
+  void adopt(std::unique_ptr<Device> device);  // throws ConfigError when its name is taken
   DeviceEnv& env() noexcept { return env_; }
   StateReader& saved() noexcept { return saved_; }
 
@@ -106,7 +106,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   End wait();
   // Nothing when the machine still runs at the deadline.
   std::optional<End> wait_until(std::chrono::steady_clock::time_point deadline);
-  void request_stop();  // any thread
+  void request_stop();  // any thread; the machine outlives the call
 
   const MachineConfig& config() const noexcept { return config_; }
   uint64_t exits() const noexcept;  // exits to user space so far, of all vCPUs
@@ -142,7 +142,9 @@ class Machine final : private VcpuEvents, private MachineControl {
   void start_devices();
   Task<void> stop_devices();
   Task<void> close_devices();
+  void check_name(const std::string& name) const;
   void expect(Phase phase, const char* what) const;
+  CpuidTable first_cpuid() const;
   bool has_ended();
   std::optional<End> settle();
   bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);

@@ -173,12 +173,9 @@ void read_region(int fd, const GuestMemory::Region& region, const std::string& p
   }
 }
 
-}  // namespace
-
-void Snapshot::save(const std::string& directory, const SnapshotShape& shape,
-                    const StateSections& sections, const GuestMemory& memory) {
-  if (::mkdir(directory.c_str(), 0700) != 0)
-    throw_errno(fmt::format("cannot create the snapshot directory '{}'", directory));
+// The manifest last, and the directory with it: what has a manifest is complete.
+void write_all_files(const std::string& directory, const SnapshotShape& shape,
+                     const StateSections& sections, const GuestMemory& memory) {
   const std::vector<std::byte> state = encode(sections);
   write_memory(directory + "/memory", memory);
   write_file(directory + "/state", state);
@@ -186,6 +183,24 @@ void Snapshot::save(const std::string& directory, const SnapshotShape& shape,
       fmt::format("{}\nmemory {}\nvcpus {}\nstate {}\nstate-crc {}\n", kTitle, shape.memory,
                   shape.vcpus, state.size(), checksum(state));
   write_file(directory + "/manifest", bytes_of_text(manifest));
+  const UniqueFd folder = open_file(directory, O_RDONLY | O_DIRECTORY);
+  if (::fsync(folder.get()) != 0) throw_errno(fmt::format("cannot write '{}'", directory));
+}
+
+}  // namespace
+
+void Snapshot::save(const std::string& directory, const SnapshotShape& shape,
+                    const StateSections& sections, const GuestMemory& memory) {
+  if (::mkdir(directory.c_str(), 0700) != 0)
+    throw_errno(fmt::format("cannot create the snapshot directory '{}'", directory));
+  try {
+    write_all_files(directory, shape, sections, memory);
+  } catch (...) {
+    for (const char* file : {"/manifest", "/state", "/memory"})
+      ::unlink((directory + file).c_str());
+    ::rmdir(directory.c_str());
+    throw;
+  }
 }
 
 Snapshot Snapshot::open(const std::string& directory) {

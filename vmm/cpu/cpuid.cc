@@ -23,6 +23,7 @@ constexpr uint32_t kKvmSignature = 0x40000000;
 constexpr uint32_t kTscFrequency = 0x40000010;
 constexpr uint32_t kAmdFeatures = 0x80000001;
 constexpr uint32_t kAmdSizes = 0x80000008;
+constexpr uint32_t kAmdSvm = 0x8000000a;
 constexpr uint32_t kAmdCaches = 0x8000001d;
 constexpr uint32_t kAmdTopology = 0x8000001e;
 constexpr uint32_t kAmdPerfmonV2 = 0x80000022;
@@ -41,9 +42,9 @@ uint32_t core_bits(uint32_t vcpus) {
 void set_features(Entry& entry, const CpuidConfig& config) {
   constexpr uint32_t kX2Apic = bit(21), kTscDeadline = bit(24), kOsxsave = bit(27),
                      kHypervisor = bit(31);
-  constexpr uint32_t kHyperThreading = bit(28), kPdcm = bit(15), kMonitor = bit(3);
+  constexpr uint32_t kHyperThreading = bit(28), kPdcm = bit(15), kMonitor = bit(3), kVmx = bit(5);
   entry.ecx |= kX2Apic | kHypervisor;
-  entry.ecx &= ~(kOsxsave | kPdcm | kMonitor);
+  entry.ecx &= ~(kOsxsave | kPdcm | kMonitor | kVmx);
   if (config.tsc_deadline)
     entry.ecx |= kTscDeadline;
   else
@@ -86,7 +87,8 @@ Entry topology_level(uint32_t function, uint32_t index, const CpuidConfig& confi
 void set_amd_features(Entry& entry, const CpuidConfig& config) {
   constexpr uint32_t kCmpLegacy = bit(1), kPerfCore = bit(23), kPerfNb = bit(24),
                      kPerfLlc = bit(28);
-  entry.ecx &= ~(kPerfCore | kPerfNb | kPerfLlc | kCmpLegacy);
+  constexpr uint32_t kSvm = bit(2);
+  entry.ecx &= ~(kPerfCore | kPerfNb | kPerfLlc | kCmpLegacy | kSvm);
   if (config.vcpus > 1) entry.ecx |= kCmpLegacy;
 }
 
@@ -118,6 +120,7 @@ void adapt(Entry& entry, const CpuidConfig& config) {
     case kPerfmon:
     case kSgx:
     case kProcessorTrace:
+    case kAmdSvm:
     case kAmdPerfmonV2:
       return clear(entry);
     case kAmdFeatures:

@@ -77,6 +77,8 @@ TEST_CASE("what is only the host's is not told") {
   CHECK(find(table, 0xa).eax == 0);
   CHECK(find(table, 0x6).ecx == 0);
   CHECK((find(table, 0x1).ecx >> 3 & 1) == 0);          // MONITOR
+  CHECK((find(table, 0x1).ecx >> 5 & 1) == 0);          // VMX
+  CHECK((find(table, 0x80000001).ecx >> 2 & 1) == 0);   // SVM
   CHECK((find(table, 0x80000001).ecx >> 23 & 1) == 0);  // extended performance counters
 }
 

@@ -6,6 +6,8 @@
 
 #include <fmt/core.h>
 
+#include "vmm/base/error.h"
+
 namespace vireo {
 
 namespace {
@@ -80,6 +82,27 @@ void restore_irqchip(KvmVm& vm, const std::vector<std::byte>& saved) {
   vm.exchange(KVM_SET_IRQCHIP, chip, "KVM_SET_IRQCHIP");
 }
 
+// KVM reads as many bytes as it would give, whatever is there.
+void check_xsave(const VcpuState& state, const StateShape& shape) {
+  if (state.xsave.size() != shape.xsave_size)
+    throw StateError(fmt::format("the saved extended state has {} bytes, this host's has {}",
+                                 state.xsave.size(), shape.xsave_size));
+}
+
+// Within what KVM itself takes for the same frequency (its default tolerance), nothing is to be
+// done.
+void restore_tsc_frequency(KvmVcpu& vcpu, uint32_t khz) {
+  const uint32_t own = vcpu.tsc_khz().value_or(khz);
+  const uint32_t difference = khz > own ? khz - own : own - khz;
+  constexpr uint64_t kTolerancePpm = 250;
+  if (khz == 0 || uint64_t{difference} * 1'000'000 <= uint64_t{own} * kTolerancePpm) return;
+  if (!vcpu.set_tsc_khz(khz))
+    throw ConfigError(
+        fmt::format("the saved machine's time stamp counter runs at {} kHz, this host's at {} kHz, "
+                    "and this processor cannot scale it: restore it on a host like its own",
+                    khz, own));
+}
+
 }  // namespace
 
 VcpuState save_vcpu(const KvmVcpu& vcpu, const StateShape& shape) {
@@ -98,7 +121,10 @@ VcpuState save_vcpu(const KvmVcpu& vcpu, const StateShape& shape) {
   return state;
 }
 
-void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const Logger& log) {
+void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const StateShape& shape,
+                  const Logger& log) {
+  check_xsave(state, shape);
+  restore_tsc_frequency(vcpu, state.tsc_khz);
   vcpu.set(KVM_SET_SREGS, to_struct<kvm_sregs>(state.sregs, "segment registers"), "KVM_SET_SREGS");
   vcpu.set(KVM_SET_REGS, to_struct<kvm_regs>(state.regs, "registers"), "KVM_SET_REGS");
   vcpu.set(KVM_SET_XCRS, to_struct<kvm_xcrs>(state.xcrs, "extended control registers"),

@@ -52,8 +52,10 @@ struct StateShape {
 };
 
 VcpuState save_vcpu(const KvmVcpu& vcpu, const StateShape& shape);
-// MSRs that this host refuses are logged and skipped.
-void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const Logger& log);
+// MSRs that this host refuses are logged and skipped. Throws StateError when the state is not of
+// this shape, ConfigError when this host cannot give the guest its time stamp counter's frequency.
+void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const StateShape& shape,
+                  const Logger& log);
 // `irqchip`: KVM has the PICs, the I/O APIC and the timer.
 VmState save_vm(const KvmVm& vm, bool irqchip);
 // The guest's clock goes on from where it stood: time that passed meanwhile is not seen.

@@ -176,6 +176,10 @@ std::optional<uint32_t> KvmVcpu::tsc_khz() const noexcept {
   return static_cast<uint32_t>(khz);
 }
 
+bool KvmVcpu::set_tsc_khz(uint32_t khz) noexcept {
+  return ::ioctl(fd_.get(), KVM_SET_TSC_KHZ, khz) == 0;
+}
+
 void KvmVcpu::tell_paused() noexcept {
   ::ioctl(fd_.get(), KVM_KVMCLOCK_CTRL, 0);
 }
@@ -193,21 +197,10 @@ int KvmVm::check_extension(int capability) const noexcept {
 void KvmVm::set_slot(const Slot& slot) {
   kvm_userspace_memory_region region{};
   region.slot = slot.id;
-  region.flags =
-      (slot.log_dirty ? KVM_MEM_LOG_DIRTY_PAGES : 0U) | (slot.read_only ? KVM_MEM_READONLY : 0U);
   region.guest_phys_addr = slot.guest_address;
   region.memory_size = slot.host.size();
   region.userspace_addr = reinterpret_cast<uint64_t>(slot.host.data());
   call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
-}
-
-std::vector<uint64_t> KvmVm::take_dirty_log(const Slot& slot) {
-  std::vector<uint64_t> bitmap((slot.host.size() / kPageSize + 63) / 64);
-  kvm_dirty_log log{};
-  log.slot = slot.id;
-  log.dirty_bitmap = bitmap.data();
-  call(KVM_GET_DIRTY_LOG, &log, "KVM_GET_DIRTY_LOG");
-  return bitmap;
 }
 
 void KvmVm::set_special_pages() {

@@ -57,6 +57,7 @@ class KvmVcpu {
   std::vector<std::byte> get_xsave(size_t size) const;  // size as KVM_CAP_XSAVE2 says, or 4096
   void set_xsave(std::span<const std::byte> xsave);
   std::optional<uint32_t> tsc_khz() const noexcept;
+  bool set_tsc_khz(uint32_t khz) noexcept;  // false: this host cannot
   // The guest did not run for a while: its watchdogs shall not bark. Nothing where it has no
   // kvmclock.
   void tell_paused() noexcept;
@@ -77,12 +78,8 @@ class KvmVm final : public Doorbells {
     uint32_t id;
     uint64_t guest_address;
     std::span<std::byte> host;
-    bool log_dirty = false;
-    bool read_only = false;
   };
   void set_slot(const Slot& slot);
-  // One bit per page written since the last call. The slot must log.
-  std::vector<uint64_t> take_dirty_log(const Slot& slot);
 
   // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
   // through signal_msi(); or KVM's PICs and I/O APIC as well, inputs of which are connect_irq()'s.
