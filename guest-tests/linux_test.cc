@@ -97,7 +97,7 @@ class LinuxMachine {
     DeviceEnv& env = machine_.env();
     auto disk = block_on(env.loop, blk::open_disk({env.loop, env.pool}, "vda",
                                                   {.path = options.disk, .format = "raw"}));
-    dev::add_virtio<dev::Blk>(machine_, "vda", std::move(disk));
+    dev::add_virtio<dev::Blk>(machine_, "vda", std::move(disk), dev::BlkConfig{});
   }
 
   dev::Ring console_;  // outlives the machine
