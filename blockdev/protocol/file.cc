@@ -160,14 +160,66 @@ Task<std::error_code> FileNode::flush() {
   co_return error_of(result);
 }
 
-std::error_code FileNode::discard_now(uint64_t offset, uint64_t length) const noexcept {
-  if (is_device_) return device_range(fd_.get(), BLKDISCARD, offset, length);
-  return allocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+// What the blocking calls on the pool get: values, never the node, whose limits change on the loop.
+struct FileNode::File {
+  int fd;
+  bool is_device;
+  uint64_t size;
+  uint64_t block;
+
+  std::error_code discard(uint64_t offset, uint64_t length) const noexcept;
+  std::error_code zero(uint64_t offset, uint64_t length, bool may_unmap) const noexcept;
+  std::error_code resize(uint64_t new_size) const noexcept;
+  Extent extent(uint64_t offset, uint64_t length) const noexcept;
+};
+
+std::error_code FileNode::File::discard(uint64_t offset, uint64_t length) const noexcept {
+  if (is_device) return device_range(fd, BLKDISCARD, offset, length);
+  return allocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+std::error_code FileNode::File::zero(uint64_t offset, uint64_t length,
+                                     bool may_unmap) const noexcept {
+  if (is_device) return device_range(fd, BLKZEROOUT, offset, length);
+  if (may_unmap && offset + length <= size) {
+    const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    const std::error_code error = allocate(fd, punch, offset, length);
+    if (!is_unsupported(error)) return error;
+  }
+  return allocate(fd, FALLOC_FL_ZERO_RANGE, offset, length);
+}
+
+// A device has the size it has; asking for that one says that it has grown.
+std::error_code FileNode::File::resize(uint64_t new_size) const noexcept {
+  if (!is_device)
+    return repeat_interrupted([&] { return ::ftruncate(fd, static_cast<off_t>(new_size)); });
+  uint64_t device_size = 0;
+  if (::ioctl(fd, BLKGETSIZE64, &device_size) != 0) return last_error();
+  if (new_size != device_size) return std::make_error_code(std::errc::not_supported);
+  return {};
+}
+
+// Whole blocks: a block that holds any data is data.
+Extent FileNode::File::extent(uint64_t offset, uint64_t length) const noexcept {
+  const uint64_t mask = block - 1;
+  const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
+  if (data < 0 && errno != ENXIO) return Extent{.length = length};
+  const uint64_t hole_end = data < 0 ? offset + length : static_cast<uint64_t>(data) & ~mask;
+  if (hole_end > offset)
+    return Extent{.length = std::min(length, hole_end - offset), .data = false, .zero = true};
+  const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+  if (hole < 0) return Extent{.length = length};
+  const uint64_t data_end = (static_cast<uint64_t>(hole) + mask) & ~mask;
+  return Extent{.length = std::min(length, data_end - offset)};
+}
+
+FileNode::File FileNode::file() const noexcept {
+  return File{fd_.get(), is_device_, limits_.size, limits_.block};
 }
 
 Task<std::error_code> FileNode::discard(uint64_t offset, uint64_t length) {
   if (!limits_.can_discard) co_return std::error_code{};
-  const auto work = [this, offset, length] { return discard_now(offset, length); };
+  const auto work = [file = file(), offset, length] { return file.discard(offset, length); };
   const std::error_code error = co_await offload(host_.pool, host_.loop, work);
   if (!is_unsupported(error)) {
     ++changes_;
@@ -177,22 +229,12 @@ Task<std::error_code> FileNode::discard(uint64_t offset, uint64_t length) {
   co_return std::error_code{};
 }
 
-std::error_code FileNode::zero_now(uint64_t offset, uint64_t length,
-                                   ZeroFlags flags) const noexcept {
-  if (is_device_) return device_range(fd_.get(), BLKZEROOUT, offset, length);
-  const bool inside = offset + length <= limits_.size;
-  if (flags.may_unmap && inside) {
-    const int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    const std::error_code error = allocate(fd_.get(), punch, offset, length);
-    if (!is_unsupported(error)) return error;
-  }
-  return allocate(fd_.get(), FALLOC_FL_ZERO_RANGE, offset, length);
-}
-
 Task<std::error_code> FileNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
   std::error_code error = std::make_error_code(std::errc::not_supported);
   if (limits_.can_zero) {
-    const auto work = [this, offset, length, flags] { return zero_now(offset, length, flags); };
+    const auto work = [file = file(), offset, length, flags] {
+      return file.zero(offset, length, flags.may_unmap);
+    };
     error = co_await offload(host_.pool, host_.loop, work);
   }
   if (!is_unsupported(error)) {
@@ -204,17 +246,8 @@ Task<std::error_code> FileNode::zero(uint64_t offset, uint64_t length, ZeroFlags
   co_return error;
 }
 
-// A device has the size it has; asking for that one says that it has grown.
-std::error_code FileNode::resize_now(uint64_t size) const noexcept {
-  if (!is_device_)
-    return repeat_interrupted([&] { return ::ftruncate(fd_.get(), static_cast<off_t>(size)); });
-  uint64_t device_size = 0;
-  if (::ioctl(fd_.get(), BLKGETSIZE64, &device_size) != 0) return last_error();
-  return size == device_size ? std::error_code{} : std::make_error_code(std::errc::not_supported);
-}
-
 Task<std::error_code> FileNode::resize(uint64_t size) {
-  const auto work = [this, size] { return resize_now(size); };
+  const auto work = [file = file(), size] { return file.resize(size); };
   const std::error_code error = co_await offload(host_.pool, host_.loop, work);
   if (error) co_return error;
   ++changes_;
@@ -222,24 +255,9 @@ Task<std::error_code> FileNode::resize(uint64_t size) {
   co_return std::error_code{};
 }
 
-// Whole blocks: a block that holds any data is data.
-Extent FileNode::extent_now(uint64_t offset, uint64_t length) const noexcept {
-  const uint64_t mask = limits_.block - 1;
-  const off_t start = static_cast<off_t>(offset);
-  const off_t data = ::lseek(fd_.get(), start, SEEK_DATA);
-  if (data < 0 && errno != ENXIO) return Extent{.length = length};
-  const uint64_t hole_end = data < 0 ? offset + length : static_cast<uint64_t>(data) & ~mask;
-  if (hole_end > offset)
-    return Extent{.length = std::min(length, hole_end - offset), .data = false, .zero = true};
-  const off_t hole = ::lseek(fd_.get(), data, SEEK_HOLE);
-  if (hole < 0) return Extent{.length = length};
-  const uint64_t data_end = (static_cast<uint64_t>(hole) + mask) & ~mask;
-  return Extent{.length = std::min(length, data_end - offset)};
-}
-
 Task<Extent> FileNode::extent(uint64_t offset, uint64_t length) {
   if (is_device_) co_return Extent{.length = length};
-  const auto work = [this, offset, length] { return extent_now(offset, length); };
+  const auto work = [file = file(), offset, length] { return file.extent(offset, length); };
   const Extent found = co_await offload(host_.pool, host_.loop, work);
   co_return found;
 }

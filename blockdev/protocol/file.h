@@ -66,11 +66,9 @@ class FileNode final : public Node {
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
 
  private:
+  struct File;
   void changed_up_to(uint64_t end) noexcept;
-  std::error_code zero_now(uint64_t offset, uint64_t length, ZeroFlags flags) const noexcept;
-  std::error_code discard_now(uint64_t offset, uint64_t length) const noexcept;
-  std::error_code resize_now(uint64_t size) const noexcept;
-  Extent extent_now(uint64_t offset, uint64_t length) const noexcept;
+  File file() const noexcept;
 
   Host host_;
   std::shared_ptr<IoEngine> engine_;
