@@ -157,19 +157,25 @@ Task<std::error_code> Allocator::find_end() {
   co_return std::error_code{};
 }
 
-// Takes free clusters from `first` on, at most `limit`, below `end`, inside one slice. The first is
-// free.
-Run Allocator::take(SliceCache::Slice& slice, uint64_t first, uint64_t limit, uint64_t end) {
+// Free clusters in a row from `first` on, below `end`, inside the slice.
+uint64_t Allocator::free_run(const SliceCache::Slice& slice, uint64_t first,
+                             uint64_t end) const noexcept {
   const uint64_t slice_end = first - index_in_slice(first) + slice_entries_;
-  const uint64_t stop = std::min({first + limit, end, slice_end});
   uint64_t at = first;
-  for (; at < stop && get(slice, at) == 0; ++at) put(slice, at, 1);
+  while (at < std::min(end, slice_end) && get(slice, at) == 0) ++at;
+  return at - first;
+}
+
+// Takes clusters of a free run.
+Run Allocator::take(SliceCache::Slice& slice, uint64_t first, uint64_t clusters) {
+  const uint64_t end = first + clusters;
+  for (uint64_t at = first; at < end; ++at) put(slice, at, 1);
   const uint64_t offset = first << cluster_bits_;
   const bool zeros = offset >= image_.file.untouched_from();
-  image_.file.touched(at << cluster_bits_);
-  if (scan_ == first) scan_ = at;
-  end_ = std::max(*end_, at);
-  return {offset, at - first, zeros};
+  image_.file.touched(end << cluster_bits_);
+  if (scan_ == first) scan_ = end;
+  end_ = std::max(*end_, end);
+  return {offset, clusters, zeros};
 }
 
 std::optional<Run> Allocator::allocate_now(uint64_t clusters) {
@@ -178,13 +184,12 @@ std::optional<Run> Allocator::allocate_now(uint64_t clusters) {
   const uint64_t first = hole ? scan_ : *end_;
   if (!has_block(first)) return std::nullopt;
   SliceCache::Slice* found = cache_.find(slice_of(first));
-  if (found == nullptr || get(*found, first) != 0) return std::nullopt;
-  const uint64_t slice_end = first - index_in_slice(first) + slice_entries_;
-  const uint64_t end = hole ? *end_ : slice_end;
-  const uint64_t stop = std::min({first + clusters, end, slice_end});
-  if (forbidden(first, stop - first) || stop << cluster_bits_ > image_.file.size())
-    return std::nullopt;
-  return take(*found, first, clusters, end);
+  if (found == nullptr) return std::nullopt;
+  const uint64_t end = hole ? std::min(*end_, first + clusters) : first + clusters;
+  const uint64_t count = free_run(*found, first, end);
+  if (count == 0 || forbidden(first, count)) return std::nullopt;
+  if ((first + count) << cluster_bits_ > image_.file.size()) return std::nullopt;
+  return take(*found, first, count);
 }
 
 // Looks for a hole below the end, a few slices at a time; no run: none found yet.
@@ -202,13 +207,14 @@ Task<Outcome<Run>> Allocator::allocate_hole(uint64_t clusters) {
     while (scan_ < stop && get(*found.value, scan_) != 0) ++scan_;
     if (scan_ == stop) continue;
     const uint64_t first = scan_;
-    if (forbidden(first, std::min(clusters, stop - first))) {
+    const uint64_t count = free_run(*found.value, first, std::min(stop, first + clusters));
+    if (forbidden(first, count)) {
       std::string why = fmt::format("cluster {:#x} holds a table and counts as free",
                                     first << cluster_bits_);
       const std::error_code error = co_await image_.corrupt(std::move(why));
       co_return Outcome<Run>{error};
     }
-    co_return Outcome<Run>{{}, take(*found.value, first, clusters, stop)};
+    co_return Outcome<Run>{{}, take(*found.value, first, count)};
   }
   co_return Outcome<Run>{};
 }
@@ -242,7 +248,10 @@ Task<Outcome<Run>> Allocator::allocate_at_end(uint64_t clusters) {
   if (error) co_return Outcome<Run>{error};
   const Outcome<SliceCache::Slice*> found = co_await slice(first);
   if (found.error) co_return Outcome<Run>{found.error};
-  co_return Outcome<Run>{{}, take(*found.value, first, limit, first + limit)};
+  const uint64_t count = free_run(*found.value, first, first + limit);
+  if (!forbidden(first, count)) co_return Outcome<Run>{{}, take(*found.value, first, count)};
+  error = co_await image_.corrupt("a table lies where nothing is counted");
+  co_return Outcome<Run>{error};
 }
 
 Task<Outcome<Run>> Allocator::allocate_locked(uint64_t clusters) {

@@ -101,7 +101,8 @@ class Allocator {
   uint64_t index_in_slice(uint64_t cluster) const noexcept { return cluster % slice_entries_; }
   uint64_t get(const SliceCache::Slice& slice, uint64_t cluster) const noexcept;
   void put(SliceCache::Slice& slice, uint64_t cluster, uint64_t value);
-  Run take(SliceCache::Slice& slice, uint64_t first, uint64_t limit, uint64_t end);
+  uint64_t free_run(const SliceCache::Slice& slice, uint64_t first, uint64_t end) const noexcept;
+  Run take(SliceCache::Slice& slice, uint64_t first, uint64_t clusters);
   bool forbidden(uint64_t cluster, uint64_t clusters) const noexcept;
 
   Task<Outcome<SliceCache::Slice*>> slice(uint64_t cluster);

@@ -29,6 +29,7 @@ class TempDir {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
+  const std::string& path() const { return path_; }
   std::string file(const std::string& name) const { return path_ + "/" + name; }
 
  private:
@@ -60,13 +61,16 @@ inline void must_run(const std::string& command) {
 // qemu-img check: 0 clean, 3 leaks only, 2 corrupt.
 inline CommandResult qemu_check(const Storage& storage, const TempDir& dir) {
   storage.save(dir.file("check.qcow2"));
-  return run_command("qemu-img check -f qcow2 " + dir.file("check.qcow2"));
+  return run_command("cd " + dir.path() + " && qemu-img check -f qcow2 check.qcow2");
 }
 
 struct World {
   EventLoop loop;
   WorkerPool pool{2};
-  Host host() { return {.loop = loop, .pool = pool}; }
+  Host host() { return {.loop = loop, .pool = pool, .log = log}; }
+  // What the image complained of is told with the next failure.
+  Logger log{LogLevel::warn,
+             [](LogLevel, std::string_view, std::string_view text) { UNSCOPED_INFO(text); }};
 
   std::shared_ptr<Storage> create(Qcow2CreateOptions options,
                                   std::shared_ptr<Storage> data = nullptr) {
