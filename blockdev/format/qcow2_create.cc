@@ -61,7 +61,7 @@ struct Layout {
 Layout plan_layout(const Geometry& geometry, uint64_t l1_entries) {
   const uint64_t cluster = geometry.cluster_size();
   Layout layout;
-  layout.l1_clusters = std::max<uint64_t>(1, div_up(l1_entries * 8, cluster));
+  layout.l1_clusters = div_up(l1_entries * 8, cluster);
   for (uint64_t before = 0; before != layout.total();) {
     before = layout.total();
     layout.blocks = div_up(layout.total(), geometry.refcount_block_entries());
@@ -93,7 +93,7 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
   header.refcount_table_offset = cluster;
   header.refcount_table_clusters = static_cast<uint32_t>(layout.table_clusters);
   const uint64_t blocks_at = (1 + layout.table_clusters) * cluster;
-  header.l1_offset = blocks_at + layout.blocks * cluster;
+  if (header.l1_entries > 0) header.l1_offset = blocks_at + layout.blocks * cluster;
   const std::vector<std::byte> start = serialise_header(header, options.path);
 
   std::error_code error = co_await file.resize(0);
@@ -103,7 +103,8 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
   if (error) co_return error;
   Buffer table = refcount_table(layout, geometry), blocks = refcount_blocks(layout, geometry);
   Buffer l1 = Buffer::zeros(layout.l1_clusters * cluster), first = Buffer::zeros(cluster);
-  IoVecs tables{table.vector(), blocks.vector(), l1.vector()};
+  IoVecs tables{table.vector(), blocks.vector()};
+  if (l1.size() > 0) tables.push_back(l1.vector());
   error = co_await file.write(cluster, std::move(tables), WriteFlags{});
   if (!error) error = co_await file.flush();
   if (error) co_return error;

@@ -15,6 +15,7 @@ Map::Map(Image& image, Allocator& allocator, uint64_t cache_bytes)
       l1_part_(std::max<uint64_t>(512, image.file.node().limits().block) / 8) {}
 
 Task<std::error_code> Map::load() {
+  if (image_.header.l1_entries == 0) co_return std::error_code{};
   const uint64_t length = align_up(uint64_t{image_.header.l1_entries} * 8, l1_part_ * 8);
   Buffer bytes(length);
   const std::error_code error = co_await image_.file.read(image_.header.l1_offset, bytes);

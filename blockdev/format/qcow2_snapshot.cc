@@ -205,10 +205,7 @@ Task<std::error_code> Snapshots::create_dirty(SnapshotInfo info) {
     error = co_await publish(std::move(list));
   }
   if (error) {  // nobody refers to the copy
-    if (!copy.error) {
-      const uint64_t bytes = std::max<uint64_t>(1, l1.size() * 8);
-      tables_.allocator.free_later(copy.value, bytes);
-    }
+    if (!copy.error && !l1.empty()) tables_.allocator.free_later(copy.value, l1.size() * 8);
     [[maybe_unused]] const std::error_code leak = co_await tree_.drop_references(std::move(l1));
   }
   co_return error;
@@ -283,8 +280,8 @@ Task<std::error_code> Snapshots::remove_dirty(SnapshotInfo info) {
   std::erase(list, info);
   std::error_code error = co_await publish(std::move(list));
   if (error) co_return error;
-  const uint64_t bytes = std::max<uint64_t>(1, uint64_t{info.l1_entries} * 8);
-  tables_.allocator.free_later(info.l1_offset, bytes);
+  if (info.l1_entries > 0)
+    tables_.allocator.free_later(info.l1_offset, uint64_t{info.l1_entries} * 8);
   co_return co_await tree_.drop_references(std::move(l1.value));
 }
 

@@ -22,6 +22,7 @@ Task<Outcome<std::vector<uint64_t>>> Tree::read_l1(uint64_t offset, uint64_t ent
     const std::error_code error = co_await image_.corrupt(std::move(why));
     co_return Result{error};
   }
+  if (entries == 0) co_return Result{};
   Buffer bytes(align_up(entries * 8, image_.geometry.slice_size()));
   const std::error_code error = co_await image_.file.read(offset, bytes);
   if (error) co_return Result{error};
@@ -31,8 +32,8 @@ Task<Outcome<std::vector<uint64_t>>> Tree::read_l1(uint64_t offset, uint64_t ent
 }
 
 Task<Outcome<uint64_t>> Tree::write_l1(std::vector<uint64_t> entries) {
-  const uint64_t cluster = image_.geometry.cluster_size();
-  Buffer bytes = Buffer::zeros(std::max(cluster, align_up(entries.size() * 8, cluster)));
+  if (entries.empty()) co_return Outcome<uint64_t>{};
+  Buffer bytes = Buffer::zeros(align_up(entries.size() * 8, image_.geometry.cluster_size()));
   for (size_t i = 0; i < entries.size(); ++i) store_be64(bytes.data() + i * 8, entries[i]);
   const Outcome<Run> run =
       co_await tables_.allocator.allocate_contiguous(bytes.size() >> image_.geometry.cluster_bits);

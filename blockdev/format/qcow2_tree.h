@@ -18,7 +18,7 @@ class Tree {
 
   // An L1 table as it is on disk.
   Task<Outcome<std::vector<uint64_t>>> read_l1(uint64_t offset, uint64_t entries);
-  // Writes an L1 table to new clusters and flushes; gives its offset.
+  // Writes an L1 table to new clusters and flushes; gives its offset (0 for an empty one).
   Task<Outcome<uint64_t>> write_l1(std::vector<uint64_t> entries);
   // One reference more for every table and cluster; undone as far as possible when it fails.
   Task<std::error_code> add_references(std::vector<uint64_t> l1);
