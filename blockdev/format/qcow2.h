@@ -20,7 +20,7 @@
 #include "blockdev/format/qcow2_check.h"
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
-#include "blockdev/open.h"
+#include "blockdev/host.h"
 
 namespace vireo::blk {
 
@@ -87,6 +87,7 @@ struct ImageReference {
   std::string path;                // relative ones resolved against the image
   std::string format;              // "raw", "qcow2"
   bool read_only = true;
+  bool is_data = false;            // an external data file, not a backing image
   std::vector<std::string> chain;  // the images above it, the outermost first
 };
 using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;

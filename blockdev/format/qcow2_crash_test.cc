@@ -142,7 +142,7 @@ class CrashRun {
     REQUIRE_FALSE(block_on(world_.loop, image->close()));
     if (random_() % 200 == 0 && have_qemu()) {
       const TempDir dir;
-      if (backing_) backing_->save(dir.file("base.raw"));
+      if (backing_) backing_->save(dir.path("base.raw"));
       const CommandResult qemu = qemu_check(*storage, dir);
       INFO(qemu.output);
       REQUIRE((qemu.status == 0 || qemu.status == 3));

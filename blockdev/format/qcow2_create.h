@@ -10,7 +10,7 @@
 
 #include "blockdev/format/qcow2_format.h"
 #include "blockdev/node.h"
-#include "blockdev/open.h"
+#include "blockdev/host.h"
 
 namespace vireo::blk {
 

@@ -9,7 +9,7 @@
 
 #include "blockdev/format/qcow2_header.h"
 #include "blockdev/format/qcow2_host.h"
-#include "blockdev/open.h"
+#include "blockdev/host.h"
 
 namespace vireo::blk::qcow2 {
 

@@ -12,15 +12,15 @@ namespace {
 void compare_with_qemu(Qcow2Model& model) {
   if (!have_qemu()) return;
   const TempDir dir;
-  if (model.backing()) model.backing()->save(dir.file("base.raw"));
-  if (model.data()) model.data()->save(dir.file("data.raw"));
+  if (model.backing()) model.backing()->save(dir.path("base.raw"));
+  if (model.data()) model.data()->save(dir.path("data.raw"));
   const CommandResult check = qemu_check(*model.storage(), dir);
   INFO(check.output);
   REQUIRE(check.status == 0);
   Storage expected;
   expected.bytes = model.model();
-  expected.save(dir.file("expected.raw"));
-  must_run("cd " + dir.path() + " && qemu-img compare -f qcow2 -F raw check.qcow2 expected.raw");
+  expected.save(dir.path("expected.raw"));
+  must_run("cd " + dir.path(".") + " && qemu-img compare -f qcow2 -F raw check.qcow2 expected.raw");
 }
 
 void run_model(ModelOptions options, int steps, uint64_t seed) {

@@ -87,6 +87,7 @@ Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header&
   ImageReference reference{.path = resolve(options, name),
                            .format = "raw",
                            .read_only = options.read_only,
+                           .is_data = true,
                            .chain = extended_chain(options)};
   check_chain(options, reference.path);
   co_return co_await open_reference(std::move(reference));

@@ -46,15 +46,15 @@ bool skipped() {
 struct Lab {
   World world;
   TempDir dir;
-  void run(const std::string& command) { must_run("cd " + dir.path() + " && " + command); }
+  void run(const std::string& command) { must_run("cd " + dir.path(".") + " && " + command); }
   std::unique_ptr<Qcow2> open(const std::string& name, Qcow2Options options = {}) {
-    return block_on(world.loop, open_path(world.host(), dir.file(name), std::move(options)));
+    return block_on(world.loop, open_path(world.host(), dir.path(name), std::move(options)));
   }
   // What qemu reads out of the image.
   std::vector<std::byte> expected(const std::string& name) {
     run("qemu-img convert -f qcow2 -O raw " + name + " expected.raw");
     Storage raw;
-    raw.load(dir.file("expected.raw"));
+    raw.load(dir.path("expected.raw"));
     return raw.bytes;
   }
   void compare(const std::string& name) {
@@ -125,7 +125,7 @@ TEST_CASE("chains, snapshots and zero clusters of qemu") {
     lab.run("qemu-io -f qcow2 -c 'write -P 3 700k 1M' s.qcow2");
     lab.compare("s.qcow2");
     auto storage = std::make_shared<Storage>();
-    storage->load(lab.dir.file("s.qcow2"));
+    storage->load(lab.dir.path("s.qcow2"));
     auto image = lab.world.open(storage);
     REQUIRE(image->snapshots().size() == 2);
     CHECK(image->snapshots()[0].name == "one");
@@ -135,7 +135,7 @@ TEST_CASE("chains, snapshots and zero clusters of qemu") {
     REQUIRE_FALSE(block_on(lab.world.loop, image->create_snapshot("three")));
     REQUIRE_FALSE(lab.world.fill(*image, 600000, 5000, 9));
     REQUIRE_FALSE(block_on(lab.world.loop, image->close()));
-    storage->save(lab.dir.file("s.qcow2"));
+    storage->save(lab.dir.path("s.qcow2"));
     lab.run("qemu-img check -f qcow2 s.qcow2");
     lab.run("qemu-io -f qcow2 -c 'read -P 1 0 600000' -c 'read -P 9 600000 5000' "
             "-c 'read -P 1 605000 443576' -c 'read -P 0 1M 1M' s.qcow2");
@@ -144,10 +144,10 @@ TEST_CASE("chains, snapshots and zero clusters of qemu") {
   }
   SECTION("an image that was not closed") {
     lab.run("qemu-img create -q -f qcow2 -o lazy_refcounts=on l.qcow2 4M");
-    run_command("cd " + lab.dir.path() +
+    run_command("cd " + lab.dir.path(".") +
                 " && qemu-io -f qcow2 -c 'write -P 4 0 2M' -c flush -c abort l.qcow2");
     auto storage = std::make_shared<Storage>();
-    storage->load(lab.dir.file("l.qcow2"));
+    storage->load(lab.dir.path("l.qcow2"));
     auto image = lab.world.open(storage);
     CHECK(lab.world.read(*image, 1000, 1)[0] == std::byte{4});
     CHECK_FALSE(image->header().dirty());
@@ -186,7 +186,7 @@ TEST_CASE("images we create are what qemu-img expects") {
       {{.size = uint64_t{1} << 50, .cluster_size = 2 * kMiB}},
   }));
   const auto storage = lab.world.create(shape.options, shape.data ? data : nullptr);
-  data->save(lab.dir.file("data.raw"));
+  data->save(lab.dir.path("data.raw"));
   const CommandResult check = qemu_check(*storage, lab.dir);
   INFO(check.output);
   CHECK(check.status == 0);
@@ -194,7 +194,7 @@ TEST_CASE("images we create are what qemu-img expects") {
     lab.run("qemu-io -f qcow2 -c 'read -P 0 0 512' -c 'write -P 1 0 512' check.qcow2 && "
             "qemu-img check -f qcow2 check.qcow2");
   const CommandResult info =
-      run_command("cd " + lab.dir.path() + " && qemu-img info --output json check.qcow2");
+      run_command("cd " + lab.dir.path(".") + " && qemu-img info --output json check.qcow2");
   INFO(info.output);
   CHECK(info.status == 0);
 }
@@ -208,10 +208,10 @@ TEST_CASE("qemu goes on with an image that we wrote, and back") {
     REQUIRE_FALSE(lab.world.fill(*image, static_cast<uint64_t>(round) * 300000, 100000,
                                  static_cast<uint8_t>(round)));
     REQUIRE_FALSE(block_on(lab.world.loop, image->close()));
-    storage->save(lab.dir.file("a.qcow2"));
+    storage->save(lab.dir.path("a.qcow2"));
     lab.run("qemu-img check -f qcow2 a.qcow2");
     lab.run("qemu-io -f qcow2" + std::string(kScribbles) + "a.qcow2");
     lab.compare("a.qcow2");
-    storage->load(lab.dir.file("a.qcow2"));
+    storage->load(lab.dir.path("a.qcow2"));
   }
 }

@@ -2,39 +2,17 @@
 #pragma once
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <string>
 
 #include "blockdev/format/qcow2.h"
 #include "blockdev/format/qcow2_create.h"
+#include "blockdev/testing/fixtures.h"
 #include "blockdev/testing/scripted_memory.h"
 
 namespace vireo::blk::testing {
-
-class TempDir {
- public:
-  TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "vireo-test-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()) != nullptr);
-    path_ = name;
-  }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  ~TempDir() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 struct CommandResult {
   int status = -1;
@@ -60,8 +38,8 @@ inline void must_run(const std::string& command) {
 }
 // qemu-img check: 0 clean, 3 leaks only, 2 corrupt.
 inline CommandResult qemu_check(const Storage& storage, const TempDir& dir) {
-  storage.save(dir.file("check.qcow2"));
-  return run_command("cd " + dir.path() + " && qemu-img check -f qcow2 check.qcow2");
+  storage.save(dir.path("check.qcow2"));
+  return run_command("cd " + dir.path(".") + " && qemu-img check -f qcow2 check.qcow2");
 }
 
 struct World {
