@@ -1,8 +1,8 @@
 #include "blockdev/format/qcow2.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 #include "blockdev/format/qcow2_resize.h"
 
@@ -60,7 +60,8 @@ Task<void> Qcow2::start(bool for_repair) {
     error = co_await image_->write_fields();
     if (!error) error = co_await image_->file.flush();
   }
-  if (error) throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
+  if (error)
+    throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
   keep_dirty_ = for_repair && image_->header.dirty();
   if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
 }

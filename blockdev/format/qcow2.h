@@ -1,6 +1,6 @@
-// A qcow2 image as a node of the block graph: versions 2 and 3, read and write, over a file node, an
-// optional backing node and an optional external data file node. Specification: the qcow2 interop
-// document; section names in comments are its.
+// A qcow2 image as a node of the block graph: versions 2 and 3, read and write, over a file node,
+// an optional backing node and an optional external data file node. Specification: the qcow2
+// interop document; section names in comments are its.
 //
 // The parts: qcow2_header (the first cluster), qcow2_alloc (host clusters and the order of writes),
 // qcow2_map (guest to host), qcow2_tables (both, and flushing), qcow2_read, qcow2_write,
@@ -8,8 +8,8 @@
 //
 // Thread: the graph's loop; requests run side by side, operations on the whole image (snapshots,
 // resize, check, close) wait until the others are done and keep new ones out meanwhile.
-// Errors: those of the nodes below, ENOSPC, EROFS, EIO for a damaged image (which then takes no more
-// writes).
+// Errors: those of the nodes below, ENOSPC, EROFS, EIO for a damaged image (which then takes no
+// more writes).
 #pragma once
 
 #include <functional>
@@ -84,8 +84,8 @@ class Qcow2 final : public Node {
 
 // A file that an image names, and who asked for it.
 struct ImageReference {
-  std::string path;                // relative ones resolved against the image
-  std::string format;              // "raw", "qcow2"
+  std::string path;    // relative ones resolved against the image
+  std::string format;  // "raw", "qcow2"
   bool read_only = true;
   bool is_data = false;            // an external data file, not a backing image
   std::vector<std::string> chain;  // the images above it, the outermost first
@@ -93,13 +93,13 @@ struct ImageReference {
 using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
 
 struct Qcow2Options {
-  std::string path;            // of the image: names in it are relative to its directory
+  std::string path;  // of the image: names in it are relative to its directory
   bool read_only = false;
-  bool backing = false;        // may open the files that the image names
-  bool no_backing = false;     // leave the backing image out: what it holds reads as zeros
-  bool for_repair = false;     // also open what is marked dirty or corrupt, and leave it so
-  std::string backing_format;  // instead of a recorded one
-  uint64_t metadata_cache = 0;  // bytes; 0: kDefaultCache
+  bool backing = false;            // may open the files that the image names
+  bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
+  bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so
+  std::string backing_format;      // instead of a recorded one
+  uint64_t metadata_cache = 0;     // bytes; 0: kDefaultCache
   std::vector<std::string> chain;  // the images above this one
 };
 inline constexpr uint64_t kQcow2DefaultCache = 32 * 1024 * 1024;
@@ -107,7 +107,7 @@ inline constexpr size_t kMaxBackingDepth = 64;
 
 // Opens the image in `file`; `open_reference` opens its backing image and its data file (format
 // "raw"). Throws ConfigError or std::system_error that names the image.
-Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file,
-                                        Qcow2Options options, OpenReference open_reference);
+Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
+                                        OpenReference open_reference);
 
 }  // namespace vireo::blk

@@ -1,15 +1,15 @@
 #include "blockdev/format/qcow2_alloc.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
 namespace {
 
-constexpr int kSlicesPerScan = 4;       // looked through for holes by one allocation
-constexpr int kSlicesForEnd = 4096;     // looked through for the last cluster in use
+constexpr int kSlicesPerScan = 4;    // looked through for holes by one allocation
+constexpr int kSlicesForEnd = 4096;  // looked through for the last cluster in use
 constexpr size_t kParallelDiscards = 8;
 
 std::error_code no_space() noexcept {
@@ -39,7 +39,8 @@ Allocator::Allocator(Image& image, uint64_t cache_bytes)
 
 Task<std::error_code> Allocator::load() {
   Buffer bytes(uint64_t{image_.header.refcount_table_clusters} << cluster_bits_);
-  const std::error_code error = co_await image_.file.read(image_.header.refcount_table_offset, bytes);
+  const std::error_code error =
+      co_await image_.file.read(image_.header.refcount_table_offset, bytes);
   if (error) co_return error;
   table_.resize(bytes.size() / 8);
   for (size_t i = 0; i < table_.size(); ++i)
@@ -209,8 +210,8 @@ Task<Outcome<Run>> Allocator::allocate_hole(uint64_t clusters) {
     const uint64_t first = scan_;
     const uint64_t count = free_run(*found.value, first, std::min(stop, first + clusters));
     if (forbidden(first, count)) {
-      std::string why = fmt::format("cluster {:#x} holds a table and counts as free",
-                                    first << cluster_bits_);
+      std::string why =
+          fmt::format("cluster {:#x} holds a table and counts as free", first << cluster_bits_);
       const std::error_code error = co_await image_.corrupt(std::move(why));
       co_return Outcome<Run>{error};
     }
@@ -234,8 +235,8 @@ Task<std::error_code> Allocator::skip_used() {
     end_ = at + 1;
   }
   if (!forbidden(*end_, 1)) co_return std::error_code{};
-  std::string why = fmt::format("cluster {:#x} holds a table and counts as free",
-                                *end_ << cluster_bits_);
+  std::string why =
+      fmt::format("cluster {:#x} holds a table and counts as free", *end_ << cluster_bits_);
   co_return co_await image_.corrupt(std::move(why));
 }
 
@@ -306,8 +307,7 @@ Task<std::error_code> Allocator::mark_used(uint64_t first, uint64_t count) {
   for (uint64_t at = first; at < first + count;) {
     const Outcome<SliceCache::Slice*> found = co_await slice(at);
     if (found.error) co_return found.error;
-    const uint64_t stop =
-        std::min(first + count, at - index_in_slice(at) + slice_entries_);
+    const uint64_t stop = std::min(first + count, at - index_in_slice(at) + slice_entries_);
     for (; at < stop; ++at) put(*found.value, at, 1);
   }
   co_return std::error_code{};
@@ -474,8 +474,8 @@ Task<std::error_code> Allocator::add_locked(uint64_t offset, uint64_t length, in
       count = get(*found.value, at);
     }
     if (count == 0) {
-      std::string why = fmt::format("cluster {:#x} is in use and counts as free",
-                                    at << cluster_bits_);
+      std::string why =
+          fmt::format("cluster {:#x} is in use and counts as free", at << cluster_bits_);
       co_return co_await image_.corrupt(std::move(why));
     }
     if (delta > 0 && count == image_.geometry.refcount_max())

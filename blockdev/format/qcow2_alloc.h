@@ -10,7 +10,8 @@
 //   3. the captured L2 slices
 //   4. flush, then captured L1 entries of new L2 tables
 //   5. flush
-//   6. Only now are clusters that step 3 or 4 unlinked let go: their counts go down, and they may be
+//   6. Only now are clusters that step 3 or 4 unlinked let go: their counts go down, and they may
+//   be
 //      used again, once no request is under way that began before (Traffic, qcow2_traffic.h): such
 //      a request may still read or write them through the old mapping.
 // With lazy refcounts step 1 is left out and the dirty bit is on disk before step 3.
@@ -62,9 +63,9 @@ class Allocator {
 
   // All clusters that the range touches lose a reference, after the next flush (step 6).
   void free_later(uint64_t offset, uint64_t length);
-  // Step 6. What take_freed() gave in step 0 is sealed once it is unlinked on disk, or put back when
-  // that failed. `epoch` is the one of the requests under way by then. release(): the counts of what
-  // no epoch before `oldest_active` can see go down.
+  // Step 6. What take_freed() gave in step 0 is sealed once it is unlinked on disk, or put back
+  // when that failed. `epoch` is the one of the requests under way by then. release(): the counts
+  // of what no epoch before `oldest_active` can see go down.
   std::vector<HostRange> take_freed() noexcept { return std::exchange(freed_, {}); }
   void put_back(const std::vector<HostRange>& ranges);
   void seal(uint64_t epoch, std::vector<HostRange> ranges);
@@ -128,16 +129,16 @@ class Allocator {
   const uint64_t block_entries_;
   const uint64_t slice_entries_;
   SliceCache cache_;
-  std::vector<uint64_t> table_;         // host offsets of refcount blocks
-  std::set<uint64_t> dirty_entries_;    // of table_
-  AsyncMutex mutex_;                    // held while allocations and counts change over suspensions
-  AsyncMutex writing_;                  // one write-back at a time
-  bool busy_ = false;                   // mutex_ is held
-  uint64_t scan_ = 1;                   // clusters below are in use, as far as known
-  std::optional<uint64_t> end_;         // the first cluster behind all that are in use
-  uint64_t packed_ = 0;                 // where the next compressed cluster may go; 0: nowhere
-  std::vector<HostRange> freed_;        // unlinked in memory, perhaps not yet on disk
-  std::deque<Batch> sealed_;            // unlinked on disk
+  std::vector<uint64_t> table_;       // host offsets of refcount blocks
+  std::set<uint64_t> dirty_entries_;  // of table_
+  AsyncMutex mutex_;                  // held while allocations and counts change over suspensions
+  AsyncMutex writing_;                // one write-back at a time
+  bool busy_ = false;                 // mutex_ is held
+  uint64_t scan_ = 1;                 // clusters below are in use, as far as known
+  std::optional<uint64_t> end_;       // the first cluster behind all that are in use
+  uint64_t packed_ = 0;               // where the next compressed cluster may go; 0: nowhere
+  std::vector<HostRange> freed_;      // unlinked in memory, perhaps not yet on disk
+  std::deque<Batch> sealed_;          // unlinked on disk
   uint64_t waiting_clusters_ = 0;
 };
 

@@ -1,9 +1,9 @@
 #include "blockdev/format/qcow2_check.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <map>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
@@ -22,8 +22,8 @@ Checker::Checker(Image& image, Tables& tables, Snapshots& snapshots)
 
 void Checker::complain(bool fixed, std::string what) {
   if (++complaints_ > kMaxComplaints) return;
-  image_.host.log.warn("qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in",
-                                            image_.name, what));
+  image_.host.log.warn(
+      "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }
 
 Task<CheckResult> Checker::run(Repair repair) {
@@ -229,7 +229,8 @@ Task<std::error_code> Checker::count_table(Counts& counts, Table table) {
     const L2Entry entry{load_be64(bytes.data() + i * geometry_.l2_entry_size()), 0};
     if (entry.compressed()) {
       const CompressedRange range = decode_compressed(entry.descriptor, geometry_.cluster_bits);
-      if (range.offset < image_.file.size()) add(counts, range.offset, range.length, table.references);
+      if (range.offset < image_.file.size())
+        add(counts, range.offset, range.length, table.references);
     } else if (!geometry_.data_file && entry.host() != 0 && entry.host() < image_.file.size()) {
       add(counts, entry.host(), geometry_.cluster_size(), table.references);
     }
@@ -239,8 +240,8 @@ Task<std::error_code> Checker::count_table(Counts& counts, Table table) {
   co_return std::error_code{};
 }
 
-// "Bitmaps": the directory, the tables and the clusters, if the bitmaps are valid at all. Others are
-// leaks, as they are for qemu-img.
+// "Bitmaps": the directory, the tables and the clusters, if the bitmaps are valid at all. Others
+// are leaks, as they are for qemu-img.
 Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
   if ((image_.header.autoclear & kAutoclearBitmaps) == 0) co_return std::error_code{};
   for (const HeaderExtension& extension : image_.header.extensions) {
@@ -376,8 +377,8 @@ Task<std::error_code> Checker::compare_cluster(uint64_t cluster, uint64_t stored
   const bool missing = !tables_.allocator.has_block(cluster);
   const bool fix = repair_ == Repair::all || (leak && repair_ == Repair::leaks);
   ++(leak ? result_.leaks : result_.corruptions);
-  complain(fix, fmt::format("cluster {} is counted {} times and used {} times", cluster, stored,
-                            found));
+  complain(fix,
+           fmt::format("cluster {} is counted {} times and used {} times", cluster, stored, found));
   if (!fix) co_return std::error_code{};
   if (found > geometry_.refcount_max()) co_return std::make_error_code(std::errc::value_too_large);
   ++(leak ? result_.leaks_fixed : result_.corruptions_fixed);

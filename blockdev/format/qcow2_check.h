@@ -1,11 +1,11 @@
-// Consistency of an image: counts all references anew and compares ('qemu-img check' counts the same
-// things under the same names), and repairs.
+// Consistency of an image: counts all references anew and compares ('qemu-img check' counts the
+// same things under the same names), and repairs.
 //
 // Thread: the node's loop; the caller has the image for himself. Memory: one window of counts
 // (kWindowClusters), one table of a cluster, the offsets of all L2 tables. Time: a few passes over
 // the metadata; an image that scatters its clusters absurdly is given up with an error instead.
-// Result: `errors` are what kept the check from finishing, `corruptions` what can hurt data, `leaks`
-// clusters that are counted and not used.
+// Result: `errors` are what kept the check from finishing, `corruptions` what can hurt data,
+// `leaks` clusters that are counted and not used.
 #pragma once
 
 #include <functional>
@@ -87,15 +87,15 @@ class Checker {
   const Geometry geometry_;
   CheckResult result_;
   Repair repair_ = Repair::none;
-  std::vector<Table> l2_tables_;      // of all L1 tables, sorted by offset
-  std::vector<uint64_t> active_;      // L2 tables of the active L1 table, in order of the disk
+  std::vector<Table> l2_tables_;  // of all L1 tables, sorted by offset
+  std::vector<uint64_t> active_;  // L2 tables of the active L1 table, in order of the disk
   struct L1Area {
     uint64_t offset = 0, length = 0;
   };
-  std::vector<L1Area> l1_areas_;      // of snapshots
+  std::vector<L1Area> l1_areas_;  // of snapshots
   uint64_t l1_total_ = 0;
-  uint64_t last_host_ = 0;            // for fragmentation
-  bool rebuild_ = false;              // the refcount structure itself is unusable
+  uint64_t last_host_ = 0;  // for fragmentation
+  bool rebuild_ = false;    // the refcount structure itself is unusable
   uint64_t complaints_ = 0;
 };
 

@@ -22,7 +22,8 @@ class Claims {
   class Claim {
    public:
     Claim(Claims& claims, uint64_t first, uint64_t count)
-        : claims_(claims), entry_(claims.held_.insert(claims.held_.end(), Held{first, count, {}})) {}
+        : claims_(claims),
+          entry_(claims.held_.insert(claims.held_.end(), Held{first, count, {}})) {}
     Claim(const Claim&) = delete;
     Claim& operator=(const Claim&) = delete;
     ~Claim() {
@@ -44,7 +45,8 @@ class Claims {
     }
     return count;
   }
-  // Resumes when the holder of a cluster lets go: co_await claims.released(cluster), then look again.
+  // Resumes when the holder of a cluster lets go: co_await claims.released(cluster), then look
+  // again.
   auto released(uint64_t cluster) noexcept {
     struct Awaiter {
       Claims& claims;

@@ -1,10 +1,11 @@
 #include "blockdev/format/qcow2_compress.h"
 
-#include <fmt/core.h>
 #include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
@@ -103,8 +104,8 @@ Task<Outcome<Decompressor::Cluster>> Decompressor::load(uint64_t descriptor) {
   const uint64_t block = image_.file.node().limits().block;
   const CompressedRange range = decode_compressed(descriptor, image_.geometry.cluster_bits);
   if (range.offset >= image_.file.size()) {
-    std::string why = fmt::format("a compressed cluster lies at {:#x}, beyond the end of the file",
-                                  range.offset);
+    std::string why =
+        fmt::format("a compressed cluster lies at {:#x}, beyond the end of the file", range.offset);
     const std::error_code error = co_await image_.corrupt(std::move(why));
     co_return Outcome<Cluster>{error};
   }
@@ -119,8 +120,9 @@ Task<Outcome<Decompressor::Cluster>> Decompressor::load(uint64_t descriptor) {
   auto work = [type, from, to]() noexcept { return decompress(type, from, to); };
   const bool good = co_await offload(image_.host.pool, image_.host.loop, work);
   if (good) co_return Outcome<Cluster>{{}, cluster};
-  image_.host.log.error("qcow2", fmt::format("image '{}': the compressed cluster at {:#x} is damaged",
-                                             image_.name, range.offset));
+  image_.host.log.error(
+      "qcow2", fmt::format("image '{}': the compressed cluster at {:#x} is damaged", image_.name,
+                           range.offset));
   co_return Outcome<Cluster>{io_error()};
 }
 

@@ -1,6 +1,6 @@
-// What a crash leaves: the log of everything that was written is cut at every point, and between two
-// flushes of the file any part of the writes may be missing. What is left must be free of corruption
-// and hold everything that the guest had flushed.
+// What a crash leaves: the log of everything that was written is cut at every point, and between
+// two flushes of the file any part of the writes may be missing. What is left must be free of
+// corruption and hold everything that the guest had flushed.
 #include <catch2/catch.hpp>
 
 #include "blockdev/testing/qcow2_fixture.h"
@@ -45,8 +45,8 @@ class CrashRun {
     start_ = *storage_;
     storage_->log_writes = true;
     model_.resize(options_.size);
-    if (backing_) std::copy_n(backing_->bytes.begin(), std::min(backing_size, options_.size),
-                              model_.begin());
+    if (backing_)
+      std::copy_n(backing_->bytes.begin(), std::min(backing_size, options_.size), model_.begin());
   }
 
   void record(int rounds) {
@@ -87,13 +87,10 @@ class CrashRun {
                               bool read_only = false) {
     std::unique_ptr<Node> base;
     if (backing_) base = std::make_unique<ScriptedMemory>(backing_);
-    return world_.open(std::move(storage),
-                       {.read_only = read_only, .metadata_cache = 64 * 1024}, std::move(base),
-                       shuffle);
+    return world_.open(std::move(storage), {.read_only = read_only, .metadata_cache = 64 * 1024},
+                       std::move(base), shuffle);
   }
-  void checkpoint() {
-    checkpoints_.push_back({storage_->log.size(), model_, {}});
-  }
+  void checkpoint() { checkpoints_.push_back({storage_->log.size(), model_, {}}); }
   void batch(Qcow2& image) {
     std::vector<std::unique_ptr<qcow2::Buffer>> buffers;
     qcow2::Gather gather(64);
@@ -173,15 +170,21 @@ TEST_CASE("a crash leaves no corruption and all that was flushed") {
     options.refcount_bits = 64;
     rounds = 3;
   }
-  SECTION("over a backing image") { backing = 150 * 1024; }
-  SECTION("version 2") { options.version = 2; }
+  SECTION("over a backing image") {
+    backing = 150 * 1024;
+  }
+  SECTION("version 2") {
+    options.version = 2;
+  }
   SECTION("subclusters over a backing image") {
     options.cluster_size = 16384;
     options.size = 400 * 1024;
     options.extended_l2 = true;
     backing = 300 * 1024;
   }
-  SECTION("lazy refcounts") { options.lazy_refcounts = true; }
+  SECTION("lazy refcounts") {
+    options.lazy_refcounts = true;
+  }
   CrashRun run(options, backing, seed);
   run.record(rounds);
   run.replay();

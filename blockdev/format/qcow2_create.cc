@@ -1,10 +1,10 @@
 #include "blockdev/format/qcow2_create.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
+
+#include <fmt/core.h>
 
 #include "blockdev/format/qcow2.h"
 

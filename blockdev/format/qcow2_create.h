@@ -9,8 +9,8 @@
 #include <string>
 
 #include "blockdev/format/qcow2_format.h"
-#include "blockdev/node.h"
 #include "blockdev/host.h"
+#include "blockdev/node.h"
 
 namespace vireo::blk {
 

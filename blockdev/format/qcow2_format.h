@@ -156,8 +156,7 @@ struct CompressedRange {
 };
 inline CompressedRange decode_compressed(uint64_t descriptor, uint32_t cluster_bits) noexcept {
   const uint32_t shift = 62 - (cluster_bits - 8);
-  const uint64_t sectors =
-      ((descriptor >> shift) & ((uint64_t{1} << (cluster_bits - 8)) - 1)) + 1;
+  const uint64_t sectors = ((descriptor >> shift) & ((uint64_t{1} << (cluster_bits - 8)) - 1)) + 1;
   const uint64_t offset = descriptor & ((uint64_t{1} << shift) - 1);
   return {offset, sectors * 512 - (offset & 511)};
 }

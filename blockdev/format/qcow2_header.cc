@@ -1,11 +1,11 @@
 #include "blockdev/format/qcow2_header.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <string_view>
+
+#include <fmt/core.h>
 
 #include "vmm/base/error.h"
 
@@ -38,13 +38,13 @@ struct FeatureName {
   std::string_view name;
 };
 constexpr std::array<FeatureName, 8> kFeatureNames{{{0, 0, "dirty bit"},
-                                                   {0, 1, "corrupt bit"},
-                                                   {0, 2, "external data file"},
-                                                   {0, 3, "compression type"},
-                                                   {0, 4, "extended L2 entries"},
-                                                   {1, 0, "lazy refcounts"},
-                                                   {2, 0, "bitmaps"},
-                                                   {2, 1, "raw external data"}}};
+                                                    {0, 1, "corrupt bit"},
+                                                    {0, 2, "external data file"},
+                                                    {0, 3, "compression type"},
+                                                    {0, 4, "extended L2 entries"},
+                                                    {1, 0, "lazy refcounts"},
+                                                    {2, 0, "bitmaps"},
+                                                    {2, 1, "raw external data"}}};
 
 [[noreturn]] void refuse(const std::string& name, const std::string& why) {
   throw ConfigError(fmt::format("cannot open qcow2 image '{}': {}", name, why));
@@ -240,8 +240,8 @@ uint64_t peek_cluster_size(std::span<const std::byte> start, const std::string& 
                              static_cast<uint32_t>(fields.version)));
   const uint32_t bits = fields.cluster_bits;
   if (bits < kMinClusterBits || bits > kMaxClusterBits)
-    refuse(name, fmt::format("its clusters of 2^{} bytes are not between 512 bytes and 2 MiB",
-                             bits));
+    refuse(name,
+           fmt::format("its clusters of 2^{} bytes are not between 512 bytes and 2 MiB", bits));
   return uint64_t{1} << bits;
 }
 

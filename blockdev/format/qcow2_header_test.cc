@@ -100,8 +100,9 @@ TEST_CASE("headers that cannot be are refused with the reason") {
              Contains("contradicts"));
   CHECK_THAT(refusal([](Header& h) { h.autoclear |= kAutoclearRawData; }),
              Contains("without an external data file"));
-  CHECK_THAT(refusal([](Header& h) { h.backing_file = std::string("a\0b", 3), h.place_backing_file(); }),
-             Contains("zero byte"));
+  CHECK_THAT(
+      refusal([](Header& h) { h.backing_file = std::string("a\0b", 3), h.place_backing_file(); }),
+      Contains("zero byte"));
   CHECK_THAT(refusal([](Header& h) { h.backing_file = "x", h.backing_offset = 8; }),
              Contains("backing file name"));
   CHECK_THAT(refusal([](Header& h) { h.backing_file = "x", h.backing_offset = 65536; }),
@@ -139,8 +140,10 @@ TEST_CASE("refcounts of every width are stored in their own bits") {
 
 TEST_CASE("compressed descriptors keep offset and sectors") {
   for (const uint32_t cluster_bits : {9u, 12u, 16u, 21u}) {
-    for (const uint64_t offset : {uint64_t{65536}, uint64_t{1'000'003}, (uint64_t{1} << 40) + 511}) {
-      for (const uint64_t length : {uint64_t{1}, uint64_t{300}, (uint64_t{1} << cluster_bits) - 1}) {
+    for (const uint64_t offset :
+         {uint64_t{65536}, uint64_t{1'000'003}, (uint64_t{1} << 40) + 511}) {
+      for (const uint64_t length :
+           {uint64_t{1}, uint64_t{300}, (uint64_t{1} << cluster_bits) - 1}) {
         const uint64_t descriptor = encode_compressed(offset, length, cluster_bits);
         const CompressedRange range = decode_compressed(descriptor, cluster_bits);
         CHECK(range.offset == offset);

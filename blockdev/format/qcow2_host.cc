@@ -86,8 +86,7 @@ Task<std::error_code> HostFile::reserve(uint64_t end, bool ahead) {
   const AsyncMutex::Guard guard = co_await growing_.lock();
   if (end <= size()) co_return std::error_code{};
   uint64_t target = end;
-  if (ahead)
-    target = align_up(end + std::clamp(end / 8, kMinAhead, kMaxAhead), Buffer::kAlignment);
+  if (ahead) target = align_up(end + std::clamp(end / 8, kMinAhead, kMaxAhead), Buffer::kAlignment);
   std::error_code error = co_await node_->resize(target);
   if (error && target != end) error = co_await node_->resize(end);
   if (error == std::errc::not_supported || error == std::errc::operation_not_supported)

@@ -25,7 +25,9 @@ struct Outcome {
   T value{};
 };
 
-inline std::error_code io_error() noexcept { return std::make_error_code(std::errc::io_error); }
+inline std::error_code io_error() noexcept {
+  return std::make_error_code(std::errc::io_error);
+}
 
 // Bytes aligned to a page. Throws std::bad_alloc.
 class Buffer {

@@ -1,9 +1,9 @@
 #include "blockdev/format/qcow2_image.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <cstring>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 

@@ -1,8 +1,8 @@
 #include "blockdev/format/qcow2_map.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
@@ -30,8 +30,8 @@ uint64_t Map::table_offset(uint64_t l1_index) const noexcept {
 }
 
 bool Map::bad_table(uint64_t table) const noexcept {
-  return geometry_.in_cluster(table) != 0 ||
-         image_.is_metadata(table, geometry_.cluster_size()) || !image_.file.contains(table, 1);
+  return geometry_.in_cluster(table) != 0 || image_.is_metadata(table, geometry_.cluster_size()) ||
+         !image_.file.contains(table, 1);
 }
 
 // The table exists.

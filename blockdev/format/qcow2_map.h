@@ -48,8 +48,8 @@ class Map {
   Task<Outcome<EntryRange>> entries(uint64_t first_cluster, uint64_t count);
   // Makes the L2 table of a guest offset exist and be the active image's alone.
   Task<std::error_code> prepare_table(uint64_t guest);
-  // Changes entries of one slice, whose table is prepared. What the old entries alone referred to is
-  // freed later.
+  // Changes entries of one slice, whose table is prepared. What the old entries alone referred to
+  // is freed later.
   Task<std::error_code> replace(EntryRange range);
   // The end of the slice that maps `guest`.
   uint64_t slice_end(uint64_t guest) const noexcept;

@@ -1,7 +1,7 @@
 // Images of every shape against a byte array, with many requests at a time, then against qemu-img.
-#include <catch2/catch.hpp>
-
 #include "blockdev/testing/qcow2_model.h"
+
+#include <catch2/catch.hpp>
 
 using namespace vireo;
 using namespace vireo::blk;
@@ -46,7 +46,9 @@ TEST_CASE("qcow2 does what a byte array does") {
   SECTION("512-byte clusters") {
     run_model({.create = {.size = 300 * kKiB, .cluster_size = 512}}, 300, seed);
   }
-  SECTION("64 KiB clusters") { run_model({.create = {.size = 3000 * kKiB}}, 120, seed); }
+  SECTION("64 KiB clusters") {
+    run_model({.create = {.size = 3000 * kKiB}}, 120, seed);
+  }
   SECTION("4 KiB clusters over a shorter backing image") {
     run_model({.create = {.size = 600 * kKiB, .cluster_size = 4096}, .backing_size = 300 * kKiB},
               200, seed);

@@ -1,7 +1,7 @@
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <filesystem>
+
+#include <fmt/core.h>
 
 #include "blockdev/format/qcow2.h"
 
@@ -120,15 +120,16 @@ Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Head
 
 void check_blocks(const Qcow2Options& options, const Node& file, const Geometry& geometry) {
   if (file.limits().block <= geometry.cluster_size() && file.limits().block <= 4096) return;
-  refuse(options, fmt::format("its clusters of {} bytes are smaller than the blocks of {} bytes that "
-                              "its file is opened with; open it without cache=none",
-                              geometry.cluster_size(), file.limits().block));
+  refuse(options,
+         fmt::format("its clusters of {} bytes are smaller than the blocks of {} bytes that "
+                     "its file is opened with; open it without cache=none",
+                     geometry.cluster_size(), file.limits().block));
 }
 
 }  // namespace
 
-Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file,
-                                        Qcow2Options options, OpenReference open_reference) {
+Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
+                                        OpenReference open_reference) {
   FirstCluster start = co_await read_start(*file, 4096, options.path);
   const uint64_t cluster =
       peek_cluster_size(std::as_const(start.bytes).bytes().first(start.length), options.path);
@@ -136,8 +137,9 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file,
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
   Header header = parse_header(bytes, file->limits().size, options.path);
   if (header.corrupt() && !options.read_only && !options.for_repair)
-    refuse(options, "it is marked as damaged; repair it with 'vireo image check --repair all' or "
-                    "open it read-only");
+    refuse(options,
+           "it is marked as damaged; repair it with 'vireo image check --repair all' or "
+           "open it read-only");
   check_blocks(options, *file, header.geometry());
   std::unique_ptr<Node> data, backing;
   if (header.has_data_file()) data = co_await open_data(options, header, open_reference);
@@ -146,8 +148,7 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file,
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
                                        bytes, options.read_only);
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
-  auto node =
-      std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
+  auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
   co_await node->start(options.for_repair);
   co_return node;
 }

@@ -1,7 +1,9 @@
 // Images that qemu-img and qemu-io made, of every shape, read byte for byte; and images of ours in
-// every shape of creation, checked by qemu-img. Without qemu-utils installed this says so and passes.
-#include <catch2/catch.hpp>
+// every shape of creation, checked by qemu-img. Without qemu-utils installed this says so and
+// passes.
 #include <fstream>
+
+#include <catch2/catch.hpp>
 
 #include "blockdev/testing/qcow2_fixture.h"
 
@@ -28,8 +30,7 @@ Task<std::unique_ptr<Qcow2>> open_path(Host host, std::string path, Qcow2Options
 Task<std::unique_ptr<Node>> open_reference(Host host, ImageReference reference) {
   if (reference.format == "qcow2") {
     Qcow2Options options{.read_only = reference.read_only, .chain = reference.chain};
-    std::unique_ptr<Qcow2> image =
-        co_await open_path(host, reference.path, std::move(options));
+    std::unique_ptr<Qcow2> image = co_await open_path(host, reference.path, std::move(options));
     co_return image;
   }
   auto storage = std::make_shared<Storage>();
@@ -84,8 +85,8 @@ TEST_CASE("images that qemu made read as qemu reads them") {
       "compat=0.10", "compat=1.1", "cluster_size=512", "cluster_size=4k", "cluster_size=2M",
       "extended_l2=on,cluster_size=16k", "extended_l2=on,cluster_size=128k", "refcount_bits=1",
       "refcount_bits=2", "refcount_bits=8", "refcount_bits=64,cluster_size=512",
-      "lazy_refcounts=on", "preallocation=metadata", "preallocation=falloc",
-      "data_file=d.raw", "data_file=d.raw,data_file_raw=on", "compression_type=zstd");
+      "lazy_refcounts=on", "preallocation=metadata", "preallocation=falloc", "data_file=d.raw",
+      "data_file=d.raw,data_file_raw=on", "compression_type=zstd");
   INFO(options);
   lab.run("qemu-img create -q -f qcow2 -o " + options + " a.qcow2 4M");
   lab.run("qemu-io -f qcow2" + std::string(kScribbles) + "a.qcow2");
@@ -95,12 +96,13 @@ TEST_CASE("images that qemu made read as qemu reads them") {
 TEST_CASE("compressed images of qemu") {
   if (skipped()) return;
   Lab lab;
-  const std::string options =
-      GENERATE("compression_type=zlib", "compression_type=zstd", "cluster_size=512",
-               "cluster_size=2M", "compat=0.10", "extended_l2=on", "compression_type=zstd,cluster_size=4k");
+  const std::string options = GENERATE("compression_type=zlib", "compression_type=zstd",
+                                       "cluster_size=512", "cluster_size=2M", "compat=0.10",
+                                       "extended_l2=on", "compression_type=zstd,cluster_size=4k");
   INFO(options);
   lab.run("qemu-img create -q -f raw b.raw 5M");
-  lab.run("qemu-io -f raw -c 'write -P 7 0 1M' -c 'write -P 8 1500k 100k' -c 'write -P 9 4M 1M' b.raw");
+  lab.run(
+      "qemu-io -f raw -c 'write -P 7 0 1M' -c 'write -P 8 1500k 100k' -c 'write -P 9 4M 1M' b.raw");
   lab.run("head -c 600000 /dev/urandom | dd of=b.raw bs=64k seek=40 conv=notrunc status=none");
   lab.run("qemu-img convert -c -f raw -O qcow2 -o " + options + " b.raw b.qcow2");
   lab.compare("b.qcow2");
@@ -137,8 +139,9 @@ TEST_CASE("chains, snapshots and zero clusters of qemu") {
     REQUIRE_FALSE(block_on(lab.world.loop, image->close()));
     storage->save(lab.dir.path("s.qcow2"));
     lab.run("qemu-img check -f qcow2 s.qcow2");
-    lab.run("qemu-io -f qcow2 -c 'read -P 1 0 600000' -c 'read -P 9 600000 5000' "
-            "-c 'read -P 1 605000 443576' -c 'read -P 0 1M 1M' s.qcow2");
+    lab.run(
+        "qemu-io -f qcow2 -c 'read -P 1 0 600000' -c 'read -P 9 600000 5000' "
+        "-c 'read -P 1 605000 443576' -c 'read -P 0 1M 1M' s.qcow2");
     lab.run("qemu-img snapshot -l s.qcow2 | grep -q three && qemu-img snapshot -a one s.qcow2");
     lab.run("qemu-img snapshot -d three s.qcow2 && qemu-img check -f qcow2 s.qcow2");
   }
@@ -191,8 +194,9 @@ TEST_CASE("images we create are what qemu-img expects") {
   INFO(check.output);
   CHECK(check.status == 0);
   if (shape.options.size > 0 && shape.options.size <= 64 * kMiB)
-    lab.run("qemu-io -f qcow2 -c 'read -P 0 0 512' -c 'write -P 1 0 512' check.qcow2 && "
-            "qemu-img check -f qcow2 check.qcow2");
+    lab.run(
+        "qemu-io -f qcow2 -c 'read -P 0 0 512' -c 'write -P 1 0 512' check.qcow2 && "
+        "qemu-img check -f qcow2 check.qcow2");
   const CommandResult info =
       run_command("cd " + lab.dir.path(".") + " && qemu-img info --output json check.qcow2");
   INFO(info.output);

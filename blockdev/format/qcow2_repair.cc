@@ -1,7 +1,7 @@
 // Building the refcount structure anew, at the end of the file, from what the tables refer to.
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 #include "blockdev/format/qcow2_check.h"
 

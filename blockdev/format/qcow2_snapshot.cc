@@ -1,9 +1,9 @@
 #include "blockdev/format/qcow2_snapshot.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <chrono>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
@@ -65,7 +65,8 @@ std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list
         .date_seconds = info.date_seconds,
         .date_nanoseconds = info.date_nanoseconds,
         .vm_clock_nanoseconds = info.vm_clock_nanoseconds,
-        .vm_state_size = static_cast<uint32_t>(std::min<uint64_t>(info.vm_state_size, ~uint32_t{0})),
+        .vm_state_size =
+            static_cast<uint32_t>(std::min<uint64_t>(info.vm_state_size, ~uint32_t{0})),
         .extra_length = static_cast<uint32_t>(kKnownExtra + info.unknown.size())});
     writer.put(be64{info.vm_state_size});
     writer.put(be64{info.disk_size});
@@ -90,8 +91,8 @@ Task<std::error_code> Snapshots::load() {
     parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
                              header.snapshot_count);
     if (!parsed && size >= limit) {
-      image_.host.log.error("qcow2", fmt::format("the snapshot table of image '{}' is damaged",
-                                                 image_.name));
+      image_.host.log.error(
+          "qcow2", fmt::format("the snapshot table of image '{}' is damaged", image_.name));
       co_return io_error();
     }
   }
@@ -243,8 +244,7 @@ Task<std::error_code> Snapshots::publish_l1(std::vector<uint64_t> l1, uint64_t s
 }
 
 Task<std::error_code> Snapshots::apply_dirty(SnapshotInfo info) {
-  Outcome<std::vector<uint64_t>> target =
-      co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  Outcome<std::vector<uint64_t>> target = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
   if (target.error) co_return target.error;
   const uint64_t size = info.disk_size != 0 ? info.disk_size : image_.header.size;
   std::vector<uint64_t> l1 = std::move(target.value);

@@ -23,8 +23,8 @@ struct SnapshotInfo {
   uint32_t date_nanoseconds = 0;
   uint64_t vm_clock_nanoseconds = 0;
   uint64_t vm_state_size = 0;
-  uint64_t disk_size = 0;           // 0: not recorded (version 2)
-  std::vector<std::byte> unknown;   // extra data this version does not know; kept
+  uint64_t disk_size = 0;          // 0: not recorded (version 2)
+  std::vector<std::byte> unknown;  // extra data this version does not know; kept
   bool operator==(const SnapshotInfo&) const = default;
 };
 

@@ -1,7 +1,7 @@
-// Who is inside a node: requests enter and leave, an operation on the whole image (snapshot, resize,
-// close) shuts the gate and waits until all are out. Requests also belong to epochs: a host cluster
-// that left the mapping in one epoch may be used again when no request of that epoch or an older
-// one is left, because only such a request can still hold the old mapping.
+// Who is inside a node: requests enter and leave, an operation on the whole image (snapshot,
+// resize, close) shuts the gate and waits until all are out. Requests also belong to epochs: a host
+// cluster that left the mapping in one epoch may be used again when no request of that epoch or an
+// older one is left, because only such a request can still hold the old mapping.
 //
 // Thread: the node's loop.
 #pragma once
@@ -20,8 +20,7 @@ class Traffic {
   // One request, from entry to leaving.
   class Pass {
    public:
-    explicit Pass(Traffic& traffic) noexcept
-        : traffic_(traffic), epoch_(traffic.begin()) {}
+    explicit Pass(Traffic& traffic) noexcept : traffic_(traffic), epoch_(traffic.begin()) {}
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
     ~Pass() {

@@ -1,8 +1,8 @@
 #include "blockdev/format/qcow2_tree.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 

@@ -1,9 +1,9 @@
 #include "blockdev/format/qcow2_write.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <bit>
+
+#include <fmt/core.h>
 
 namespace vireo::blk::qcow2 {
 
@@ -72,8 +72,8 @@ void Writer::plan_in_place(Plan& plan) const {
   if (geometry_.extended_l2) {  // up to the next subcluster that is allocated
     const uint64_t first = (plan.guest - base) / geometry_.granule();
     const uint32_t later = old.front().allocated_bits() >> first;
-    const uint64_t end = later == 0 ? kSubclusters : first + static_cast<uint64_t>(
-                                                                 std::countr_zero(later));
+    const uint64_t end =
+        later == 0 ? kSubclusters : first + static_cast<uint64_t>(std::countr_zero(later));
     old.resize(1);
     const uint64_t stop = base + end * geometry_.granule();
     plan.length = std::min(plan.length, stop > plan.guest ? stop - plan.guest : 0);
@@ -117,7 +117,8 @@ EntryRange Writer::linked(const Plan& plan) const {
     if (geometry_.extended_l2) {
       const uint64_t base = (range.first_cluster + i) << geometry_.cluster_bits;
       const uint64_t first = plan.start > base ? (plan.start - base) / geometry_.granule() : 0;
-      const uint64_t end = std::min<uint64_t>(kSubclusters, (plan.end - base) / geometry_.granule());
+      const uint64_t end =
+          std::min<uint64_t>(kSubclusters, (plan.end - base) / geometry_.granule());
       const uint64_t covered = subcluster_bits(first, end);
       const L2Entry& old = plan.old.entries[i];
       entry.bitmap = ((old.compressed() ? 0 : old.bitmap) & ~(covered << 32)) | covered;
@@ -174,8 +175,7 @@ Task<Outcome<uint64_t>> Writer::write_allocating(uint64_t guest, IoVecs from) {
     const std::error_code error = co_await image_.corrupt(std::move(why));
     co_return Outcome<uint64_t>{error};
   }
-  const uint64_t claimed_end =
-      (first + old.value.entries.size()) << geometry_.cluster_bits;
+  const uint64_t claimed_end = (first + old.value.entries.size()) << geometry_.cluster_bits;
   Plan doing = plan(guest, std::min(length, claimed_end - guest), std::move(old.value));
   if (doing.length == 0) co_return Outcome<uint64_t>{};
   std::error_code error = co_await map_.prepare_table(guest);
@@ -236,8 +236,8 @@ Task<std::error_code> Writer::write_data(const Plan& plan, IoVecs from) {
   const uint64_t tail_at = plan.guest + plan.length;
   Outcome<Buffer> head, tail;
   if (plan.start < plan.guest) {
-    head = co_await copied(plan.start, plan.guest - plan.start, plan.old.entries.front(),
-                           !plan.zeros);
+    head =
+        co_await copied(plan.start, plan.guest - plan.start, plan.old.entries.front(), !plan.zeros);
     if (head.error) co_return head.error;
   }
   if (tail_at < plan.end) {

@@ -1,8 +1,8 @@
 // Zeroing, discarding, preallocation and compressed writes: the parts of Writer that change entries
 // without writing guest bytes in place.
-#include <fmt/core.h>
-
 #include <algorithm>
+
+#include <fmt/core.h>
 
 #include "blockdev/format/qcow2_write.h"
 
@@ -106,8 +106,8 @@ uint64_t Writer::unchanged_by_zeroing(uint64_t guest, uint64_t length) const noe
 L2Entry Writer::zeroed(const L2Entry& old, uint64_t mask, Change how) const noexcept {
   if (old == L2Entry{} && reader_.backing() == nullptr) return old;
   if (!geometry_.zero_flag) return {};
-  const bool keep = how == Change::zero && old.has_host(geometry_) &&
-                    (old.copied() || geometry_.data_file);
+  const bool keep =
+      how == Change::zero && old.has_host(geometry_) && (old.copied() || geometry_.data_file);
   if (!geometry_.extended_l2) return {keep ? old.descriptor | kZeroFlag : kZeroFlag, 0};
   if (mask == kAllSubclusters) return {keep ? old.descriptor : 0, mask << 32};
   if (old.compressed()) return old;  // written anew while we looked: that write comes later
@@ -172,8 +172,7 @@ Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preal
   co_return error;
 }
 
-Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length,
-                                                 Preallocate how) {
+Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length, Preallocate how) {
   const uint64_t cluster = geometry_.cluster_size();
   const uint64_t first = guest >> geometry_.cluster_bits;
   const uint64_t last = (guest + length - 1) >> geometry_.cluster_bits;
@@ -247,8 +246,7 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
   const Outcome<uint64_t> place = co_await tables_.allocator.allocate_bytes(packed.size());
   if (place.error) co_return Outcome<bool>{place.error};
   error = co_await write_bytes(place.value, packed);
-  const uint64_t descriptor =
-      encode_compressed(place.value, packed.size(), geometry_.cluster_bits);
+  const uint64_t descriptor = encode_compressed(place.value, packed.size(), geometry_.cluster_bits);
   EntryRange now{cluster, {L2Entry{descriptor, 0}}};
   if (!error) error = co_await map_.replace(std::move(now));
   if (error) {

@@ -1,11 +1,13 @@
-// Images in memory for the tests of qcow2, and qemu-img as the second opinion where it is installed.
+// Images in memory for the tests of qcow2, and qemu-img as the second opinion where it is
+// installed.
 #pragma once
 
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 #include "blockdev/format/qcow2.h"
 #include "blockdev/format/qcow2_create.h"

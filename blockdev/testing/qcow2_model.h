@@ -1,5 +1,5 @@
-// Random operations on a qcow2 image, compared with a byte array that does the same; many at a time,
-// completing in any order.
+// Random operations on a qcow2 image, compared with a byte array that does the same; many at a
+// time, completing in any order.
 #pragma once
 
 #include <map>
@@ -159,8 +159,7 @@ class Qcow2Model {
       }
       case 1:
       case 2:
-        expected_reads_.push_back(
-            {&buffer, {at, at + static_cast<ptrdiff_t>(r.length)}});
+        expected_reads_.push_back({&buffer, {at, at + static_cast<ptrdiff_t>(r.length)}});
         return image_->read(r.offset, std::move(vectors));
       case 3:
         if (!data_ && r.offset % options_.create.cluster_size == 0 &&

@@ -1,5 +1,5 @@
-// A memory node for tests of formats: its bytes outlive it, it can answer late and out of order, fail
-// on demand, and keep a log of what was written between flushes.
+// A memory node for tests of formats: its bytes outlive it, it can answer late and out of order,
+// fail on demand, and keep a log of what was written between flushes.
 #pragma once
 
 #include <algorithm>
