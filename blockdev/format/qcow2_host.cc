@@ -55,12 +55,16 @@ HostFile::HostFile(std::unique_ptr<Node> node)
 Task<std::error_code> HostFile::read(uint64_t offset, IoVecs into) {
   const uint64_t length = total_length(into);
   if (contains(offset, length)) co_return co_await node_->read(offset, std::move(into));
-  const uint64_t there = offset < size() ? size() - offset : 0;
-  IoVecs beyond = slice(into, there, length - there);
-  fill_zero(beyond);
-  if (there == 0) co_return std::error_code{};
-  IoVecs inside = slice(into, 0, there);
-  co_return co_await node_->read(offset, std::move(inside));
+  // The last block of a file may be there in part; its node fills the rest with zeros.
+  const uint64_t end = align_up(size(), node_->limits().block);
+  const uint64_t there = offset < end ? std::min(length, end - offset) : 0;
+  if (there < length) {
+    IoVecs beyond = slice(into, there, length - there);
+    fill_zero(beyond);
+    if (there == 0) co_return std::error_code{};
+    into = slice(into, 0, there);
+  }
+  co_return co_await node_->read(offset, std::move(into));
 }
 
 Task<std::error_code> HostFile::read(uint64_t offset, Buffer& into) {

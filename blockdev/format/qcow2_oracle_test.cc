@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "blockdev/open.h"
 #include "blockdev/testing/qcow2_fixture.h"
 
 using namespace vireo;
@@ -217,5 +218,36 @@ TEST_CASE("qemu goes on with an image that we wrote, and back") {
     lab.run("qemu-io -f qcow2" + std::string(kScribbles) + "a.qcow2");
     lab.compare("a.qcow2");
     storage->load(lab.dir.path("a.qcow2"));
+  }
+}
+
+TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
+  if (skipped()) return;
+  Lab lab;
+  TestHost host;
+  lab.run("qemu-img create -q -f raw base.raw 3M && qemu-io -f raw -c 'write -P 5 0 3M' base.raw");
+  lab.run("qemu-img create -q -f qcow2 -b base.raw -F raw mid.qcow2 3M");
+  lab.run("qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 8M");
+  Spec spec{.path = lab.dir.path("top.qcow2")};
+  CHECK_THROWS_WITH(host.wait(open_disk(host.host(), "d", spec)),
+                    Catch::Matchers::Contains("mid.qcow2") &&
+                        Catch::Matchers::Contains("backing=on"));
+  spec.backing = true;
+  spec.cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough);
+  auto disk = host.wait(open_disk(host.host(), "d", spec));
+  const std::vector<std::byte> bytes = pattern(200'704, 7);
+  REQUIRE_FALSE(write_bytes(host, *disk, 1024 * 1024, bytes));
+  REQUIRE_FALSE(write_bytes(host, *disk, 3 * 1024 * 1024 + 512, zeros(512)));
+  CHECK(read_bytes(host, *disk, 1024 * 1024, bytes.size()) == bytes);
+  CHECK(read_bytes(host, *disk, 0, 512) == std::vector<std::byte>(512, std::byte{5}));
+  REQUIRE_FALSE(host.wait(disk->close()));
+  disk.reset();
+  lab.run("qemu-img check -f qcow2 top.qcow2 && qemu-io -f qcow2 -c 'read -P 5 0 1M' "
+          "-c 'read -P 0 3M 5M' top.qcow2");
+  SECTION("a loop is found and named") {
+    lab.run("qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 mid.qcow2");
+    spec.read_only = true;
+    CHECK_THROWS_WITH(host.wait(open_disk(host.host(), "d", spec)),
+                      Catch::Matchers::Contains("form a loop"));
   }
 }
