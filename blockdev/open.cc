@@ -9,6 +9,7 @@
 
 #include "blockdev/buffer.h"
 #include "blockdev/filter/overlay.h"
+#include "blockdev/format/qcow2.h"
 #include "blockdev/protocol/file.h"
 #include "blockdev/protocol/temporary.h"
 #include "vmm/base/bytes.h"
@@ -66,10 +67,53 @@ Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
   co_return with_context(fmt::format("cannot use disk image '{}'", spec.path), make);
 }
 
+Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
+                                           ImageReference reference);
+
+// `chain`: the images that lead to this one.
+Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
+                                       std::vector<std::string> chain) {
+  const FileOptions file_options{
+      .cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, file_options);
+  Qcow2Options options{.path = spec.path,
+                       .read_only = spec.read_only,
+                       .backing = spec.backing,
+                       .metadata_cache = spec.metadata_cache,
+                       .chain = std::move(chain)};
+  OpenReference opener = [&engines, spec](ImageReference reference) {
+    return open_reference(engines, spec, std::move(reference));
+  };
+  std::unique_ptr<Qcow2> image =
+      co_await open_qcow2(engines.host(), std::move(file), std::move(options), std::move(opener));
+  co_return image;
+}
+
+// It may be empty, and grows.
+Task<std::unique_ptr<Node>> open_data_file(FileEngines& engines, Spec spec) {
+  const FileOptions options{.cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+  std::unique_ptr<FileNode> file = co_await open_file(engines, spec.path, options);
+  co_return file;
+}
+
+// What an image names is opened as the image itself was.
+Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
+                                           ImageReference reference) {
+  spec.path = reference.path;
+  spec.format = reference.format;
+  spec.window = {};
+  spec.read_only = reference.read_only;
+  if (spec.format == "qcow2")
+    return open_image(engines, std::move(spec), std::move(reference.chain));
+  if (reference.is_data) return open_data_file(engines, std::move(spec));
+  return open_raw(engines, std::move(spec));
+}
+
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   const std::string format = format_of(spec);
   if (format == "raw") return open_raw(engines, std::move(spec));
+  if (format == "qcow2") return open_image(engines, std::move(spec), {});
   throw ConfigError(
       fmt::format("disk image '{}' has the format '{}', which this build does not know; "
                   "convert it to raw",

@@ -1,0 +1,273 @@
+#include "blockdev/format/qcow2.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "blockdev/format/qcow2_resize.h"
+
+namespace vireo::blk {
+
+using qcow2::Mapping;
+using qcow2::Traffic;
+
+// Holds the image for one operation: nobody else is inside.
+//   const AsyncMutex::Guard guard = co_await alone_.lock();
+//   co_await traffic_.shut();
+//   const Alone alone(traffic_);
+class Qcow2::Alone {
+ public:
+  explicit Alone(Traffic& traffic) noexcept : traffic_(traffic) {}
+  Alone(const Alone&) = delete;
+  Alone& operator=(const Alone&) = delete;
+  ~Alone() { traffic_.reopen(); }
+
+ private:
+  Traffic& traffic_;
+};
+
+Qcow2::Qcow2(std::unique_ptr<qcow2::Image> image, std::unique_ptr<Node> backing,
+             uint64_t cache_bytes)
+    : image_(std::move(image)),
+      tables_(*image_, traffic_, cache_bytes == 0 ? kQcow2DefaultCache : cache_bytes),
+      reader_(*image_, tables_.map, std::move(backing)),
+      writer_(*image_, tables_, reader_),
+      snapshots_(*image_, tables_) {
+  update_limits();
+}
+
+Qcow2::~Qcow2() = default;
+
+void Qcow2::update_limits() noexcept {
+  const auto take = [&](const Node& node) {
+    limits_.block = std::max(limits_.block, node.limits().block);
+    limits_.buffer_alignment = std::max(limits_.buffer_alignment, node.limits().buffer_alignment);
+  };
+  take(image_->file.node());
+  if (image_->data) take(image_->data->node());
+  if (reader_.backing() != nullptr) take(*reader_.backing());
+  limits_.size = qcow2::align_down(image_->header.size, limits_.block);
+  limits_.optimal_block = static_cast<uint32_t>(image_->geometry.granule());
+  limits_.read_only = image_->read_only;
+  limits_.can_discard = !image_->read_only;
+  limits_.can_zero = !image_->read_only && image_->geometry.zero_flag;
+}
+
+Task<void> Qcow2::start(bool for_repair) {
+  std::error_code error = co_await tables_.load();
+  if (!error) error = co_await snapshots_.load();
+  if (!error && !image_->read_only && image_->header.clear_unknown_autoclear()) {
+    error = co_await image_->write_fields();
+    if (!error) error = co_await image_->file.flush();
+  }
+  if (error)
+    throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
+  keep_dirty_ = for_repair && image_->header.dirty();
+  if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
+}
+
+// The last program to write the image kept refcounts in memory and did not close it ("Dirty bit").
+Task<void> Qcow2::repair_unclosed() {
+  image_->host.log.info(
+      "qcow2", fmt::format("image '{}' was not closed; counting its clusters", image_->name));
+  const qcow2::CheckResult result = co_await check(qcow2::Repair::all);
+  if (result.errors > 0 || result.corruptions > result.corruptions_fixed)
+    throw ConfigError(fmt::format(
+        "qcow2 image '{}' was not closed and its refcounts cannot be repaired; copy it with "
+        "'vireo image convert' or open it read-only",
+        image_->name));
+}
+
+Task<std::error_code> Qcow2::read(uint64_t offset, IoVecs into) {
+  while (!traffic_.open()) co_await traffic_.opened();
+  const Traffic::Pass pass(traffic_);
+  const uint64_t length = total_length(into);
+  const std::optional<Mapping> run = tables_.map.find(offset, length);
+  if (run && run->length == length && reader_.direct(*run))
+    co_return co_await image_->guest_file().node().read(run->host, std::move(into));
+  co_return co_await reader_.read(offset, std::move(into));
+}
+
+Task<std::error_code> Qcow2::write(uint64_t offset, IoVecs from, WriteFlags flags) {
+  while (!traffic_.open()) co_await traffic_.opened();
+  Traffic::Pass pass(traffic_);
+  const uint64_t length = total_length(from);
+  const std::optional<Mapping> run = tables_.map.find(offset, length);
+  if (!flags.fua && run && run->length == length && !image_->is_corrupt() &&
+      writer_.overwrites(*run))
+    co_return co_await image_->guest_file().node().write(run->host, std::move(from), flags);
+  co_return co_await write_range(offset, std::move(from), flags, pass);
+}
+
+Task<std::error_code> Qcow2::write_range(uint64_t offset, IoVecs from, WriteFlags flags,
+                                         Traffic::Pass& pass) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  IoVecs again = from;
+  std::error_code error = co_await writer_.write(offset, std::move(from));
+  if (error == std::errc::no_space_on_device && tables_.allocator.waiting_to_be_freed() > 0) {
+    error = co_await make_space(pass);
+    Traffic::Pass second(traffic_);
+    if (!error) error = co_await writer_.write(offset, std::move(again));
+  }
+  if (!error && flags.fua) error = co_await tables_.flush();
+  co_return co_await after_change(error, pass);
+}
+
+// The disk is full, but clusters wait for the flush that lets them go.
+Task<std::error_code> Qcow2::make_space(Traffic::Pass& pass) {
+  pass.leave_epoch();
+  std::error_code error = co_await tables_.flush();
+  if (error) co_return error;
+  // What is let go now was unmapped before any request that is still inside began.
+  if (tables_.allocator.has_sealed()) reader_.decompressor().clear();
+  co_return co_await tables_.release();
+}
+
+Task<std::error_code> Qcow2::after_change(std::error_code error, Traffic::Pass& pass) {
+  if (error || !tables_.many_waiting()) co_return error;
+  co_return co_await make_space(pass);
+}
+
+Task<std::error_code> Qcow2::flush() {
+  if (image_->read_only) co_return std::error_code{};
+  while (!traffic_.open()) co_await traffic_.opened();
+  Traffic::Pass pass(traffic_);
+  if (image_->is_corrupt()) co_return qcow2::io_error();
+  co_return co_await make_space(pass);
+}
+
+Task<std::error_code> Qcow2::discard(uint64_t offset, uint64_t length) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  while (!traffic_.open()) co_await traffic_.opened();
+  Traffic::Pass pass(traffic_);
+  const std::error_code error = co_await writer_.discard(offset, length);
+  co_return co_await after_change(error, pass);
+}
+
+Task<std::error_code> Qcow2::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  while (!traffic_.open()) co_await traffic_.opened();
+  Traffic::Pass pass(traffic_);
+  const std::error_code error = co_await writer_.zero(offset, length, flags.may_unmap);
+  co_return co_await after_change(error, pass);
+}
+
+Task<std::error_code> Qcow2::write_compressed(uint64_t offset, IoVecs from) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  while (!traffic_.open()) co_await traffic_.opened();
+  Traffic::Pass pass(traffic_);
+  const std::error_code error = co_await writer_.write_compressed(offset, std::move(from));
+  co_return co_await after_change(error, pass);
+}
+
+Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
+  while (!traffic_.open()) co_await traffic_.opened();
+  const Traffic::Pass pass(traffic_);
+  co_return co_await reader_.extent(offset, length);
+}
+
+Task<std::error_code> Qcow2::preallocate(qcow2::Writer::Preallocate how) {
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await writer_.preallocate(0, image_->header.size, how);
+}
+
+Task<std::error_code> Qcow2::resize(uint64_t size) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  qcow2::Resizer resizer(*image_, tables_, reader_, writer_);
+  const std::error_code error = co_await resizer.resize(size);
+  reader_.decompressor().clear();
+  update_limits();
+  co_return error;
+}
+
+Task<std::error_code> Qcow2::create_snapshot(std::string name) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await snapshots_.create(std::move(name));
+}
+
+Task<std::error_code> Qcow2::apply_snapshot(std::string id_or_name) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const std::error_code error = co_await snapshots_.apply(std::move(id_or_name));
+  reader_.decompressor().clear();
+  update_limits();
+  co_return error;
+}
+
+Task<std::error_code> Qcow2::delete_snapshot(std::string id_or_name) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const std::error_code error = co_await snapshots_.remove(std::move(id_or_name));
+  reader_.decompressor().clear();
+  co_return error;
+}
+
+Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair) {
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  qcow2::Checker checker(*image_, tables_, snapshots_);
+  if (image_->read_only) repair = qcow2::Repair::none;
+  qcow2::CheckResult result = co_await checker.run(repair);
+  if (repair == qcow2::Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
+  co_return result;
+}
+
+Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const qcow2::Header before = image_->header;
+  image_->header.backing_file = std::move(name);
+  image_->header.set_text_extension(qcow2::kExtensionBackingFormat, format);
+  image_->header.place_backing_file();
+  std::error_code error;
+  if (image_->header.backing_file.size() > qcow2::kMaxBackingName ||
+      !qcow2::fits_first_cluster(image_->header))
+    error = std::make_error_code(std::errc::filename_too_long);
+  if (!error) error = co_await tables_.settle();
+  if (!error) error = co_await image_->write_header();
+  if (!error) error = co_await image_->file.flush();
+  if (error) image_->header = before;
+  co_return error;
+}
+
+Task<std::error_code> Qcow2::close() {
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  std::error_code error;
+  if (!image_->read_only && !image_->is_corrupt()) {
+    error = co_await tables_.settle();
+    if (!error && !keep_dirty_) error = co_await image_->set_dirty(false);
+    if (const std::optional<uint64_t> end = tables_.allocator.used_end(); !error && end) {
+      [[maybe_unused]] const std::error_code longer = co_await image_->file.trim(*end);
+    }
+  }
+  std::error_code last = co_await image_->file.close();
+  if (!error) error = last;
+  if (image_->data) {
+    last = co_await image_->data->close();
+    if (!error) error = last;
+  }
+  if (reader_.backing() != nullptr) {
+    last = co_await reader_.backing()->close();
+    if (!error) error = last;
+  }
+  co_return error;
+}
+
+}  // namespace vireo::blk

@@ -1,0 +1,113 @@
+// A qcow2 image as a node of the block graph: versions 2 and 3, read and write, over a file node,
+// an optional backing node and an optional external data file node. Specification: the qcow2
+// interop document; section names in comments are its.
+//
+// The parts: qcow2_header (the first cluster), qcow2_alloc (host clusters and the order of writes),
+// qcow2_map (guest to host), qcow2_tables (both, and flushing), qcow2_read, qcow2_write,
+// qcow2_snapshot, qcow2_resize, qcow2_check, qcow2_create. This class lets requests in and out.
+//
+// Thread: the graph's loop; requests run side by side, operations on the whole image (snapshots,
+// resize, check, close) wait until the others are done and keep new ones out meanwhile.
+// Errors: those of the nodes below, ENOSPC, EROFS, EIO for a damaged image (which then takes no
+// more writes).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blockdev/format/qcow2_check.h"
+#include "blockdev/format/qcow2_snapshot.h"
+#include "blockdev/format/qcow2_write.h"
+#include "blockdev/host.h"
+
+namespace vireo::blk {
+
+class Qcow2 final : public Node {
+ public:
+  Qcow2(std::unique_ptr<qcow2::Image> image, std::unique_ptr<Node> backing, uint64_t cache_bytes);
+  ~Qcow2() override;
+
+  // Reads the tables; for writing, clears what other programs left behind and repairs an image that
+  // was not closed. Awaited once before anything else. Throws.
+  Task<void> start(bool for_repair);
+
+  const Limits& limits() const noexcept override { return limits_; }
+  Task<std::error_code> read(uint64_t offset, IoVecs into) override;
+  Task<std::error_code> write(uint64_t offset, IoVecs from, WriteFlags flags) override;
+  Task<std::error_code> flush() override;
+  Task<std::error_code> discard(uint64_t offset, uint64_t length) override;
+  Task<std::error_code> zero(uint64_t offset, uint64_t length, ZeroFlags flags) override;
+  // Growing reads as zeros. Shrinking gives up what lies beyond.
+  Task<std::error_code> resize(uint64_t size) override;
+  Task<Extent> extent(uint64_t offset, uint64_t length) override;
+  Task<std::error_code> close() override;
+
+  const qcow2::Header& header() const noexcept { return image_->header; }
+  Node* backing() noexcept { return reader_.backing(); }
+  // One cluster, or what is left of the disk, stored compressed if that is smaller.
+  Task<std::error_code> write_compressed(uint64_t offset, IoVecs from);
+  Task<std::error_code> preallocate(qcow2::Writer::Preallocate how);
+
+  using Snapshots = std::vector<qcow2::SnapshotInfo>;
+  const Snapshots& snapshots() const noexcept { return snapshots_.list(); }
+  Task<std::error_code> create_snapshot(std::string name);
+  // The disk becomes what it was; its size too. By id or name; ENOENT.
+  Task<std::error_code> apply_snapshot(std::string id_or_name);
+  Task<std::error_code> delete_snapshot(std::string id_or_name);
+
+  Task<qcow2::CheckResult> check(qcow2::Repair repair);
+  // Names another backing image in the header (empty: none); content is the caller's business. The
+  // node that is read does not change.
+  Task<std::error_code> set_backing(std::string name, std::string format);
+
+ private:
+  class Alone;
+  void update_limits() noexcept;
+  Task<std::error_code> write_range(uint64_t offset, IoVecs from, WriteFlags flags,
+                                    qcow2::Traffic::Pass& pass);
+  Task<std::error_code> make_space(qcow2::Traffic::Pass& pass);
+  Task<std::error_code> after_change(std::error_code error, qcow2::Traffic::Pass& pass);
+  Task<void> repair_unclosed();
+
+  std::unique_ptr<qcow2::Image> image_;
+  qcow2::Traffic traffic_;
+  qcow2::Tables tables_;
+  qcow2::Reader reader_;
+  qcow2::Writer writer_;
+  qcow2::Snapshots snapshots_;
+  Limits limits_;
+  AsyncMutex alone_;
+  bool keep_dirty_ = false;  // opened for repair: the dirty bit goes when the repair was done
+};
+
+// A file that an image names, and who asked for it.
+struct ImageReference {
+  std::string path;    // relative ones resolved against the image
+  std::string format;  // "raw", "qcow2"
+  bool read_only = true;
+  bool is_data = false;            // an external data file, not a backing image
+  std::vector<std::string> chain;  // the images above it, the outermost first
+};
+using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
+
+struct Qcow2Options {
+  std::string path;  // of the image: names in it are relative to its directory
+  bool read_only = false;
+  bool backing = false;            // may open the files that the image names
+  bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
+  bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so
+  std::string backing_format;      // instead of a recorded one
+  uint64_t metadata_cache = 0;     // bytes; 0: kDefaultCache
+  std::vector<std::string> chain;  // the images above this one
+};
+inline constexpr uint64_t kQcow2DefaultCache = 32 * 1024 * 1024;
+inline constexpr size_t kMaxBackingDepth = 64;
+
+// Opens the image in `file`; `open_reference` opens its backing image and its data file (format
+// "raw"). Throws ConfigError or std::system_error that names the image.
+Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
+                                        OpenReference open_reference);
+
+}  // namespace vireo::blk

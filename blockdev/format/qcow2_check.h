@@ -1,0 +1,102 @@
+// Consistency of an image: counts all references anew and compares ('qemu-img check' counts the
+// same things under the same names), and repairs.
+//
+// Thread: the node's loop; the caller has the image for himself. Memory: one window of counts
+// (kWindowClusters), one table of a cluster, the offsets of all L2 tables. Time: a few passes over
+// the metadata; an image that scatters its clusters absurdly is given up with an error instead.
+// Result: `errors` are what kept the check from finishing, `corruptions` what can hurt data,
+// `leaks` clusters that are counted and not used.
+#pragma once
+
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "blockdev/format/qcow2_snapshot.h"
+
+namespace vireo::blk::qcow2 {
+
+enum class Repair : uint8_t { none, leaks, all };
+
+struct CheckResult {
+  uint64_t errors = 0;
+  uint64_t corruptions = 0, leaks = 0;
+  uint64_t corruptions_fixed = 0, leaks_fixed = 0;
+  uint64_t image_end_offset = 0;
+  uint64_t total_clusters = 0, allocated_clusters = 0;
+  uint64_t fragmented_clusters = 0, compressed_clusters = 0;
+
+  // Nothing that matters is left.
+  bool clean() const noexcept { return errors == 0 && corruptions == corruptions_fixed; }
+};
+
+class Checker {
+ public:
+  static constexpr uint64_t kWindowClusters = uint64_t{1} << 24;
+  static constexpr size_t kMaxWindows = 256;
+  static constexpr uint64_t kMaxL1Total = uint64_t{1} << 30;  // bytes of all L1 tables together
+
+  Checker(Image& image, Tables& tables, Snapshots& snapshots);
+
+  Task<CheckResult> run(Repair repair);
+
+ private:
+  // L2 tables, each with the number of L1 entries that lead to it.
+  struct Table {
+    uint64_t offset = 0;
+    uint64_t references = 0;
+  };
+  // A window of counts, or (no counts) only notes which windows and refcount blocks are needed.
+  struct Counts {
+    uint64_t first = 0;  // cluster
+    std::vector<uint32_t> counts;
+    std::set<uint64_t>* windows = nullptr;
+    std::set<uint64_t>* blocks = nullptr;
+  };
+
+  Task<std::error_code> check_all();
+  Task<std::error_code> collect_tables();
+  Task<std::error_code> collect_l1(std::vector<uint64_t> l1, uint64_t references, bool active);
+  Task<std::error_code> check_entries();
+  Task<std::error_code> check_table(uint64_t table);
+  bool entry_is_bad(const L2Entry& entry) const noexcept;
+  void note_entry(const L2Entry& entry);
+  Task<std::error_code> fix_entries(uint64_t table, std::vector<uint64_t> bad);
+
+  Task<std::error_code> count(Counts& counts, bool with_refcounts);
+  Task<std::error_code> count_table(Counts& counts, Table table);
+  Task<std::error_code> count_bitmaps(Counts& counts);
+  void add(Counts& counts, uint64_t offset, uint64_t length, uint64_t references);
+
+  bool block_is_bad(uint64_t block) const noexcept;
+  void check_blocks();
+  Task<std::error_code> compare_windows();
+  Task<std::error_code> compare_window(uint64_t window);
+  Task<std::error_code> compare_block(uint64_t block, const Counts& counts);
+  Task<std::error_code> compare_cluster(uint64_t cluster, uint64_t stored, uint64_t found);
+  Task<std::error_code> check_copied();
+
+  Task<std::error_code> rebuild();
+  Task<std::error_code> write_blocks(const std::vector<uint64_t>& table, uint64_t area,
+                                     uint64_t area_end);
+  void complain(bool fixed, std::string what);
+
+  Image& image_;
+  Tables& tables_;
+  Snapshots& snapshots_;
+  const Geometry geometry_;
+  CheckResult result_;
+  Repair repair_ = Repair::none;
+  std::vector<Table> l2_tables_;  // of all L1 tables, sorted by offset
+  std::vector<uint64_t> active_;  // L2 tables of the active L1 table, in order of the disk
+  struct L1Area {
+    uint64_t offset = 0, length = 0;
+  };
+  std::vector<L1Area> l1_areas_;  // of snapshots
+  uint64_t l1_total_ = 0;
+  uint64_t last_host_ = 0;  // for fragmentation
+  bool rebuild_ = false;    // the refcount structure itself is unusable
+  uint64_t complaints_ = 0;
+};
+
+}  // namespace vireo::blk::qcow2

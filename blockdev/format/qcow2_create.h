@@ -1,0 +1,42 @@
+// A new, empty qcow2 image in a file node.
+//
+// Thread: the loop that the file belongs to. The options are those of 'qemu-img create -o'.
+// Errors: ConfigError for options that contradict each other, std::system_error for the file.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "blockdev/format/qcow2_format.h"
+#include "blockdev/host.h"
+#include "blockdev/node.h"
+
+namespace vireo::blk {
+
+enum class Preallocation : uint8_t { off, metadata, falloc, full };
+
+struct Qcow2CreateOptions {
+  std::string path;  // for messages
+  uint64_t size = 0;
+  uint64_t cluster_size = 65536;
+  uint32_t version = 3;  // compat=1.1; 2 is compat=0.10
+  uint32_t refcount_bits = 16;
+  bool lazy_refcounts = false;
+  bool extended_l2 = false;
+  qcow2::Compression compression = qcow2::Compression::zlib;
+  Preallocation preallocation = Preallocation::off;
+  std::string backing_file;  // as it is to be recorded
+  std::string backing_format;
+  std::string data_file;  // name to be recorded; the node must be given too
+  bool data_file_raw = false;
+};
+
+// Throws ConfigError, without touching anything.
+void check_create_options(const Qcow2CreateOptions& options);
+
+// Overwrites `file` (and sizes `data`, if there is one) and closes both.
+Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,
+                        Qcow2CreateOptions options);
+
+}  // namespace vireo::blk

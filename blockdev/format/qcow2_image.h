@@ -1,0 +1,57 @@
+// What all parts of an open qcow2 image share: its file, its external data file, its header and the
+// writing of header fields, the dirty and corrupt bits.
+//
+// Thread: the node's loop. Owns the files. Errors: those of the file.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "blockdev/format/qcow2_header.h"
+#include "blockdev/format/qcow2_host.h"
+#include "blockdev/host.h"
+
+namespace vireo::blk::qcow2 {
+
+class Image {
+ public:
+  // `first_cluster`: as much of the file's start as the header was parsed from.
+  Image(Host host, std::string name, std::unique_ptr<Node> file, Header header,
+        std::span<const std::byte> first_cluster, bool read_only);
+
+  const Host host;
+  const std::string name;
+  HostFile file;
+  std::unique_ptr<HostFile> data;  // external data file, or null
+  Header header;
+  Geometry geometry;
+  const bool read_only;
+
+  // Where guest clusters lie.
+  HostFile& guest_file() noexcept { return data ? *data : file; }
+
+  // Writes the fields of `header`, in one sector; does not flush.
+  Task<std::error_code> write_fields();
+  // Writes fields, extensions and backing file name; does not flush.
+  Task<std::error_code> write_header();
+  // The dirty bit ("refcounts may be wrong"): on disk, with a flush, before this returns.
+  // Version 2 has no such bit; nothing happens then.
+  Task<std::error_code> set_dirty(bool dirty);
+  // Something in the image contradicts itself: tells the log, sets the corrupt bit if the image is
+  // writable, and refuses all writes from now on. Gives EIO to pass on.
+  Task<std::error_code> corrupt(std::string why);
+  bool is_corrupt() const noexcept { return corrupt_; }
+  void clear_corrupt() noexcept { corrupt_ = false; }  // after a repair
+
+  // True when the range holds the header, the active L1 table, the refcount table or the snapshot
+  // table: nothing that the guest writes may go there, whatever an L2 entry says.
+  bool is_metadata(uint64_t offset, uint64_t length) const noexcept;
+  uint64_t snapshot_table_bytes = 0;  // known once the table has been read
+
+ private:
+  Buffer first_;  // the blocks of the file that the header's fields lie in
+  AsyncMutex writing_;
+  bool corrupt_ = false;
+};
+
+}  // namespace vireo::blk::qcow2

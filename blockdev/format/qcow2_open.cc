@@ -1,0 +1,156 @@
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/core.h>
+
+#include "blockdev/format/qcow2.h"
+
+namespace vireo::blk {
+
+using namespace qcow2;
+
+namespace {
+
+[[noreturn]] void refuse(const Qcow2Options& options, const std::string& why) {
+  throw ConfigError(fmt::format("cannot open qcow2 image '{}': {}", options.path, why));
+}
+
+// Names that a program put into an image; they are untrusted text in messages.
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; }, '?');
+  return text;
+}
+
+bool has_scheme(const std::string& name) {
+  const size_t colon = name.find(':');
+  return colon != std::string::npos && name.find('/') > colon;
+}
+
+// A name in an image is relative to the image, not to where we were started.
+std::string resolve(const Qcow2Options& options, std::string name) {
+  if (name.rfind("json:", 0) == 0)
+    refuse(options, fmt::format("it names '{}'; 'json:' names are not supported", printable(name)));
+  if (name.rfind("file:", 0) == 0) name = name.substr(5);
+  if (has_scheme(name) || name.starts_with('/')) return name;
+  return (std::filesystem::path(options.path).parent_path() / name).string();
+}
+
+std::string same_file_key(const std::string& path) {
+  std::error_code ignored;
+  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, ignored);
+  return ignored ? path : resolved.string();
+}
+
+std::vector<std::string> extended_chain(const Qcow2Options& options) {
+  std::vector<std::string> chain = options.chain;
+  chain.push_back(options.path);
+  return chain;
+}
+
+void check_chain(const Qcow2Options& options, const std::string& next) {
+  const std::vector<std::string> chain = extended_chain(options);
+  if (chain.size() > kMaxBackingDepth)
+    refuse(options, fmt::format("its chain of backing files is deeper than {}", kMaxBackingDepth));
+  const std::string key = same_file_key(next);
+  for (size_t i = 0; i < chain.size(); ++i) {
+    if (same_file_key(chain[i]) != key) continue;
+    std::string loop;
+    for (size_t j = i; j < chain.size(); ++j) loop += fmt::format("'{}' -> ", chain[j]);
+    refuse(options, fmt::format("its backing files form a loop: {}'{}'", loop, printable(next)));
+  }
+}
+
+struct FirstCluster {
+  Buffer bytes;
+  uint64_t length = 0;
+};
+
+Task<FirstCluster> read_start(Node& file, uint64_t length, std::string path) {
+  const uint64_t there = align_down(std::min(length, file.limits().size), file.limits().block);
+  FirstCluster start{Buffer(std::max<uint64_t>(there, 1)), there};
+  if (there == 0) co_return start;
+  IoVecs into{{start.bytes.data(), there}};
+  const std::error_code error = co_await file.read(0, std::move(into));
+  if (error) throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", path));
+  co_return start;
+}
+
+Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header& header,
+                                      const OpenReference& open_reference) {
+  const std::string name = header.data_file();
+  if (name.empty()) refuse(options, "it keeps its data in another file and does not name it");
+  if (!options.backing)
+    refuse(options, fmt::format("it keeps its data in '{}', which may not be opened for it; add "
+                                "backing=on if you trust the image",
+                                printable(name)));
+  ImageReference reference{.path = resolve(options, name),
+                           .format = "raw",
+                           .read_only = options.read_only,
+                           .is_data = true,
+                           .chain = extended_chain(options)};
+  check_chain(options, reference.path);
+  co_return co_await open_reference(std::move(reference));
+}
+
+Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Header& header,
+                                         const OpenReference& open_reference) {
+  const std::string& name = header.backing_file;
+  if (!options.backing)
+    refuse(options, fmt::format("it needs its backing file '{}', which may not be opened for it; "
+                                "add backing=on if you trust the image",
+                                printable(name)));
+  const std::string format =
+      options.backing_format.empty() ? header.backing_format() : options.backing_format;
+  if (format != "raw" && format != "qcow2")
+    refuse(options,
+           format.empty()
+               ? fmt::format("it names its backing file '{}' without a format; record one with "
+                             "'vireo image rebase -u -F'",
+                             printable(name))
+               : fmt::format("its backing file '{}' has the format '{}', which is not supported",
+                             printable(name), printable(format)));
+  ImageReference reference{.path = resolve(options, name),
+                           .format = format,
+                           .read_only = true,
+                           .chain = extended_chain(options)};
+  check_chain(options, reference.path);
+  co_return co_await open_reference(std::move(reference));
+}
+
+void check_blocks(const Qcow2Options& options, const Node& file, const Geometry& geometry) {
+  if (file.limits().block <= geometry.cluster_size() && file.limits().block <= 4096) return;
+  refuse(options,
+         fmt::format("its clusters of {} bytes are smaller than the blocks of {} bytes that "
+                     "its file is opened with; open it without cache=none",
+                     geometry.cluster_size(), file.limits().block));
+}
+
+}  // namespace
+
+Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
+                                        OpenReference open_reference) {
+  FirstCluster start = co_await read_start(*file, 4096, options.path);
+  const uint64_t cluster =
+      peek_cluster_size(std::as_const(start.bytes).bytes().first(start.length), options.path);
+  if (cluster > start.length) start = co_await read_start(*file, cluster, options.path);
+  const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
+  Header header = parse_header(bytes, file->limits().size, options.path);
+  if (header.corrupt() && !options.read_only && !options.for_repair)
+    refuse(options,
+           "it is marked as damaged; repair it with 'vireo image check --repair all' or "
+           "open it read-only");
+  check_blocks(options, *file, header.geometry());
+  std::unique_ptr<Node> data, backing;
+  if (header.has_data_file()) data = co_await open_data(options, header, open_reference);
+  if (!header.backing_file.empty() && !options.no_backing)
+    backing = co_await open_backing(options, header, open_reference);
+  auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
+                                       bytes, options.read_only);
+  if (data) image->data = std::make_unique<HostFile>(std::move(data));
+  auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
+  co_await node->start(options.for_repair);
+  co_return node;
+}
+
+}  // namespace vireo::blk

@@ -1,0 +1,288 @@
+#include "blockdev/format/qcow2_snapshot.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include <fmt/core.h>
+
+namespace vireo::blk::qcow2 {
+
+namespace {
+
+struct WireSnapshot {
+  be64 l1_offset;
+  be32 l1_entries;
+  be16 id_length, name_length;
+  be32 date_seconds, date_nanoseconds;
+  be64 vm_clock_nanoseconds;
+  be32 vm_state_size, extra_length;
+};
+static_assert(sizeof(WireSnapshot) == 40);
+
+constexpr uint64_t kKnownExtra = 16;
+constexpr uint64_t kFirstRead = 64 * 1024;
+
+std::string text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+}  // namespace
+
+std::optional<ParsedSnapshots> parse_snapshots(std::span<const std::byte> bytes, uint32_t count) {
+  ParsedSnapshots parsed;
+  ByteReader reader(bytes);
+  for (uint32_t i = 0; i < count && reader.ok(); ++i) {
+    const auto wire = reader.get<WireSnapshot>();
+    SnapshotInfo info{.l1_offset = wire.l1_offset,
+                      .l1_entries = wire.l1_entries,
+                      .date_seconds = wire.date_seconds,
+                      .date_nanoseconds = wire.date_nanoseconds,
+                      .vm_clock_nanoseconds = wire.vm_clock_nanoseconds,
+                      .vm_state_size = wire.vm_state_size};
+    ByteReader extra(reader.take(wire.extra_length));
+    if (extra.rest().size() >= 8) info.vm_state_size = extra.get<be64>();
+    if (extra.rest().size() >= 8) info.disk_size = extra.get<be64>();
+    info.unknown.assign(extra.rest().begin(), extra.rest().end());
+    info.id = text_of(reader.take(wire.id_length));
+    info.name = text_of(reader.take(wire.name_length));
+    const uint64_t used = bytes.size() - reader.rest().size();
+    reader.take(std::min<uint64_t>(-used & 7, reader.rest().size()));
+    if (reader.ok()) parsed.list.push_back(std::move(info));
+  }
+  if (!reader.ok()) return std::nullopt;
+  parsed.length = bytes.size() - reader.rest().size();
+  return parsed;
+}
+
+std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list) {
+  ByteWriter writer;
+  for (const SnapshotInfo& info : list) {
+    writer.put(WireSnapshot{
+        .l1_offset = info.l1_offset,
+        .l1_entries = info.l1_entries,
+        .id_length = static_cast<uint16_t>(info.id.size()),
+        .name_length = static_cast<uint16_t>(info.name.size()),
+        .date_seconds = info.date_seconds,
+        .date_nanoseconds = info.date_nanoseconds,
+        .vm_clock_nanoseconds = info.vm_clock_nanoseconds,
+        .vm_state_size =
+            static_cast<uint32_t>(std::min<uint64_t>(info.vm_state_size, ~uint32_t{0})),
+        .extra_length = static_cast<uint32_t>(kKnownExtra + info.unknown.size())});
+    writer.put(be64{info.vm_state_size});
+    writer.put(be64{info.disk_size});
+    writer.put(std::span<const std::byte>(info.unknown));
+    writer.put(bytes_of_text(info.id));
+    writer.put(bytes_of_text(info.name));
+    writer.zeros(-writer.size() & 7);
+  }
+  return writer.take();
+}
+
+Task<std::error_code> Snapshots::load() {
+  const Header& header = image_.header;
+  if (header.snapshot_count == 0) co_return std::error_code{};
+  const uint64_t there = image_.file.size() - header.snapshots_offset;
+  const uint64_t limit = std::min(there, kMaxSnapshotTableBytes);
+  std::optional<ParsedSnapshots> parsed;
+  for (uint64_t size = kFirstRead; !parsed; size *= 4) {
+    Buffer bytes(align_up(std::min(size, limit), Buffer::kAlignment));
+    const std::error_code error = co_await image_.file.read(header.snapshots_offset, bytes);
+    if (error) co_return error;
+    parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
+                             header.snapshot_count);
+    if (!parsed && size >= limit) {
+      image_.host.log.error(
+          "qcow2", fmt::format("the snapshot table of image '{}' is damaged", image_.name));
+      co_return io_error();
+    }
+  }
+  list_ = std::move(parsed->list);
+  image_.snapshot_table_bytes = parsed->length;
+  co_return std::error_code{};
+}
+
+const SnapshotInfo* Snapshots::find(const std::string& id_or_name) const noexcept {
+  for (const SnapshotInfo& info : list_)
+    if (info.id == id_or_name) return &info;
+  for (const SnapshotInfo& info : list_)
+    if (info.name == id_or_name) return &info;
+  return nullptr;
+}
+
+std::string Snapshots::next_id() const {
+  uint64_t highest = 0;
+  for (const SnapshotInfo& info : list_)
+    highest = std::max<uint64_t>(highest, std::strtoull(info.id.c_str(), nullptr, 10));
+  return std::to_string(highest + 1);
+}
+
+Task<std::error_code> Snapshots::begin() {
+  std::error_code error = image_.is_corrupt() ? io_error() : std::error_code{};
+  if (!error) error = co_await tables_.settle();
+  if (!error) error = co_await image_.set_dirty(true);
+  co_return error;
+}
+
+// The flags follow the counts, also after a failure half way; then the dirty bit may go.
+Task<std::error_code> Snapshots::finish(std::error_code error) {
+  std::error_code last = co_await tables_.settle();
+  tables_.map.forget_all();
+  const Outcome<uint64_t> flags = co_await tree_.check_copied(true);
+  if (!last) last = flags.error;
+  if (!last) last = co_await tables_.settle();
+  if (!last) last = co_await image_.set_dirty(false);
+  co_return error ? error : last;
+}
+
+// Writes a new snapshot table and lets the header point to it.
+Task<std::error_code> Snapshots::publish(std::vector<SnapshotInfo> list) {
+  Header& header = image_.header;
+  const HostRange old{header.snapshots_offset, image_.snapshot_table_bytes};
+  const std::vector<std::byte> bytes = serialise_snapshots(list);
+  uint64_t offset = 0;
+  if (bytes.size() > kMaxSnapshotTableBytes || list.size() > kMaxSnapshots)
+    co_return std::make_error_code(std::errc::file_too_large);
+  if (!bytes.empty()) {
+    const uint64_t clusters = div_up(bytes.size(), image_.geometry.cluster_size());
+    const Outcome<Run> run = co_await tables_.allocator.allocate_contiguous(clusters);
+    if (run.error) co_return run.error;
+    offset = run.value.offset;
+    Buffer table = Buffer::zeros(clusters << image_.geometry.cluster_bits);
+    std::memcpy(table.data(), bytes.data(), bytes.size());
+    std::error_code error = co_await image_.file.write(offset, table);
+    if (!error) error = co_await tables_.settle();
+    if (error) {
+      [[maybe_unused]] const std::error_code leak =
+          co_await tables_.allocator.free_unused(offset, table.size());
+      co_return error;
+    }
+  }
+  const Header before = header;
+  header.snapshot_count = static_cast<uint32_t>(list.size());
+  header.snapshots_offset = offset;
+  std::error_code error = co_await image_.write_fields();
+  if (!error) error = co_await image_.file.flush();
+  if (error) {
+    header = before;
+    co_return error;
+  }
+  if (old.length > 0) tables_.allocator.free_later(old.offset, old.length);
+  image_.snapshot_table_bytes = bytes.size();
+  list_ = std::move(list);
+  co_return error;
+}
+
+Task<std::error_code> Snapshots::create(std::string name) {
+  if (image_.geometry.data_file || image_.geometry.refcount_max() < 2)
+    co_return std::make_error_code(std::errc::not_supported);
+  for (const SnapshotInfo& info : list_)
+    if (info.name == name) co_return std::make_error_code(std::errc::file_exists);
+  if (name.size() > 0xffff) co_return std::make_error_code(std::errc::filename_too_long);
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
+  SnapshotInfo info{.id = next_id(),
+                    .name = std::move(name),
+                    .date_seconds = static_cast<uint32_t>(nanoseconds / 1'000'000'000),
+                    .date_nanoseconds = static_cast<uint32_t>(nanoseconds % 1'000'000'000),
+                    .disk_size = image_.header.size};
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  error = co_await create_dirty(std::move(info));
+  co_return co_await finish(error);
+}
+
+Task<std::error_code> Snapshots::create_dirty(SnapshotInfo info) {
+  std::vector<uint64_t> l1 = tables_.map.l1();
+  for (uint64_t& entry : l1) entry &= ~kCopied;
+  info.l1_entries = static_cast<uint32_t>(l1.size());
+  std::error_code error = co_await tree_.add_references(l1);
+  if (error) co_return error;
+  const Outcome<uint64_t> copy = co_await tree_.write_l1(l1);
+  error = copy.error;
+  if (!error) {
+    info.l1_offset = copy.value;
+    std::vector<SnapshotInfo> list = list_;
+    list.push_back(std::move(info));
+    error = co_await publish(std::move(list));
+  }
+  if (error) {  // nobody refers to the copy
+    if (!copy.error && !l1.empty()) tables_.allocator.free_later(copy.value, l1.size() * 8);
+    [[maybe_unused]] const std::error_code leak = co_await tree_.drop_references(std::move(l1));
+  }
+  co_return error;
+}
+
+Task<std::error_code> Snapshots::apply(std::string id_or_name) {
+  const SnapshotInfo* found = find(id_or_name);
+  if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
+  SnapshotInfo info = *found;
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  error = co_await apply_dirty(std::move(info));
+  co_return co_await finish(error);
+}
+
+// A new active L1 table, which the header names together with the disk's size.
+Task<std::error_code> Snapshots::publish_l1(std::vector<uint64_t> l1, uint64_t size) {
+  const Outcome<uint64_t> offset = co_await tree_.write_l1(l1);
+  if (offset.error) co_return offset.error;
+  Header& header = image_.header;
+  const Header before = header;
+  header.l1_offset = offset.value;
+  header.l1_entries = static_cast<uint32_t>(l1.size());
+  header.size = size;
+  std::error_code error = co_await image_.write_fields();
+  if (!error) error = co_await image_.file.flush();
+  if (error) {
+    header = before;
+    co_return error;
+  }
+  tables_.map.replace_l1(std::move(l1));
+  if (before.l1_entries > 0)
+    tables_.allocator.free_later(before.l1_offset, uint64_t{before.l1_entries} * 8);
+  co_return error;
+}
+
+Task<std::error_code> Snapshots::apply_dirty(SnapshotInfo info) {
+  Outcome<std::vector<uint64_t>> target = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  if (target.error) co_return target.error;
+  const uint64_t size = info.disk_size != 0 ? info.disk_size : image_.header.size;
+  std::vector<uint64_t> l1 = std::move(target.value);
+  for (uint64_t& entry : l1) entry &= ~kCopied;
+  const uint64_t needed = image_.geometry.l1_entries_for(size);
+  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return io_error();
+  if (l1.size() < needed) l1.resize(needed);
+  std::error_code error = co_await tree_.add_references(l1);
+  if (error) co_return error;
+  std::vector<uint64_t> old = tables_.map.l1();
+  error = co_await publish_l1(l1, size);
+  if (error) {
+    [[maybe_unused]] const std::error_code leak = co_await tree_.drop_references(std::move(l1));
+    co_return error;
+  }
+  co_return co_await tree_.drop_references(std::move(old));
+}
+
+Task<std::error_code> Snapshots::remove(std::string id_or_name) {
+  const SnapshotInfo* found = find(id_or_name);
+  if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
+  SnapshotInfo info = *found;
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  error = co_await remove_dirty(std::move(info));
+  co_return co_await finish(error);
+}
+
+Task<std::error_code> Snapshots::remove_dirty(SnapshotInfo info) {
+  Outcome<std::vector<uint64_t>> l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  if (l1.error) co_return l1.error;
+  std::vector<SnapshotInfo> list = list_;
+  std::erase(list, info);
+  std::error_code error = co_await publish(std::move(list));
+  if (error) co_return error;
+  if (info.l1_entries > 0)
+    tables_.allocator.free_later(info.l1_offset, uint64_t{info.l1_entries} * 8);
+  co_return co_await tree_.drop_references(std::move(l1.value));
+}
+
+}  // namespace vireo::blk::qcow2

@@ -1,0 +1,66 @@
+// Internal snapshots ("Snapshots"): the table of them, taking, returning to and deleting them.
+//
+// Thread: the node's loop; the caller has the image for himself. Counts and COPIED flags cannot
+// change on disk in one moment, so a version 3 image carries the dirty bit while an operation runs:
+// whoever opens it for writing after a crash in between counts its clusters anew. Version 2 has no
+// such bit; a crash can leave flags that 'check' reports and repairs.
+// Errors: those of the file, ENOSPC, ENOENT, EEXIST, ENOTSUP (external data, refcount_bits=1).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "blockdev/format/qcow2_tree.h"
+
+namespace vireo::blk::qcow2 {
+
+struct SnapshotInfo {
+  std::string id;
+  std::string name;
+  uint64_t l1_offset = 0;
+  uint32_t l1_entries = 0;
+  uint32_t date_seconds = 0;  // since the epoch
+  uint32_t date_nanoseconds = 0;
+  uint64_t vm_clock_nanoseconds = 0;
+  uint64_t vm_state_size = 0;
+  uint64_t disk_size = 0;          // 0: not recorded (version 2)
+  std::vector<std::byte> unknown;  // extra data this version does not know; kept
+  bool operator==(const SnapshotInfo&) const = default;
+};
+
+// Parses `count` entries from the start of `bytes`; nullopt when the bytes end before.
+struct ParsedSnapshots {
+  std::vector<SnapshotInfo> list;
+  uint64_t length = 0;  // of the table
+};
+std::optional<ParsedSnapshots> parse_snapshots(std::span<const std::byte> bytes, uint32_t count);
+std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list);
+
+class Snapshots {
+ public:
+  Snapshots(Image& image, Tables& tables) : image_(image), tables_(tables), tree_(image, tables) {}
+
+  Task<std::error_code> load();
+  const std::vector<SnapshotInfo>& list() const noexcept { return list_; }
+  Task<std::error_code> create(std::string name);
+  Task<std::error_code> apply(std::string id_or_name);
+  Task<std::error_code> remove(std::string id_or_name);
+
+ private:
+  Task<std::error_code> create_dirty(SnapshotInfo info);
+  Task<std::error_code> apply_dirty(SnapshotInfo info);
+  Task<std::error_code> remove_dirty(SnapshotInfo info);
+  Task<std::error_code> publish(std::vector<SnapshotInfo> list);
+  Task<std::error_code> publish_l1(std::vector<uint64_t> l1, uint64_t size);
+  Task<std::error_code> begin();
+  Task<std::error_code> finish(std::error_code error);
+  const SnapshotInfo* find(const std::string& id_or_name) const noexcept;
+  std::string next_id() const;
+
+  Image& image_;
+  Tables& tables_;
+  Tree tree_;
+  std::vector<SnapshotInfo> list_;
+};
+
+}  // namespace vireo::blk::qcow2

@@ -1,0 +1,189 @@
+#include "blockdev/format/qcow2_tree.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+namespace vireo::blk::qcow2 {
+
+uint64_t Tree::slices_in_table() const noexcept {
+  return image_.geometry.cluster_size() / image_.geometry.slice_size();
+}
+
+uint64_t Tree::slice_offset(uint64_t table, uint64_t slice) const noexcept {
+  return table + slice * image_.geometry.slice_size();
+}
+
+Task<Outcome<std::vector<uint64_t>>> Tree::read_l1(uint64_t offset, uint64_t entries) {
+  using Result = Outcome<std::vector<uint64_t>>;
+  if (image_.geometry.in_cluster(offset) != 0 || entries * 8 > kMaxL1Bytes ||
+      !image_.file.contains(offset, entries * 8)) {
+    std::string why = fmt::format("an L1 table of {} entries lies at {:#x}", entries, offset);
+    const std::error_code error = co_await image_.corrupt(std::move(why));
+    co_return Result{error};
+  }
+  if (entries == 0) co_return Result{};
+  Buffer bytes(align_up(entries * 8, image_.geometry.slice_size()));
+  const std::error_code error = co_await image_.file.read(offset, bytes);
+  if (error) co_return Result{error};
+  std::vector<uint64_t> l1(entries);
+  for (size_t i = 0; i < l1.size(); ++i) l1[i] = load_be64(bytes.data() + i * 8);
+  co_return Result{{}, std::move(l1)};
+}
+
+Task<Outcome<uint64_t>> Tree::write_l1(std::vector<uint64_t> entries) {
+  if (entries.empty()) co_return Outcome<uint64_t>{};
+  Buffer bytes = Buffer::zeros(align_up(entries.size() * 8, image_.geometry.cluster_size()));
+  for (size_t i = 0; i < entries.size(); ++i) store_be64(bytes.data() + i * 8, entries[i]);
+  const Outcome<Run> run =
+      co_await tables_.allocator.allocate_contiguous(bytes.size() >> image_.geometry.cluster_bits);
+  if (run.error) co_return Outcome<uint64_t>{run.error};
+  std::error_code error = co_await image_.file.write(run.value.offset, bytes);
+  if (!error) error = co_await tables_.settle();
+  if (error) {
+    [[maybe_unused]] const std::error_code leak =
+        co_await tables_.allocator.free_unused(run.value.offset, bytes.size());
+  }
+  co_return Outcome<uint64_t>{error, run.value.offset};
+}
+
+Task<Outcome<std::vector<L2Entry>>> Tree::read_slice(uint64_t table, uint64_t slice) {
+  using Result = Outcome<std::vector<L2Entry>>;
+  if (tables_.map.bad_table(table)) {
+    std::string why = fmt::format("an L2 table lies at {:#x}", table);
+    const std::error_code error = co_await image_.corrupt(std::move(why));
+    co_return Result{error};
+  }
+  const Outcome<SliceCache::Slice*> found =
+      co_await tables_.map.slice_at(slice_offset(table, slice));
+  if (found.error) co_return Result{found.error};
+  std::vector<L2Entry> entries(tables_.map.slice_entries());
+  for (size_t i = 0; i < entries.size(); ++i) entries[i] = tables_.map.entry(*found.value, i);
+  co_return Result{{}, std::move(entries)};
+}
+
+// The host clusters that a slice refers to, neighbours together. External data is not counted.
+Task<Outcome<Tree::Ranges>> Tree::references(uint64_t table, uint64_t slice) {
+  const Outcome<std::vector<L2Entry>> entries = co_await read_slice(table, slice);
+  if (entries.error) co_return Outcome<Ranges>{entries.error};
+  const uint64_t cluster = image_.geometry.cluster_size();
+  Ranges ranges;
+  for (const L2Entry& entry : entries.value) {
+    if (entry.compressed()) {
+      const CompressedRange range =
+          decode_compressed(entry.descriptor, image_.geometry.cluster_bits);
+      ranges.push_back({range.offset, range.length});
+      continue;
+    }
+    if (image_.geometry.data_file || entry.host() == 0) continue;
+    const bool follows = !ranges.empty() && image_.geometry.in_cluster(ranges.back().length) == 0 &&
+                         ranges.back().offset + ranges.back().length == entry.host();
+    if (follows)
+      ranges.back().length += cluster;
+    else
+      ranges.push_back({entry.host(), cluster});
+  }
+  co_return Outcome<Ranges>{{}, std::move(ranges)};
+}
+
+Task<std::error_code> Tree::change_range(HostRange range, int delta) {
+  if (delta > 0) co_return co_await tables_.allocator.add(range.offset, range.length, delta);
+  tables_.allocator.free_later(range.offset, range.length);
+  co_return std::error_code{};
+}
+
+Task<std::error_code> Tree::change_table(uint64_t table, int delta) {
+  std::error_code error;
+  for (uint64_t slice = 0; slice < slices_in_table() && !error; ++slice) {
+    const Outcome<Ranges> ranges = co_await references(table, slice);
+    error = ranges.error;
+    for (size_t i = 0; i < ranges.value.size() && !error; ++i)
+      error = co_await change_range(ranges.value[i], delta);
+  }
+  if (error) co_return error;
+  const HostRange range{table, image_.geometry.cluster_size()};
+  co_return co_await change_range(range, delta);
+}
+
+Task<std::error_code> Tree::add_references(std::vector<uint64_t> l1) {
+  std::error_code error;
+  size_t done = 0;
+  for (; done < l1.size() && !error; ++done) {
+    const uint64_t table = l1[done] & kOffsetMask;
+    if (table != 0) error = co_await change_table(table, +1);
+  }
+  if (!error) co_return error;
+  l1.resize(done - 1);  // the last table's share stays as a leak
+  [[maybe_unused]] const std::error_code leak = co_await drop_references(std::move(l1));
+  co_return error;
+}
+
+Task<std::error_code> Tree::drop_references(std::vector<uint64_t> l1) {
+  std::error_code error;
+  for (size_t i = 0; i < l1.size() && !error; ++i) {
+    const uint64_t table = l1[i] & kOffsetMask;
+    if (table == 0) continue;
+    error = co_await change_table(table, -1);
+    if (!error && tables_.many_waiting()) error = co_await tables_.settle();
+  }
+  if (!error) error = co_await tables_.settle();
+  co_return error;
+}
+
+// True when an entry's flag differs from the count of the cluster at `host`.
+Task<Outcome<bool>> Tree::check_flag(uint64_t host, uint64_t entry) {
+  const Outcome<uint64_t> count = co_await tables_.allocator.refcount(host);
+  const bool differs = (count.value == 1) != ((entry & kCopied) != 0);
+  co_return Outcome<bool>{count.error, !count.error && differs};
+}
+
+Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool fix) {
+  const Outcome<std::vector<L2Entry>> entries = co_await read_slice(table, slice);
+  if (entries.error) co_return Outcome<uint64_t>{entries.error};
+  std::vector<size_t> wrong;
+  for (size_t i = 0; i < entries.value.size(); ++i) {
+    const L2Entry& entry = entries.value[i];
+    bool differs = entry.compressed() && entry.copied();
+    if (!entry.compressed() && entry.host() != 0) {
+      const Outcome<bool> flag = co_await check_flag(entry.host(), entry.descriptor);
+      if (flag.error) co_return Outcome<uint64_t>{flag.error};
+      differs = flag.value;
+    }
+    if (differs) wrong.push_back(i);
+  }
+  if (!fix || wrong.empty()) co_return Outcome<uint64_t>{{}, wrong.size()};
+  const Outcome<SliceCache::Slice*> found =
+      co_await tables_.map.slice_at(slice_offset(table, slice));
+  if (found.error) co_return Outcome<uint64_t>{found.error};
+  const std::span<std::byte> bytes = tables_.map.edit(*found.value);
+  for (const size_t i : wrong) {
+    L2Entry entry = entries.value[i];
+    entry.descriptor ^= kCopied;
+    tables_.map.store(bytes, i, entry);
+  }
+  co_return Outcome<uint64_t>{{}, wrong.size()};
+}
+
+Task<Outcome<uint64_t>> Tree::check_copied(bool fix) {
+  uint64_t wrong = 0;
+  const size_t count = tables_.map.l1().size();
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t entry = tables_.map.l1()[i];
+    const uint64_t table = entry & kOffsetMask;
+    if (table == 0) continue;
+    const Outcome<bool> flag = co_await check_flag(table, entry);
+    if (flag.error) co_return Outcome<uint64_t>{flag.error};
+    if (flag.value) {
+      ++wrong;
+      if (fix) tables_.map.set_l1_entry(i, entry ^ kCopied);
+    }
+    for (uint64_t slice = 0; slice < slices_in_table() && !image_.geometry.data_file; ++slice) {
+      const Outcome<uint64_t> some = co_await check_slice(table, slice, fix);
+      if (some.error) co_return some;
+      wrong += some.value;
+    }
+  }
+  co_return Outcome<uint64_t>{{}, wrong};
+}
+
+}  // namespace vireo::blk::qcow2

@@ -1,0 +1,45 @@
+// All that one L1 table leads to: reference counts up or down, and the COPIED flags ("Cluster
+// mapping", bit 63), which say the same as the counts do. For operations that have the image for
+// themselves.
+//
+// Thread: the node's loop. Errors: those of the file, EIO for impossible tables.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "blockdev/format/qcow2_tables.h"
+
+namespace vireo::blk::qcow2 {
+
+class Tree {
+ public:
+  Tree(Image& image, Tables& tables) : image_(image), tables_(tables) {}
+
+  // An L1 table as it is on disk.
+  Task<Outcome<std::vector<uint64_t>>> read_l1(uint64_t offset, uint64_t entries);
+  // Writes an L1 table to new clusters and flushes; gives its offset (0 for an empty one).
+  Task<Outcome<uint64_t>> write_l1(std::vector<uint64_t> entries);
+  // One reference more for every table and cluster; undone as far as possible when it fails.
+  Task<std::error_code> add_references(std::vector<uint64_t> l1);
+  // One less, and what nobody refers to any more is given back.
+  Task<std::error_code> drop_references(std::vector<uint64_t> l1);
+  // Compares the COPIED flags of the active tables with the counts; gives the number that differed.
+  Task<Outcome<uint64_t>> check_copied(bool fix);
+
+ private:
+  using Ranges = std::vector<HostRange>;
+  Task<Outcome<std::vector<L2Entry>>> read_slice(uint64_t table, uint64_t slice);
+  Task<Outcome<Ranges>> references(uint64_t table, uint64_t slice);
+  Task<std::error_code> change_table(uint64_t table, int delta);
+  Task<std::error_code> change_range(HostRange range, int delta);
+  Task<Outcome<bool>> check_flag(uint64_t host, uint64_t entry);
+  Task<Outcome<uint64_t>> check_slice(uint64_t table, uint64_t slice, bool fix);
+  uint64_t slices_in_table() const noexcept;
+  uint64_t slice_offset(uint64_t table, uint64_t slice) const noexcept;
+
+  Image& image_;
+  Tables& tables_;
+};
+
+}  // namespace vireo::blk::qcow2

@@ -1,0 +1,85 @@
+// Changing guest data: overwriting in place, allocating with copy-on-write, compressed writes,
+// zeroing and discarding.
+//
+// An allocating write claims its clusters, allocates, writes the guest's bytes together with the
+// copied ones in one request, and only then changes the L2 entries (in memory: qcow2_alloc.h states
+// the order on disk). Data I/O holds no lock but that claim.
+//
+// Thread: the node's loop. Errors: those of the files, ENOSPC, EIO for a damaged image.
+#pragma once
+
+#include "blockdev/format/qcow2_claims.h"
+#include "blockdev/format/qcow2_read.h"
+#include "blockdev/format/qcow2_tables.h"
+
+namespace vireo::blk::qcow2 {
+
+class Writer {
+ public:
+  Writer(Image& image, Tables& tables, Reader& reader);
+
+  Task<std::error_code> write(uint64_t guest, IoVecs from);
+  // One cluster (the last one of the disk may be shorter), stored compressed if that is smaller.
+  Task<std::error_code> write_compressed(uint64_t guest, IoVecs from);
+  Task<std::error_code> zero(uint64_t guest, uint64_t length, bool may_unmap);
+  Task<std::error_code> discard(uint64_t guest, uint64_t length);
+  // Allocates what is not allocated without writing data; `length` may be anything.
+  enum class Preallocate : uint8_t { metadata, falloc, full };
+  Task<std::error_code> preallocate(uint64_t guest, uint64_t length, Preallocate how);
+
+  // A run whose bytes may be written where they are.
+  bool overwrites(const Mapping& run) const noexcept {
+    return run.kind == Kind::data && run.in_place && guest_file_.contains(run.host, run.length) &&
+           (image_.data || !image_.is_metadata(run.host, run.length));
+  }
+
+ private:
+  // What one allocating write does: guest clusters in a row that get new host clusters, or whose
+  // own are filled.
+  struct Plan {
+    uint64_t guest = 0, length = 0;  // the guest's bytes; length 0: nothing to allocate after all
+    uint64_t start = 0, end = 0;     // those and what is copied around them
+    EntryRange old;
+    bool in_place = false;  // the host clusters are there
+    uint64_t host = 0;      // of the first cluster
+    bool zeros = false;     // the host clusters are known to read as zeros
+  };
+  enum class Change : uint8_t { zero, zero_and_unmap };
+
+  bool needs_cluster(const L2Entry& entry) const noexcept;
+  bool valid(const L2Entry& entry) const noexcept;
+  bool known_zero(const L2Entry& entry) const noexcept;
+  Plan plan(uint64_t guest, uint64_t length, EntryRange old) const;
+  void plan_new(Plan& plan) const;
+  void plan_in_place(Plan& plan) const;
+  void shorten(Plan& plan, uint64_t clusters) const;
+  EntryRange linked(const Plan& plan) const;
+
+  Task<Outcome<uint64_t>> write_allocating(uint64_t guest, IoVecs from);
+  Task<std::error_code> find_place(Plan& plan);
+  Task<std::error_code> write_data(const Plan& plan, IoVecs from);
+  Task<Outcome<Buffer>> copied(uint64_t guest, uint64_t length, const L2Entry& old, bool needed);
+  Task<std::error_code> write_zeros(uint64_t guest, uint64_t length);
+  Task<std::error_code> zero_part(uint64_t guest, uint64_t length, Change how);
+  Task<std::error_code> zero_granules(uint64_t guest, uint64_t end, Change how);
+  Task<std::error_code> change(uint64_t guest, uint64_t length, Change how);
+  Task<Outcome<uint64_t>> change_some(uint64_t guest, uint64_t length, Change how);
+  uint64_t unchanged_by_zeroing(uint64_t guest, uint64_t length) const noexcept;
+  L2Entry zeroed(const L2Entry& old, uint64_t mask, Change how) const noexcept;
+  Task<std::error_code> zero_data_file(uint64_t guest, uint64_t length, Change how);
+  Task<Outcome<bool>> store_compressed(uint64_t guest, std::span<const std::byte> packed);
+  Task<std::error_code> write_bytes(uint64_t offset, std::span<const std::byte> bytes);
+  Task<Outcome<uint64_t>> preallocate_some(uint64_t guest, uint64_t length, Preallocate how);
+  Task<std::error_code> fill(Run run, Preallocate how);
+
+  Image& image_;
+  Tables& tables_;
+  Map& map_;
+  Reader& reader_;
+  HostFile& guest_file_;
+  const Geometry geometry_;
+  Claims claims_;
+  AsyncMutex packing_;  // compressed pieces that share a block of the file
+};
+
+}  // namespace vireo::blk::qcow2
