@@ -168,12 +168,12 @@ class Decoder {
   }
   template <class T>
   void decode(std::vector<T>& items) {
-    items.clear();
     const size_t count = decode_count();
     if constexpr (RawByte<T>) {
-      items.resize(count);
+      items = std::vector<T>(count);  // resize makes g++ 12 warn of an overflow at -O2
       decode_items(std::span<T>(items));
     } else {
+      items.clear();
       for (size_t i = 0; i < count && in_.ok(); ++i) decode_element(items.emplace_back());
     }
   }

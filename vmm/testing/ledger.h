@@ -3,6 +3,7 @@
 // twice or never) is caught with. One thread.
 #pragma once
 
+#include <cstddef>
 #include <set>
 #include <utility>
 
