@@ -11,6 +11,7 @@
 
 #include "vmm/base/error.h"
 #include "vmm/boot/acpi.h"
+#include "vmm/boot/reset_vector.h"
 #include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/regs.h"
 #include "vmm/memory/layout.h"
@@ -175,6 +176,7 @@ void Machine::power_on() {
   std::vector<uint32_t> apic_ids(config_.vcpus);
   std::iota(apic_ids.begin(), apic_ids.end(), 0);
   const uint64_t rsdp = write_acpi_tables(memory_, {.apic_ids = apic_ids, .devices = acpi_});
+  write_reset_vector(memory_, acpi_);
   const LoadedKernel kernel = load_linux(memory_, *boot_, rsdp, config_.log);
   enter_at(vcpus_.front()->kvm(), kernel.entry);
 }

@@ -319,7 +319,7 @@ std::vector<AcpiTable> make_acpi_tables(const AcpiPlatform& platform, uint64_t b
 
 uint64_t write_acpi_tables(GuestMemory& memory, const AcpiPlatform& platform) {
   for (const AcpiTable& item : make_acpi_tables(platform, layout::kAcpiTables)) {
-    if (item.address + item.bytes.size() > layout::kAcpiTablesEnd)
+    if (item.address + item.bytes.size() > layout::kResetVector)
       throw ConfigError(fmt::format(
           "the firmware tables of a machine with {} processors and {} devices do not fit below "
           "1 MiB: take fewer",

@@ -27,6 +27,7 @@ inline constexpr uint64_t kCommandLineMax = 64 * KiB;
 inline constexpr uint64_t kLowRamEnd = 0x9fc00;   // the EBDA follows, as on a PC
 inline constexpr uint64_t kAcpiTables = 0xe0000;  // RSDP first: kernels scan for it from here on
 inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
+inline constexpr uint64_t kResetVector = 0xffff0;  // F000:FFF0
 inline constexpr uint64_t kHighRamStart = 0x100000;
 
 // Devices in the gap.
