@@ -84,8 +84,9 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
   OpenReference opener = [&engines, spec](ImageReference reference) {
     return open_reference(engines, spec, std::move(reference));
   };
+  const Host host = engines.host();
   std::unique_ptr<Qcow2> image =
-      co_await open_qcow2(engines.host(), std::move(file), std::move(options), std::move(opener));
+      co_await open_qcow2(host, std::move(file), std::move(options), std::move(opener));
   co_return image;
 }
 

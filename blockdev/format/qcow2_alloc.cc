@@ -319,10 +319,13 @@ Task<std::error_code> Allocator::ensure_block(uint64_t block) {
   while (!error && (block >= table_.size() || table_[block] == 0)) {
     const uint64_t block_of_end = block_of(*end_);
     const uint64_t entries = std::max(block, block_of_end) + 1;
-    if (entries > table_.size())
+    if (entries > table_.size()) {
       error = co_await grow_table(entries);
-    else  // the block that counts the new block comes first
-      error = co_await create_block(table_[block_of_end] == 0 ? block_of_end : block);
+      continue;
+    }
+    // The block that counts the new block comes first.
+    const uint64_t next = table_[block_of_end] == 0 ? block_of_end : block;
+    error = co_await create_block(next);
   }
   co_return error;
 }

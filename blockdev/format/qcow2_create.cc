@@ -98,8 +98,9 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
 
   std::error_code error = co_await file.resize(0);
   const bool fixed = error == std::errc::not_supported;  // a block device
-  if (!error) error = co_await file.resize(layout.total() * cluster);
-  if (fixed && file.limits().size >= layout.total() * cluster) error = {};
+  const uint64_t size = layout.total() * cluster;
+  if (!error) error = co_await file.resize(size);
+  if (fixed && file.limits().size >= size) error = {};
   if (error) co_return error;
   Buffer table = refcount_table(layout, geometry), blocks = refcount_blocks(layout, geometry);
   Buffer l1 = Buffer::zeros(layout.l1_clusters * cluster), first = Buffer::zeros(cluster);
@@ -195,7 +196,8 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   Qcow2Options open{.path = options.path, .backing = true, .no_backing = true};
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
-  error = co_await image->preallocate(preallocate_how(options.preallocation));
+  const Writer::Preallocate how = preallocate_how(options.preallocation);
+  error = co_await image->preallocate(how);
   const std::error_code last = co_await image->close();
   throw_if(error ? error : last, options);
 }

@@ -229,9 +229,9 @@ TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   lab.run("qemu-img create -q -f qcow2 -b base.raw -F raw mid.qcow2 3M");
   lab.run("qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 8M");
   Spec spec{.path = lab.dir.path("top.qcow2")};
-  CHECK_THROWS_WITH(host.wait(open_disk(host.host(), "d", spec)),
-                    Catch::Matchers::Contains("mid.qcow2") &&
-                        Catch::Matchers::Contains("backing=on"));
+  CHECK_THROWS_WITH(
+      host.wait(open_disk(host.host(), "d", spec)),
+      Catch::Matchers::Contains("mid.qcow2") && Catch::Matchers::Contains("backing=on"));
   spec.backing = true;
   spec.cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough);
   auto disk = host.wait(open_disk(host.host(), "d", spec));
@@ -242,8 +242,9 @@ TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   CHECK(read_bytes(host, *disk, 0, 512) == std::vector<std::byte>(512, std::byte{5}));
   REQUIRE_FALSE(host.wait(disk->close()));
   disk.reset();
-  lab.run("qemu-img check -f qcow2 top.qcow2 && qemu-io -f qcow2 -c 'read -P 5 0 1M' "
-          "-c 'read -P 0 3M 5M' top.qcow2");
+  lab.run(
+      "qemu-img check -f qcow2 top.qcow2 && qemu-io -f qcow2 -c 'read -P 5 0 1M' "
+      "-c 'read -P 0 3M 5M' top.qcow2");
   SECTION("a loop is found and named") {
     lab.run("qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 mid.qcow2");
     spec.read_only = true;

@@ -145,7 +145,8 @@ Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool f
     const L2Entry& entry = entries.value[i];
     bool differs = entry.compressed() && entry.copied();
     if (!entry.compressed() && entry.host() != 0) {
-      const Outcome<bool> flag = co_await check_flag(entry.host(), entry.descriptor);
+      const uint64_t host = entry.host();
+      const Outcome<bool> flag = co_await check_flag(host, entry.descriptor);
       if (flag.error) co_return Outcome<uint64_t>{flag.error};
       differs = flag.value;
     }

@@ -5,7 +5,8 @@
    temporary, no braces that make one, no ?:, no structured binding of the result.
 
 This reads tokens, not types. What it lets pass in an argument list are names, literals, operators,
-casts, std::move, and the accessors of views and pointers, which make nothing that has a destructor.
+casts, std::move, and the accessors of views, pointers and numbers, which make nothing that has a
+destructor.
 """
 
 from common import Finding, brackets, cpp_tokens, is_cpp
@@ -17,7 +18,8 @@ HARMLESS_CALLS = {
     "move", "forward", "static_cast", "reinterpret_cast", "const_cast", "dynamic_cast", "sizeof",
     "size", "data", "get", "begin", "end", "first", "last", "subspan", "value", "count", "min", "max",
     "nanoseconds", "microseconds", "milliseconds", "seconds", "minutes",
-    "front", "back", "limits", "total_length",
+    "front", "back", "limits", "total_length", "slice_offset", "slice_size", "cluster_size",
+    "block_of", "next_epoch", "oldest_active",
 }
 # Aggregates of plain values: braces that make one make nothing that has a destructor.
 HARMLESS_AGGREGATES = {"WriteFlags", "ZeroFlags"}
