@@ -10,6 +10,10 @@
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"
 #include "devices/legacy/uart.h"
+#include "devices/virtio/add.h"
+#include "devices/virtio/blk.h"
+#include "devices/virtio/console.h"
+#include "devices/virtio/rng.h"
 #include "guest-tests/test_devices.h"
 #include "vmm/base/error.h"
 
@@ -55,17 +59,21 @@ std::filesystem::path guest_program(const std::string& name) {
 }
 
 TestMachine::TestMachine(const std::string& guest, const GuestOptions& options)
+    : TestMachine(LinuxBoot{.kernel = guest_program(guest), .cmdline = options.arguments},
+                  options) {}
+
+TestMachine::TestMachine(LinuxBoot boot, const GuestOptions& options)
     : machine_(config_of(options)) {
-  add_devices();
-  machine_.boot({.kernel = guest_program(guest), .cmdline = options.arguments});
+  add_devices(options);
+  machine_.boot(std::move(boot));
 }
 
 TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
     : machine_(config_of(options), std::move(snapshot)) {
-  add_devices();
+  add_devices(options);
 }
 
-void TestMachine::add_devices() {
+void TestMachine::add_devices(const GuestOptions& options) {
   machine_.add<dev::Uart>("com1", console_.backend());
   machine_.add<dev::DebugExit>("debug-exit");
   power_ = &machine_.add<dev::AcpiPower>("power");
@@ -75,6 +83,17 @@ void TestMachine::add_devices() {
   machine_.add<MemoryDevice>("memory", Where::memory, kMemoryAddress);
   machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);
   machine_.add<CounterDevice>("counter", Where::memory, kCounterAddress);
+  for (size_t i = 0; i < options.disks.size(); ++i)
+    add_disk("disk" + std::to_string(i), options.disks[i]);
+  if (!options.virtio) return;
+  dev::add_virtio<dev::Rng>(machine_, "rng");
+  dev::add_virtio<dev::Console>(machine_, "console", virtio_console_.backend());
+}
+
+void TestMachine::add_disk(const std::string& name, const blk::Spec& spec) {
+  DeviceEnv& env = machine_.env();
+  auto disk = block_on(env.loop, blk::open_disk({env.loop, env.pool, env.log}, name, spec));
+  dev::add_virtio<dev::Blk>(machine_, name, std::move(disk), dev::BlkConfig{.serial = name});
 }
 
 Outcome TestMachine::wait() {

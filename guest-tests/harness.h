@@ -10,7 +10,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "blockdev/open.h"
 #include "devices/chardev/ring.h"
 #include "devices/legacy/acpi_power.h"
 #include "vmm/machine.h"
@@ -30,6 +32,8 @@ struct GuestOptions {
   bool reboot = false;
   bool shared_memory = false;
   MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
+  std::vector<blk::Spec> disks{};  // "disk0", "disk1", ...: also their serial numbers
+  bool virtio = false;             // a console and an entropy device
 };
 
 struct Outcome {
@@ -37,16 +41,18 @@ struct Outcome {
   std::string text{};        // what the guest said on the serial port
 };
 
-// A machine with what the guests in guests/ expect: serial port, debug exit, power management,
+// A machine with what the programs in guests/ expect: serial port, debug exit, power management,
 // clock, keyboard controller, and the devices of test_devices.h.
 class TestMachine {
  public:
   explicit TestMachine(const std::string& guest, const GuestOptions& options = {});
+  TestMachine(LinuxBoot boot, const GuestOptions& options);
   // One that goes on from a snapshot of another.
   TestMachine(Snapshot snapshot, const GuestOptions& options);
 
   Machine& machine() noexcept { return machine_; }
-  dev::Ring& console() noexcept { return console_; }
+  dev::Ring& console() noexcept { return console_; }                // the serial port
+  dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
   dev::AcpiPower& power() noexcept { return *power_; }
 
   void start() { machine_.start(); }
@@ -56,9 +62,11 @@ class TestMachine {
   std::string expect(const std::string& text);
 
  private:
-  void add_devices();
+  void add_devices(const GuestOptions& options);
+  void add_disk(const std::string& name, const blk::Spec& spec);
 
-  dev::Ring console_;  // outlives the machine
+  dev::Ring console_;
+  dev::Ring virtio_console_;
   Machine machine_;
   dev::AcpiPower* power_ = nullptr;  // the machine's
 };

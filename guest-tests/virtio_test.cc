@@ -1,0 +1,91 @@
+// The virtio devices with a small driver of our own.
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include <catch2/catch.hpp>
+
+#include "guest-tests/harness.h"
+
+namespace vireo::guest_tests {
+namespace {
+
+constexpr uint64_t kSector = 512;
+
+std::filesystem::path make_image(const std::filesystem::path& path, uint64_t sectors,
+                                 char content) {
+  std::ofstream(path, std::ios::binary)
+      << std::string(static_cast<size_t>(sectors * kSector), content);
+  return path;
+}
+
+std::string content_of(const std::filesystem::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+}
+
+TEST_CASE("the entropy device") {
+  expect_pass("virtio_rng", {.virtio = true});
+}
+
+TEST_CASE("a disk keeps what a guest writes, and only where it may") {
+  const TemporaryDirectory directory;
+  const auto disk = make_image(directory.path() / "disk.raw", 64, '-');
+  const auto read_only = make_image(directory.path() / "read-only.raw", 64, 'R');
+  expect_pass("virtio_blk", {.arguments = "sectors=64",
+                             .disks = {{.path = disk}, {.path = read_only, .read_only = true}}});
+  const std::string written = content_of(disk);
+  CHECK(written.substr(0, 56 * kSector) == std::string(56 * kSector, '-'));
+  for (size_t i = 0; i < 8 * kSector; ++i)
+    REQUIRE(static_cast<uint8_t>(written[56 * kSector + i]) ==
+            static_cast<uint8_t>(i * 7 + i / kSector));
+  CHECK(content_of(read_only) == std::string(64 * kSector, 'R'));
+}
+
+TEST_CASE("a second machine on an image that is written to is refused") {
+  const TemporaryDirectory directory;
+  const auto image = make_image(directory.path() / "disk.raw", 8, '-');
+  const GuestOptions options{.disks = {{.path = image}}};
+  const TestMachine first("halt", options);
+  CHECK_THROWS_WITH(TestMachine("halt", options), Catch::Contains(image.string()));
+}
+
+TEST_CASE("a disk that is not there is refused, naming the file") {
+  const TemporaryDirectory directory;
+  const auto missing = directory.path() / "missing.raw";
+  CHECK_THROWS_WITH(TestMachine("halt", {.disks = {{.path = missing}}}),
+                    Catch::Contains(missing.string()));
+}
+
+TEST_CASE("no request of a disk is lost while its machine is paused, saved and goes on") {
+  constexpr uint64_t kSectors = 16;
+  const TemporaryDirectory directory;
+  const auto image = make_image(directory.path() / "disk.raw", kSectors, 0);
+  const GuestOptions options{.arguments = "sectors=" + std::to_string(kSectors),
+                             .disks = {{.path = image}}};
+  auto machine = std::make_unique<TestMachine>("disk_stream", options);
+  std::string said;
+  for (int generation = 0; generation < 4; ++generation) {
+    const auto saved = directory.path() / std::to_string(generation);
+    machine->start();
+    for (int i = 0; i < 10; ++i) {
+      machine->machine().pause();
+      machine->machine().resume();
+    }
+    machine->expect("0\n");
+    machine->expect("0\n");
+    machine->machine().pause();
+    machine->machine().save(saved);
+    said += machine->console().transcript();
+    machine.reset();  // lets go of the image
+    machine = std::make_unique<TestMachine>(Snapshot::open(saved), options);
+  }
+  std::istringstream lines(said);
+  int number = 0;
+  for (std::string line; std::getline(lines, line) && !lines.eof();)
+    REQUIRE(line == std::to_string(number += 10));
+  CHECK(number >= 80);
+}
+
+}  // namespace
+}  // namespace vireo::guest_tests
