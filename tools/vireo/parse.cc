@@ -1,8 +1,7 @@
 #include "tools/vireo/parse.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
+#include <cstdlib>
 #include <vector>
 
 #include <fmt/format.h>
@@ -56,19 +55,22 @@ Part key_and_value(const std::string& part, std::string_view bare_key) {
 }  // namespace
 
 uint64_t parse_size(std::string_view option, std::string_view text) {
-  double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  const auto factor = multiplier(text.substr(static_cast<size_t>(end - text.data())));
+  // strtod, not from_chars, for which libstdc++ would load the maths library at every start.
+  const std::string digits(text.substr(0, text.find_first_not_of("0123456789.")));
+  char* end = nullptr;
+  const double number = std::strtod(digits.c_str(), &end);
+  const auto factor = multiplier(text.substr(digits.size()));
   constexpr double kLimit = 9.2e18;  // below 2^63, so that it fits a file offset, too
   const double bytes = number * factor.value_or(0);
-  if (error != std::errc() || !factor || !std::isfinite(bytes) || bytes < 0 || bytes > kLimit)
+  if (digits.empty() || *end != '\0' || !factor || bytes > kLimit)
     throw ConfigError(
         fmt::format("{}: '{}' is not a size: write bytes, or a number with k, M, G or T, "
                     "such as 512M or 4G",
                     option, text));
-  if (bytes != std::floor(bytes))
+  const auto whole = static_cast<uint64_t>(bytes);
+  if (static_cast<double>(whole) != bytes)
     throw ConfigError(fmt::format("{}: '{}' is not a whole number of bytes", option, text));
-  return static_cast<uint64_t>(bytes);
+  return whole;
 }
 
 KeyValues::KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
