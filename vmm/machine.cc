@@ -195,11 +195,16 @@ void Machine::restore() {
   for (const auto& vcpu : vcpus_) states.push_back(saved_.take<VcpuState>(vcpu_name(vcpu->id())));
   saved_.check_all_taken();
   snapshot_->load_memory(memory_);
-  const StateShape shape = state_shape();
-  for (size_t i = 0; i < vcpus_.size(); ++i)
-    restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
+  restore_vcpus(states);
   restore_vm(vm_, vm);
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
+}
+
+void Machine::restore_vcpus(const std::vector<VcpuState>& states) {
+  const StateShape shape = state_shape();
+  leave_tsc(vcpus_.front()->kvm(), states.front());
+  for (size_t i = 0; i < vcpus_.size(); ++i)
+    restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
 }
 
 void Machine::start_devices() {
@@ -315,9 +320,10 @@ void Machine::reset() try {
   });
   KvmVm fresh = kvm_.create_vm();
   create_irqchip(fresh);
-  const StateShape shape = state_shape();
+  std::vector<VcpuState> states;
   for (auto& vcpu : vcpus_)
-    restore_vcpu(vcpu->kvm(), save_vcpu(create_vcpu(fresh, vcpu->id()), shape), shape, config_.log);
+    states.push_back(save_vcpu(create_vcpu(fresh, vcpu->id()), state_shape()));
+  restore_vcpus(states);
   restore_vm(vm_, save_vm(fresh, has_pc_irqchip()));
   if (ioapic_) ioapic_->reset();
   memory_.clear();

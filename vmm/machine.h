@@ -132,6 +132,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   void create_vcpus();
   void power_on();
   void restore();
+  void restore_vcpus(const std::vector<VcpuState>& states);
   void reset();  // paused
   bool takes_reset();
   StateShape state_shape() const;
