@@ -156,19 +156,28 @@ void Machine::start() {
     restore();
   else
     power_on();
-  for (auto& vcpu : vcpus_) vcpu->start();
-  start_loop();
+  // While nobody runs the loop: on its thread they would wait for that to come up.
+  start_devices();
   phase_ = Phase::running;
+  start_threads();
   resume_vcpus();
 }
 
-// The devices start while nobody runs the loop: on its thread they would wait for that to come up.
-void Machine::start_loop() {
-  start_devices();
+void Machine::start_threads() {
   io_thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "io-0");
     loop_.run();
   });
+  for (auto& vcpu : vcpus_) vcpu->start();
+}
+
+// A vCPU that is in a call to the loop gets its answer; the loop ends after it.
+void Machine::end_threads() {
+  for (auto& vcpu : vcpus_) vcpu->request_stop();
+  for (auto& vcpu : vcpus_) vcpu->stop();
+  if (!io_thread_.joinable()) return;
+  loop_.stop();
+  io_thread_.join();
 }
 
 void Machine::power_on() {
@@ -267,15 +276,8 @@ void Machine::resume() {
 
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
-  if (phase_ == Phase::created) {
-    block_on(loop_, close_devices());
-  } else {
-    if (phase_ == Phase::running) halt();
-    for (auto& vcpu : vcpus_) vcpu->stop();
-    call(loop_, close_devices());
-    loop_.stop();
-    io_thread_.join();
-  }
+  end_threads();
+  block_on(loop_, close_devices());
   phase_ = Phase::stopped;
   finish({.reason = End::Reason::stopped});
 }

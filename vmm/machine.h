@@ -139,7 +139,8 @@ class Machine final : private VcpuEvents, private MachineControl {
   void halt();
   void park_vcpus();
   void resume_vcpus();
-  void start_loop();
+  void start_threads();
+  void end_threads();
   void start_devices();
   Task<void> stop_devices();
   Task<void> close_devices();
