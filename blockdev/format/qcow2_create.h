@@ -8,13 +8,11 @@
 #include <memory>
 #include <string>
 
-#include "blockdev/format/qcow2_format.h"
+#include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
 #include "blockdev/node.h"
 
 namespace vireo::blk {
-
-enum class Preallocation : uint8_t { off, metadata, falloc, full };
 
 struct Qcow2CreateOptions {
   std::string path;  // for messages

@@ -33,10 +33,20 @@ blk::Spec image_spec(const ImageArguments& image) {
   return spec;
 }
 
+namespace {
+
+const blk::Spec& checked(const blk::Spec& spec) {
+  if (!spec.lock && !spec.read_only)
+    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
+  return spec;
+}
+
+}  // namespace
+
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
-      disk_(session.run(blk::open_disk(session.host(), spec.path, spec))),
+      disk_(session.run(blk::open_disk(session.host(), spec.path, checked(spec)))),
       qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {}
 
 Image::~Image() {
