@@ -175,7 +175,13 @@ Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
 Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t length) {
   while (!traffic_.open()) co_await traffic_.opened();
   const Traffic::Pass pass(traffic_);
-  co_return co_await tables_.map.layout(offset, length);
+  qcow2::Outcome<qcow2::Layout> layout = co_await tables_.map.layout(offset, length);
+  qcow2::Layout& run = layout.value;
+  if (layout.error || run.kind != qcow2::Kind::data || !image_->data) co_return layout;
+  const Extent below = co_await image_->data->node().extent(*run.host, run.length);
+  run.length = std::min(run.length, below.length);
+  run.zero = below.zero;
+  co_return layout;
 }
 
 Task<std::error_code> Qcow2::preallocate(uint64_t start, Preallocation how,

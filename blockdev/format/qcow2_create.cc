@@ -162,6 +162,23 @@ void check_create_options(const Qcow2CreateOptions& options) {
   check(fits_first_cluster(header), options, "the header does not fit into a cluster");
 }
 
+// The header, the tables that map the disk, and the refcounts of them, of the disk's clusters and
+// of themselves, for which reason they are counted until nothing is added.
+uint64_t full_file_size(const Qcow2CreateOptions& options) {
+  const Geometry geometry = make_header(options).geometry();
+  const uint64_t cluster = geometry.cluster_size();
+  const uint64_t guest = div_up(options.size, cluster);
+  const uint64_t l2 = div_up(guest, geometry.l2_entries());
+  const uint64_t without_refcounts = 1 + guest + l2 + div_up(l2 * 8, cluster);
+  uint64_t total = 0;
+  for (uint64_t next = without_refcounts; next != total;) {
+    total = next;
+    const uint64_t blocks = div_up(total, geometry.refcount_block_entries());
+    next = without_refcounts + blocks + div_up(blocks * 8, cluster);
+  }
+  return total * cluster;
+}
+
 Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,
                         Qcow2CreateOptions options, ProgressFunction progress) {
   check_create_options(options);

@@ -167,6 +167,7 @@ Task<Outcome<Layout>> Map::layout(uint64_t guest, uint64_t length) {
         range.value.entries[(at >> geometry_.cluster_bits) - range.value.first_cluster];
     const auto subcluster = static_cast<uint32_t>(geometry_.in_cluster(at) / granule);
     Layout next{.kind = entry.kind(geometry_, subcluster)};
+    next.zero = next.kind == Kind::zero;
     if (next.kind == Kind::invalid) co_return Outcome<Layout>{io_error()};
     if (entry.has_host(geometry_)) next.host = entry.host() + geometry_.in_cluster(at);
     if (at == start) run = next;

@@ -29,6 +29,7 @@ struct Mapping {
 // what is not allocated beside allocated subclusters. Compressed data has none that could be told.
 struct Layout {
   Kind kind = Kind::unallocated;
+  bool zero = false;  // reads as zeros
   std::optional<uint64_t> host;
   uint64_t length = 0;
 };

@@ -10,6 +10,8 @@
 #include "tools/vireo/image/create.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
+#include "tools/vireo/image/map.h"
+#include "tools/vireo/image/measure.h"
 #include "tools/vireo/image/resize.h"
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/image/snapshot.h"
@@ -40,6 +42,8 @@ void add_commands(CLI::App& image, int& status) {
   add_check(image, status);
   add_create(image, status);
   add_info(image, status);
+  add_map(image, status);
+  add_measure(image, status);
   add_resize(image, status);
   add_snapshot(image, status);
 }

@@ -35,24 +35,22 @@ uint64_t new_size(const std::string& text, uint64_t now) {
   if (shrinks && number >= now)
     throw ConfigError(fmt::format("SIZE: {} is not less than the {} bytes there are", number, now));
   const uint64_t size = grows ? now + number : shrinks ? now - number : number;
+  if (size == 0 || size >> 63 != 0)
+    throw ConfigError(fmt::format("SIZE: '{}' makes no disk of a positive size", text));
   return (size + kSector - 1) / kSector * kSector;
 }
 
 // What does not go together.
 void check(const ResizeArguments& arguments, blk::Preallocation how, uint64_t size, Image& image) {
+  if (size < image.size() && how != blk::Preallocation::off)
+    throw ConfigError("--preallocation is for growing images only");
   if (size < image.size() && !arguments.shrink)
     throw ConfigError(
         fmt::format("'{}' would lose the {} bytes behind its new end; add --shrink if that is "
                     "meant",
                     image.path(), image.size() - size));
-  if (how == blk::Preallocation::off) return;
-  if (size < image.size())
-    throw ConfigError("--preallocation is for growing images, not for --shrink");
   if (image.qcow2() == nullptr && how == blk::Preallocation::metadata)
     throw ConfigError("--preallocation: a raw image has no metadata; write off, falloc or full");
-  if (image.qcow2() != nullptr && !image.qcow2()->header().backing_file.empty())
-    throw ConfigError(fmt::format(
-        "--preallocation: '{}' has a backing file; it can only grow without", image.path()));
 }
 
 void preallocate(Session& session, Image& image, uint64_t start, blk::Preallocation how,

@@ -45,6 +45,13 @@ void check(std::error_code error, const std::string& action, const std::string& 
   image.check(error, fmt::format("{} snapshot '{}' of", action, printable(name)));
 }
 
+// The id of what is to be deleted: as for qemu-img, a name comes before an id that is spelt alike.
+std::string id_of(const blk::Qcow2& image, const std::string& name) {
+  for (const auto& snapshot : image.snapshots())
+    if (snapshot.name == name) return snapshot.id;
+  return name;
+}
+
 int change(Session& session, const SnapshotArguments& arguments) {
   blk::Spec spec = image_spec(arguments.image);
   spec.no_backing = true;  // only tables change
@@ -54,7 +61,8 @@ int change(Session& session, const SnapshotArguments& arguments) {
       std::tie(arguments.create, arguments.apply, arguments.remove);
   if (!create.empty()) check(session.run(qcow2.create_snapshot(create)), "take", create, image);
   if (!apply.empty()) check(session.run(qcow2.apply_snapshot(apply)), "return to", apply, image);
-  if (!remove.empty()) check(session.run(qcow2.delete_snapshot(remove)), "delete", remove, image);
+  if (!remove.empty())
+    check(session.run(qcow2.delete_snapshot(id_of(qcow2, remove))), "delete", remove, image);
   image.close();
   return kOk;
 }
