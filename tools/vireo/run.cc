@@ -63,7 +63,9 @@ class Run {
   bool asked_to_end_ = false;                 // the loop's
 };
 
+// A dry run leaves no trace: it makes no file, socket or terminal.
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
+  if (options_.dry_run) return dev::make_char_backend({}, {});
   const auto pty_made = [](const std::string& path) {
     std::fprintf(stderr, "vireo: terminal: %s\n", path.c_str());
   };
