@@ -1,6 +1,7 @@
 #include "tools/vireo/parse.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <vector>
 
@@ -111,6 +112,29 @@ bool KeyValues::flag(std::string_view key, bool otherwise) const {
   if (!value) return otherwise;
   if (*value != "on" && *value != "off") fail(fmt::format("{}={}: it is on or off", key, *value));
   return *value == "on";
+}
+
+uint64_t KeyValues::number(std::string_view key, uint64_t otherwise) const {
+  const auto value = find(key);
+  if (!value) return otherwise;
+  uint64_t number = 0;
+  const char* const last = value->data() + value->size();
+  const auto [end, error] = std::from_chars(value->data(), last, number);
+  if (error != std::errc() || end != last) fail(fmt::format("{}={}: it is a number", key, *value));
+  return number;
+}
+
+uint64_t KeyValues::size(std::string_view key, uint64_t otherwise) const {
+  const auto value = find(key);
+  return value ? parse_size(fmt::format("{}: {}", option_, key), *value) : otherwise;
+}
+
+std::string KeyValues::choice(std::string_view key,
+                              std::initializer_list<std::string_view> words) const {
+  std::string value = get(key, *words.begin());
+  if (std::find(words.begin(), words.end(), value) == words.end())
+    fail(fmt::format("{}={}: it is one of {}", key, value, fmt::join(words, ", ")));
+  return value;
 }
 
 }  // namespace vireo::cli

@@ -25,6 +25,10 @@ class KeyValues {
   std::string get(std::string_view key, std::string_view otherwise) const;
   std::string need(std::string_view key) const;
   bool flag(std::string_view key, bool otherwise) const;  // on or off
+  uint64_t number(std::string_view key, uint64_t otherwise) const;
+  uint64_t size(std::string_view key, uint64_t otherwise) const;
+  // One of `words`, of which the first is what holds when the key is not given.
+  std::string choice(std::string_view key, std::initializer_list<std::string_view> words) const;
 
  private:
   [[noreturn]] void fail(const std::string& why) const;

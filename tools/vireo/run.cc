@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
@@ -45,6 +46,8 @@ class Run {
   void add_disk(const DiskOption& disk);
   bool uses_terminal() const;
   End wait_for_end();
+  void paused(const dev::Terminal& terminal, const std::string& why);
+  void resume(const dev::Terminal& terminal);
   void escape(dev::EscapeCommand command);
   void terminate();
 
@@ -53,16 +56,30 @@ class Run {
   Machine machine_;
   dev::AcpiPower* power_;
   bool asked_to_end_ = false;  // the loop's
+  std::atomic<bool> paused_ = false;
 };
+
+// Runs a step whose errors, or those of the type given, are about what the user named. All others
+// are the host's.
+template <class Error, class Step>
+auto usage_step(Step step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    throw UsageError(describe(error));
+  }
+}
 
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
   const auto pty_made = [](const std::string& path) {
     std::fprintf(stderr, "vireo: terminal: %s\n", path.c_str());
   };
-  return dev::make_char_backend(
-      spec, {.log = options_.machine.log,
-             .pty_made = pty_made,
-             .escape = [this](dev::EscapeCommand command) { escape(command); }});
+  const dev::CharOptions char_options{
+      .log = options_.machine.log,
+      .pty_made = pty_made,
+      .escape = [this](dev::EscapeCommand command) { escape(command); }};
+  // A file that cannot be opened is one the user named.
+  return usage_step<std::exception>([&] { return dev::make_char_backend(spec, char_options); });
 }
 
 void Run::escape(dev::EscapeCommand command) {
@@ -72,20 +89,24 @@ void Run::escape(dev::EscapeCommand command) {
     std::fprintf(stderr, "\r\n%s", std::string(dev::EscapeDecoder::help()).c_str());
 }
 
-// The first request is polite: the guest gets to shut down. The second is not.
+// The first request is polite: the guest gets to shut down, if it runs. The second is not.
 void Run::terminate() {
-  if (std::exchange(asked_to_end_, true))
+  if (std::exchange(asked_to_end_, true) || paused_)
     machine_.request_stop();
   else
     power_->press_power_button();
 }
 
 void Run::add_disk(const DiskOption& disk) {
-  DeviceEnv& env = machine_.env();
-  auto opened = block_on(
-      env.loop, blk::open_disk({env.loop, env.pool, options_.machine.log}, disk.id, disk.spec));
-  dev::add_virtio<dev::Blk>(machine_, disk.id, std::move(opened),
-                            dev::BlkConfig{.serial = disk.serial});
+  EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
+  const blk::Host host{home, machine_.env().pool, options_.machine.log};
+  auto opened = block_on(home, blk::open_disk(host, disk.id, disk.spec));
+  dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
+  if (disk.stop_when_full)
+    config.no_space = [this, path = disk.spec.path](const std::string& why) {
+      machine_.request_pause(fmt::format("{} for '{}'", why, path));
+    };
+  dev::add_virtio_at<dev::Blk>(machine_, home, disk.id, std::move(opened), config);
 }
 
 void Run::add_devices() {
@@ -123,16 +144,6 @@ void Run::print_shape() {
                 static_cast<unsigned long long>(device.address), device.gsi);
 }
 
-// Runs a step whose errors, or those of the type given, are about what the user named.
-template <class Error = std::exception, class Step>
-void usage_step(Step step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    throw UsageError(describe(error));
-  }
-}
-
 std::string last_words(const End& end) {
   switch (end.reason) {
     case End::Reason::crash:
@@ -149,10 +160,29 @@ std::string last_words(const End& end) {
   return "";
 }
 
+// The terminal is the user's while the guest can not read from it: Ctrl-C ends, Ctrl-Z leads to a
+// shell, and fg back.
+void Run::paused(const dev::Terminal& terminal, const std::string& why) {
+  paused_ = true;
+  terminal.restore();
+  std::fprintf(stderr,
+               "vireo: %s; the machine is paused: make room, then continue it with kill -CONT %d\n",
+               why.c_str(), ::getpid());
+}
+
+void Run::resume(const dev::Terminal& terminal) {
+  if (!paused_.exchange(false)) return;
+  terminal.set_raw();
+  machine_.request_resume();
+}
+
 End Run::wait_for_end() {
   const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
   const RestoreOnCrash restore_on_crash(terminal);
-  const auto watch = signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
+  const auto watch = signals_.watch(
+      machine_.env().loop, terminal,
+      {.terminate = [this] { terminate(); }, .resume = [this, &terminal] { resume(terminal); }});
+  machine_.on_pause([this, &terminal](const std::string& why) { paused(terminal, why); });
   usage_step<ConfigError>([this] { machine_.start(); });
   return machine_.wait();
 }
@@ -166,9 +196,9 @@ int Run::run_to_end() {
 
 int run(const RunArguments& arguments) {
   std::optional<RunOptions> options;
-  usage_step([&] { options = resolve(arguments); });
+  usage_step<std::exception>([&] { options = resolve(arguments); });
   Run run(*options);
-  usage_step([&] { run.add_devices(); });
+  usage_step<ConfigError>([&] { run.add_devices(); });
   if (options->dry_run) {
     run.print_shape();
     return kOk;

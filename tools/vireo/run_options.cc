@@ -1,7 +1,6 @@
 #include "tools/vireo/run_options.h"
 
 #include <charconv>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -28,6 +27,7 @@ Exit status:
   10            stopped by a signal or Ctrl-A x
   odd           --debug-exit: (value << 1) | 1
 SIGTERM and SIGINT press the power button; the second one stops the machine at once.
+A machine that is paused (on-enospc=stop) ends at the first; SIGCONT continues it.
 
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
@@ -50,33 +50,6 @@ uint64_t parse_memory(const std::string& text) {
   if (bytes % kPageSize != 0)
     throw ConfigError(fmt::format("--memory: {} is not a multiple of 4096 bytes", text));
   return bytes;
-}
-
-DiskOption parse_disk(const std::string& text, size_t index) {
-  const KeyValues keys(
-      "--disk", text, "path",
-      {"path", "format", "readonly", "id", "serial", "cache", "backing", "snapshot"});
-  DiskOption disk;
-  disk.id = keys.get("id", fmt::format("disk{}", index));
-  disk.serial = keys.get("serial", "");
-  disk.spec.path = keys.need("path");
-  disk.spec.format = keys.get("format", "");
-  disk.spec.read_only = keys.flag("readonly", false);
-  disk.spec.cache = blk::parse_cache_mode(keys.get("cache", "writeback"));
-  disk.spec.backing = keys.flag("backing", true);
-  disk.spec.snapshot = keys.flag("snapshot", false);
-  return disk;
-}
-
-std::vector<DiskOption> parse_disks(const std::vector<std::string>& texts) {
-  std::vector<DiskOption> disks;
-  std::set<std::string> ids;
-  for (const std::string& text : texts) {
-    disks.push_back(parse_disk(text, disks.size()));
-    if (!ids.insert(disks.back().id).second)
-      throw ConfigError(fmt::format("--disk: two disks have the id '{}'", disks.back().id));
-  }
-  return disks;
 }
 
 dev::CharSpec parse_chardev(const char* option, const std::string& text) {
@@ -118,7 +91,7 @@ RunOptions resolve(const RunArguments& arguments) {
 
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(kFooter);
+  run->footer(std::string(kDiskHelp) + "\n" + kFooter);
   run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
@@ -131,9 +104,8 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SIZE")
       ->capture_default_str();
   run->add_option("--disk", a.disks,
-                  "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
-                  "[,cache=writeback|none|writethrough|unsafe][,snapshot=on]; a bare path works, "
-                  "too; snapshot=on throws all writes away at the end")
+                  "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on][,KEY=VALUE...], "
+                  "or a bare path; the keys are below")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -8,8 +8,8 @@
 
 #include <CLI/App.hpp>
 
-#include "blockdev/open.h"
 #include "devices/chardev.h"
+#include "tools/vireo/disk_option.h"
 #include "vmm/boot/linux.h"
 #include "vmm/machine.h"
 
@@ -27,12 +27,6 @@ struct RunArguments {
   std::string irqchip = "apic";
   std::string log_level = "warn", log_file;
   bool no_reboot = false, debug_exit = false, dry_run = false, virtio_cmdline = false;
-};
-
-struct DiskOption {
-  std::string id;
-  std::string serial;
-  blk::Spec spec{};
 };
 
 // Checked: every value is in range and every name is known. Files are not looked at yet.

@@ -18,11 +18,15 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // `terminate` is called on the loop for each SIGTERM, SIGINT or SIGHUP. SIGTSTP gives the
-  // terminal back for as long as the process is stopped. The terminal and this outlive the
-  // registration.
+  // Called on the loop: `terminate` for each SIGTERM, SIGINT or SIGHUP, `resume` for each SIGCONT.
+  struct Handlers {
+    std::function<void()> terminate;
+    std::function<void()> resume;
+  };
+  // SIGTSTP gives the terminal back for as long as the process is stopped. The terminal and this
+  // outlive the registration.
   [[nodiscard]] EventLoop::Registration watch(EventLoop& loop, const dev::Terminal& terminal,
-                                              std::function<void()> terminate);
+                                              Handlers handlers);
 
  private:
   UniqueFd fd_;
