@@ -161,16 +161,14 @@ void Machine::start() {
     restore();
   else
     power_on();
-  for (auto& vcpu : vcpus_) vcpu->start();
-  start_loops();
+  // While nobody runs the loops: on their threads they would wait for those to come up.
+  for_each_loop([this](EventLoop& loop) { start_devices(loop); });
   phase_ = Phase::running;
+  start_threads();
   resume_vcpus();
 }
 
-// The devices start while nobody runs the loops: on their threads they would wait for those to come
-// up.
-void Machine::start_loops() try {
-  for_each_loop([this](EventLoop& loop) { start_devices(loop); });
+void Machine::start_threads() {
   const auto run = [](EventLoop& loop, size_t number) {
     ::pthread_setname_np(::pthread_self(), fmt::format("io-{}", number).c_str());
     loop.run();
@@ -179,14 +177,16 @@ void Machine::start_loops() try {
   for (size_t i = 0; i < io_threads_.size(); ++i)
     io_threads_[i]->thread =
         std::thread([run, i, &loop = io_threads_[i]->loop] { run(loop, i + 1); });
-} catch (...) {
-  join_loops();
-  throw;
+  for (auto& vcpu : vcpus_) vcpu->start();
 }
 
-void Machine::join_loops() {
+// A vCPU that is in a call to a loop gets its answer; the loops end after it.
+void Machine::end_threads() {
+  for (auto& vcpu : vcpus_) vcpu->request_stop();
+  for (auto& vcpu : vcpus_) vcpu->stop();
+  if (!io_thread_.joinable()) return;
   for_each_loop([](EventLoop& loop) { loop.stop(); });
-  if (io_thread_.joinable()) io_thread_.join();
+  io_thread_.join();
   for (const auto& io_thread : io_threads_)
     if (io_thread->thread.joinable()) io_thread->thread.join();
 }
@@ -311,14 +311,8 @@ void Machine::resume() {
 
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
-  if (phase_ == Phase::created) {
-    for_each_loop([this](EventLoop& loop) { block_on(loop, close_devices(loop)); });
-  } else {
-    if (phase_ == Phase::running) halt();
-    for (auto& vcpu : vcpus_) vcpu->stop();
-    for_each_loop([this](EventLoop& loop) { call(loop, close_devices(loop)); });
-    join_loops();
-  }
+  end_threads();
+  for_each_loop([this](EventLoop& loop) { block_on(loop, close_devices(loop)); });
   phase_ = Phase::stopped;
   finish({.reason = End::Reason::stopped});
 }

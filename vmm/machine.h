@@ -163,8 +163,8 @@ class Machine final : private VcpuEvents, private MachineControl {
   void halt();
   void park_vcpus();
   void resume_vcpus();
-  void start_loops();
-  void join_loops();
+  void start_threads();
+  void end_threads();
   // Calls step(loop) for each loop, in the order of their creation.
   template <class Step>
   void for_each_loop(Step step) {

@@ -15,7 +15,7 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT};
+constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH};
 constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
 
 // A signal handler has no argument to find its terminal by.
@@ -39,16 +39,18 @@ void suspend(const dev::Terminal& terminal) {
   terminal.set_raw();
 }
 
-void read_one(int fd, const dev::Terminal& terminal, const Signals::Handlers& handlers) {
+void read_one(int fd, const dev::Terminal& terminal, const Signals::Actions& actions) {
   signalfd_siginfo info{};
   if (::read(fd, &info, sizeof info) != sizeof info) return;
   switch (static_cast<int>(info.ssi_signo)) {
     case SIGTSTP:
       return suspend(terminal);
     case SIGCONT:
-      return handlers.resume();
+      return actions.resume();
+    case SIGWINCH:
+      return actions.resized();
     default:
-      return handlers.terminate();
+      return actions.terminate();
   }
 }
 
@@ -63,10 +65,10 @@ Signals::Signals() {
 }
 
 EventLoop::Registration Signals::watch(EventLoop& loop, const dev::Terminal& terminal,
-                                       Handlers handlers) {
+                                       Actions actions) {
   const int fd = fd_.get();
-  return loop.watch(fd, EPOLLIN, [fd, &terminal, handlers = std::move(handlers)](uint32_t) {
-    read_one(fd, terminal, handlers);
+  return loop.watch(fd, EPOLLIN, [fd, &terminal, actions = std::move(actions)](uint32_t) {
+    read_one(fd, terminal, actions);
   });
 }
 

@@ -18,15 +18,16 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // Called on the loop: `terminate` for each SIGTERM, SIGINT or SIGHUP, `resume` for each SIGCONT.
-  struct Handlers {
-    std::function<void()> terminate;
-    std::function<void()> resume;
+  // Called on the loop.
+  struct Actions {
+    std::function<void()> terminate;        // for each SIGTERM, SIGINT or SIGHUP
+    std::function<void()> resume = [] {};   // SIGCONT
+    std::function<void()> resized = [] {};  // SIGWINCH: the terminal has another size
   };
   // SIGTSTP gives the terminal back for as long as the process is stopped. The terminal and this
   // outlive the registration.
   [[nodiscard]] EventLoop::Registration watch(EventLoop& loop, const dev::Terminal& terminal,
-                                              Handlers handlers);
+                                              Actions actions);
 
  private:
   UniqueFd fd_;
