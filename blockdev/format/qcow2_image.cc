@@ -40,6 +40,33 @@ Task<std::error_code> Image::write_fields() {
   co_return co_await file.write(0, first_);
 }
 
+Task<std::error_code> Image::write_layout(const Header& from) {
+  header.size = from.size;
+  header.l1_offset = from.l1_offset;
+  header.l1_entries = from.l1_entries;
+  header.refcount_table_offset = from.refcount_table_offset;
+  header.refcount_table_clusters = from.refcount_table_clusters;
+  header.snapshots_offset = from.snapshots_offset;
+  header.snapshot_count = from.snapshot_count;
+  std::error_code error = co_await write_fields();
+  if (!error) error = co_await file.flush();
+  co_return error;
+}
+
+Task<std::error_code> Image::publish(Header next) {
+  const Header before = header;
+  const std::error_code error = co_await write_layout(next);
+  if (!error) co_return error;
+  const std::error_code again = co_await write_layout(before);
+  if (again) {
+    host.log.error("qcow2", fmt::format("the header of image '{}' cannot be written ({}); the "
+                                        "image takes no more writes",
+                                        name, again.message()));
+    corrupt_ = true;
+  }
+  co_return error;
+}
+
 Task<std::error_code> Image::write_header() {
   const AsyncMutex::Guard guard = co_await writing_.lock();
   const std::vector<std::byte> bytes = serialise_header(header, name);

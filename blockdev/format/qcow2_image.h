@@ -32,6 +32,10 @@ class Image {
 
   // Writes the fields of `header`, in one sector; does not flush.
   Task<std::error_code> write_fields();
+  // Lets the size and the places of all tables be those of `next`, on disk, with a flush, before
+  // this returns. After a failure they are the old ones again; when even that cannot be written,
+  // nobody knows which are in force, and the image takes no more writes.
+  Task<std::error_code> publish(Header next);
   // Writes fields, extensions and backing file name; does not flush.
   Task<std::error_code> write_header();
   // The dirty bit ("refcounts may be wrong"): on disk, with a flush, before this returns.
@@ -49,6 +53,8 @@ class Image {
   uint64_t snapshot_table_bytes = 0;  // known once the table has been read
 
  private:
+  Task<std::error_code> write_layout(const Header& from);
+
   Buffer first_;  // the blocks of the file that the header's fields lie in
   AsyncMutex writing_;
   bool corrupt_ = false;
