@@ -34,6 +34,7 @@ Task<std::error_code> Allocator::load() {
   table_.resize(bytes.size() / 8);
   for (size_t i = 0; i < table_.size(); ++i)
     table_[i] = load_be64(bytes.data() + i * 8) & kRefcountOffsetMask;
+  note_blocks();
   co_return std::error_code{};
 }
 
@@ -79,6 +80,7 @@ void Allocator::replace_table(std::vector<uint64_t> table, HostRange at) {
   end_.reset();
   scan_ = 1;
   packed_ = 0;
+  note_blocks();
 }
 
 Task<Outcome<uint64_t>> Allocator::find_used_end() {
@@ -91,9 +93,22 @@ Task<Outcome<uint64_t>> Allocator::find_used_end() {
   co_return Outcome<uint64_t>{{}, *end_ << cluster_bits_};
 }
 
+void Allocator::note_blocks() {
+  if (image_.read_only) return;
+  std::vector<uint64_t> clusters;
+  for (const uint64_t block : table_)
+    if (block != 0) clusters.push_back(block >> cluster_bits_);
+  image_.refcount_blocks.assign(std::move(clusters));
+}
+
+// No refcount block can be there, or something else is there too.
 bool Allocator::bad_block(uint64_t block) const noexcept {
+  const uint64_t cluster = block >> cluster_bits_;
   return image_.geometry.in_cluster(block) != 0 || block >= kMaxHostOffset || block == 0 ||
-         !image_.file.contains(block, 1);
+         !image_.file.contains(block, 1) ||
+         image_.is_fixed(block, image_.geometry.cluster_size()) ||
+         image_.refcount_blocks.count(cluster) > 1 || image_.l2_tables.any(cluster, cluster + 1) ||
+         image_.snapshot_l1s.overlaps(block, image_.geometry.cluster_size());
 }
 
 Task<std::error_code> Allocator::impossible_block(uint64_t block) {
@@ -361,6 +376,7 @@ Task<std::error_code> Allocator::create_block(uint64_t block) {
   cache_.forget(offset, image_.geometry.cluster_size());
   image_.file.touched(offset + image_.geometry.cluster_size());
   table_[block] = offset;
+  image_.refcount_blocks.insert(at);
   dirty_entries_.insert(block);
   if (counts_itself) put(*cache_.insert_zeros(slice_of(at)), at, 1);
   if (scan_ == at) scan_ = at + 1;
@@ -435,6 +451,7 @@ Task<std::error_code> Allocator::install_table(std::vector<uint64_t> table, uint
   }
   table_ = std::move(table);
   table_at_ = now;
+  note_blocks();
   if (shadow_)
     shadow_->unused.push_back(old);
   else
@@ -486,6 +503,11 @@ Task<std::error_code> Allocator::add_locked(uint64_t offset, uint64_t length, in
     if (delta > 0 && count == image_.geometry.refcount_max())
       co_return std::make_error_code(std::errc::value_too_large);
     count = delta > 0 ? count + 1 : count - 1;
+    if (count == 0 && forbidden(at, 1)) {
+      std::string why =
+          fmt::format("cluster {:#x} holds a table and is freed", at << cluster_bits_);
+      co_return co_await image_.corrupt(std::move(why));
+    }
     put(*found.value, at, count);
     if (count > 0) continue;
     scan_ = std::min(scan_, at);
@@ -566,7 +588,7 @@ Task<Outcome<std::vector<HostRange>>> Allocator::last_references(
     for (uint64_t at = range.offset; at < range.offset + range.length; at += cluster) {
       const Outcome<uint64_t> count = co_await refcount(at);
       if (count.error) co_return Result{count.error};
-      if (count.value != 1) continue;
+      if (count.value != 1 || image_.is_metadata(at, cluster)) continue;
       if (!last.empty() && last.back().offset + last.back().length == at)
         last.back().length += cluster;
       else

@@ -43,11 +43,6 @@ struct Run {
   bool zeros = false;  // never written: reads as zeros
 };
 
-struct HostRange {
-  uint64_t offset = 0;
-  uint64_t length = 0;
-};
-
 // A refcount structure to be built from cluster `first` on: its table, then its blocks.
 struct RefcountArea {
   uint64_t first = 0;
@@ -173,6 +168,7 @@ class Allocator {
   Task<std::error_code> copy_structure();
   Task<std::error_code> copy_block(uint64_t block, const RefcountArea& area);
   bool bad_block(uint64_t block) const noexcept;
+  void note_blocks();
   Task<std::error_code> impossible_block(uint64_t block);
   Task<Outcome<std::vector<HostRange>>> last_references(const std::vector<HostRange>& ranges);
   Task<std::error_code> punch(std::vector<HostRange> ranges);

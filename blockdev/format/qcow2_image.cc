@@ -98,12 +98,24 @@ Task<std::error_code> Image::corrupt(std::string why) {
   co_return io_error();
 }
 
-bool Image::is_metadata(uint64_t offset, uint64_t length) const noexcept {
+bool Image::is_fixed(uint64_t offset, uint64_t length) const noexcept {
   return offset < geometry.cluster_size() ||
          overlap(offset, length, header.l1_offset, uint64_t{header.l1_entries} * 8) ||
          overlap(offset, length, header.refcount_table_offset,
                  uint64_t{header.refcount_table_clusters} << geometry.cluster_bits) ||
          overlap(offset, length, header.snapshots_offset, snapshot_table_bytes);
+}
+
+bool Image::fixed_overlap() const noexcept {
+  const uint64_t refcount_table = uint64_t{header.refcount_table_clusters} << geometry.cluster_bits;
+  const uint64_t l1 = uint64_t{header.l1_entries} * 8;
+  return overlap(header.l1_offset, l1, header.refcount_table_offset, refcount_table) ||
+         overlap(header.l1_offset, l1, header.snapshots_offset, snapshot_table_bytes) ||
+         overlap(header.refcount_table_offset, refcount_table, header.snapshots_offset,
+                 snapshot_table_bytes) ||
+         snapshot_l1s.overlaps(header.l1_offset, l1) ||
+         snapshot_l1s.overlaps(header.refcount_table_offset, refcount_table) ||
+         snapshot_l1s.overlaps(header.snapshots_offset, snapshot_table_bytes);
 }
 
 }  // namespace vireo::blk::qcow2

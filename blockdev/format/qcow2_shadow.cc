@@ -63,6 +63,7 @@ Task<std::error_code> Allocator::copy_structure() {
   image_.file.touched(end << cluster_bits_);
   shadow_ = Shadow{std::move(table_), table_at_, end_, scan_, {}};
   table_ = area.table;
+  note_blocks();
   table_at_ = {area.first << cluster_bits_, bytes.size()};
   end_ = end;
   co_return error;

@@ -98,7 +98,17 @@ Task<std::error_code> Snapshots::load() {
   }
   list_ = std::move(parsed->list);
   image_.snapshot_table_bytes = parsed->length;
+  note_l1s();
   co_return std::error_code{};
+}
+
+// Where no guest data may go. Absurd places are found when they are read.
+void Snapshots::note_l1s() {
+  std::vector<HostRange> ranges;
+  for (const SnapshotInfo& info : list_)
+    if (info.l1_offset < kMaxHostOffset)
+      ranges.push_back({info.l1_offset, uint64_t{info.l1_entries} * 8});
+  image_.snapshot_l1s.assign(std::move(ranges));
 }
 
 const SnapshotInfo* Snapshots::find(const std::string& id_or_name) const noexcept {
@@ -181,6 +191,7 @@ Task<std::error_code> Snapshots::publish(Outcome<Next> next) {
   tables_.map.replace_l1(std::move(next.value.l1));
   list_ = std::move(next.value.list);
   image_.snapshot_table_bytes = serialise_snapshots(list_).size();
+  note_l1s();
   [[maybe_unused]] const std::error_code later = co_await tables_.settle();
   co_return error;
 }

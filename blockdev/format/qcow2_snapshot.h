@@ -61,6 +61,7 @@ class Snapshots {
   Task<Outcome<Header>> write_tables(Next& next);
   Task<Outcome<uint64_t>> write_list(const std::vector<SnapshotInfo>& list);
   Task<std::error_code> drop_active_l1();
+  void note_l1s();
   const SnapshotInfo* find(const std::string& id_or_name) const noexcept;
   std::string next_id() const;
 
