@@ -17,11 +17,6 @@ const std::byte* begin_of(const iovec& vector) noexcept {
   return static_cast<const std::byte*>(vector.iov_base);
 }
 
-bool is_zero(std::span<const std::byte> bytes) noexcept {
-  return bytes.empty() || (bytes.front() == std::byte{0} &&
-                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
-
 }  // namespace
 
 uint64_t total_length(const IoVecs& vectors) noexcept {
@@ -49,6 +44,11 @@ IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length) {
 
 void fill_zero(const IoVecs& vectors) noexcept {
   for (const iovec& vector : vectors) std::memset(vector.iov_base, 0, vector.iov_len);
+}
+
+bool is_zero(std::span<const std::byte> bytes) noexcept {
+  return bytes.empty() || (bytes.front() == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 bool all_zero(const IoVecs& vectors) noexcept {
