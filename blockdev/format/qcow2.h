@@ -17,6 +17,7 @@
 #include <string>
 #include <vector>
 
+#include "blockdev/format/qcow2_bitmaps.h"
 #include "blockdev/format/qcow2_check.h"
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
@@ -81,6 +82,19 @@ class Qcow2 final : public Node {
   AsyncMutex alone_;
   bool keep_dirty_ = false;  // opened for repair: the dirty bit goes when the repair was done
 };
+
+// What an image says about itself, as far as its header, snapshot table and bitmap directory go.
+struct Qcow2Description {
+  qcow2::Header header;
+  std::vector<qcow2::SnapshotInfo> snapshots;
+  std::vector<qcow2::BitmapInfo> bitmaps;
+};
+// Reads it from `file` without opening, changing or believing anything that the image names. Throws
+// ConfigError or std::system_error that names the image.
+Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path);
+
+// A name in an image is relative to the image's directory, not to where the program was started.
+std::string resolve_reference(const std::string& image_path, const std::string& name);
 
 // A file that an image names, and who asked for it.
 struct ImageReference {

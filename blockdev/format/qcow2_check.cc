@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include "blockdev/format/qcow2_bitmaps.h"
+
 namespace vireo::blk::qcow2 {
 
 namespace {
@@ -243,41 +245,19 @@ Task<std::error_code> Checker::count_table(Counts& counts, Table table) {
 // "Bitmaps": the directory, the tables and the clusters, if the bitmaps are valid at all. Others
 // are leaks, as they are for qemu-img.
 Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
-  if ((image_.header.autoclear & kAutoclearBitmaps) == 0) co_return std::error_code{};
-  for (const HeaderExtension& extension : image_.header.extensions) {
-    if (extension.type != kExtensionBitmaps) continue;
-    ByteReader reader(extension.data);
-    const uint32_t bitmaps = reader.get<be32>();
-    reader.take(4);
-    const uint64_t length = reader.get<be64>(), offset = reader.get<be64>();
-    if (!reader.ok() || length > kMaxSnapshotTableBytes || !image_.file.contains(offset, length) ||
-        geometry_.in_cluster(offset) != 0)
-      co_return io_error();
-    Buffer directory(align_up(std::max<uint64_t>(length, 1), Buffer::kAlignment));
-    std::error_code error = co_await image_.file.read(offset, directory);
+  Outcome<BitmapDirectory> directory = co_await read_bitmaps(image_.file, image_.header);
+  if (directory.error) co_return directory.error;
+  add(counts, directory.value.offset, directory.value.length, 1);
+  for (const BitmapInfo& bitmap : directory.value.bitmaps) {
+    const uint64_t length = uint64_t{bitmap.table_entries} * 8;
+    add(counts, bitmap.table_offset, length, 1);
+    Buffer table(align_up(std::max<uint64_t>(length, 1), Buffer::kAlignment));
+    const std::error_code error = co_await image_.file.read(bitmap.table_offset, table);
     if (error) co_return error;
-    add(counts, offset, length, 1);
-    ByteReader entries(std::as_const(directory).bytes().first(length));
-    for (uint32_t i = 0; i < bitmaps && entries.ok(); ++i) {
-      const uint64_t table = entries.get<be64>();
-      const uint32_t size = entries.get<be32>();
-      entries.take(6);
-      const uint16_t name = entries.get<be16>();
-      const uint32_t extra = entries.get<be32>();
-      entries.take(align_up(uint64_t{24} + name + extra, 8) - 24);
-      if (!entries.ok() || uint64_t{size} * 8 > kMaxL1Bytes || geometry_.in_cluster(table) != 0 ||
-          !image_.file.contains(table, uint64_t{size} * 8))
-        co_return io_error();
-      add(counts, table, uint64_t{size} * 8, 1);
-      Buffer bytes(align_up(std::max<uint64_t>(uint64_t{size} * 8, 1), Buffer::kAlignment));
-      error = co_await image_.file.read(table, bytes);
-      if (error) co_return error;
-      for (uint64_t j = 0; j < size; ++j) {
-        const uint64_t host = load_be64(bytes.data() + j * 8) & kOffsetMask;
-        if (host != 0 && host < image_.file.size()) add(counts, host, geometry_.cluster_size(), 1);
-      }
+    for (uint64_t i = 0; i < bitmap.table_entries; ++i) {
+      const uint64_t host = load_be64(table.data() + i * 8) & kOffsetMask;
+      if (host != 0 && host < image_.file.size()) add(counts, host, geometry_.cluster_size(), 1);
     }
-    if (!entries.ok()) co_return io_error();
   }
   co_return std::error_code{};
 }

@@ -78,26 +78,35 @@ std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list
   return writer.take();
 }
 
-Task<std::error_code> Snapshots::load() {
-  const Header& header = image_.header;
-  if (header.snapshot_count == 0) co_return std::error_code{};
-  const uint64_t there = image_.file.size() - header.snapshots_offset;
+Task<Outcome<ParsedSnapshots>> read_snapshots(HostFile& file, const Header& header) {
+  Outcome<ParsedSnapshots> result;
+  if (header.snapshot_count == 0) co_return result;
+  const uint64_t there = file.size() - header.snapshots_offset;
   const uint64_t limit = std::min(there, kMaxSnapshotTableBytes);
-  std::optional<ParsedSnapshots> parsed;
-  for (uint64_t size = kFirstRead; !parsed; size *= 4) {
+  for (uint64_t size = kFirstRead;; size *= 4) {
     Buffer bytes(align_up(std::min(size, limit), Buffer::kAlignment));
-    const std::error_code error = co_await image_.file.read(header.snapshots_offset, bytes);
-    if (error) co_return error;
-    parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
-                             header.snapshot_count);
-    if (!parsed && size >= limit) {
-      image_.host.log.error(
-          "qcow2", fmt::format("the snapshot table of image '{}' is damaged", image_.name));
-      co_return io_error();
+    result.error = co_await file.read(header.snapshots_offset, bytes);
+    if (result.error) co_return result;
+    auto parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
+                                  header.snapshot_count);
+    if (parsed) {
+      result.value = std::move(*parsed);
+      co_return result;
     }
+    if (size >= limit) break;
   }
-  list_ = std::move(parsed->list);
-  image_.snapshot_table_bytes = parsed->length;
+  result.error = io_error();
+  co_return result;
+}
+
+Task<std::error_code> Snapshots::load() {
+  Outcome<ParsedSnapshots> table = co_await read_snapshots(image_.file, image_.header);
+  if (table.error == io_error())
+    image_.host.log.error("qcow2",
+                          fmt::format("the snapshot table of image '{}' is damaged", image_.name));
+  if (table.error) co_return table.error;
+  list_ = std::move(table.value.list);
+  image_.snapshot_table_bytes = table.value.length;
   co_return std::error_code{};
 }
 

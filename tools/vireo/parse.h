@@ -11,7 +11,8 @@
 
 namespace vireo::cli {
 
-// "512M", "4G", "1048576", "1.5G": bytes, with the suffixes k, K, M, G, T in powers of 1024.
+// "512M", "4G", "1048576", "1.5G", "0x200": bytes, with the suffixes k, M, G, T, P, E in powers of
+// 1024, and b.
 uint64_t parse_size(std::string_view option, std::string_view text);
 
 // "path=disk.img,readonly=on": keys from `known` only, each at most once; a comma inside a value is

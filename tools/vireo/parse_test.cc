@@ -15,11 +15,15 @@ TEST_CASE("sizes are bytes with powers of 1024") {
   CHECK(parse_size("--memory", "4G") == 4ULL << 30);
   CHECK(parse_size("--memory", "1.5G") == 3ULL << 29);
   CHECK(parse_size("--memory", "1T") == 1ULL << 40);
+  CHECK(parse_size("--memory", "2P") == 2ULL << 50);
+  CHECK(parse_size("--memory", "7E") == 7ULL << 60);
+  CHECK(parse_size("--memory", "512b") == 512);
+  CHECK(parse_size("--memory", "0x1f0") == 0x1f0);
 }
 
 TEST_CASE("what is not a size is refused with the option's name") {
-  for (const char* text :
-       {"", "M", "-1", "-5M", "1X", "12 M", "1MM", "nan", "inf", "1e30", "0.3", "99999999T"}) {
+  for (const char* text : {"", "M", "-1", "-5M", "1X", "12 M", "1MM", "nan", "inf", "1e30", "0.3",
+                           "99999999T", "8E", "0x", "0xg", "0x10k", "0xffffffffffffffff"}) {
     INFO(text);
     CHECK_THROWS_WITH(parse_size("--memory", text), Catch::StartsWith("--memory: "));
   }
