@@ -252,15 +252,59 @@ Task<std::error_code> Snapshots::publish_l1(std::vector<uint64_t> l1, uint64_t s
   co_return error;
 }
 
-Task<std::error_code> Snapshots::apply_dirty(SnapshotInfo info) {
-  Outcome<std::vector<uint64_t>> target = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
-  if (target.error) co_return target.error;
-  const uint64_t size = info.disk_size != 0 ? info.disk_size : image_.header.size;
-  std::vector<uint64_t> l1 = std::move(target.value);
-  for (uint64_t& entry : l1) entry &= ~kCopied;
+uint64_t Snapshots::disk_size(const SnapshotInfo& info) const noexcept {
+  return info.disk_size != 0 ? info.disk_size : image_.header.size;
+}
+
+// Long enough for the snapshot's disk, without COPIED flags: others refer to the same tables.
+Task<Outcome<std::vector<uint64_t>>> Snapshots::read_l1(SnapshotInfo info) {
+  using Result = Outcome<std::vector<uint64_t>>;
+  Result l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  if (l1.error) co_return l1;
+  for (uint64_t& entry : l1.value) entry &= ~kCopied;
+  const uint64_t size = disk_size(info);
   const uint64_t needed = image_.geometry.l1_entries_for(size);
-  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return io_error();
-  if (l1.size() < needed) l1.resize(needed);
+  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return Result{io_error()};
+  if (l1.value.size() < needed) l1.value.resize(needed);
+  co_return l1;
+}
+
+Task<std::error_code> Snapshots::show(std::string id_or_name) {
+  const SnapshotInfo* found = find(id_or_name);
+  if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
+  SnapshotInfo info = *found;
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
+  if (l1.error) co_return l1.error;
+  image_.header.size = size;
+  tables_.map.replace_l1(std::move(l1.value));
+  co_return std::error_code{};
+}
+
+Task<std::error_code> Snapshots::clear() {
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  error = co_await clear_dirty();
+  error = co_await finish(error);
+  if (error) co_return error;
+  const Outcome<uint64_t> end = co_await tables_.allocator.find_used_end();
+  if (end.error) co_return end.error;
+  co_return co_await image_.file.cut(end.value);
+}
+
+Task<std::error_code> Snapshots::clear_dirty() {
+  std::vector<uint64_t> old = tables_.map.l1();
+  const std::vector<uint64_t> empty(old.size());
+  const std::error_code error = co_await publish_l1(empty, image_.header.size);
+  if (error) co_return error;
+  co_return co_await tree_.drop_references(std::move(old));
+}
+
+Task<std::error_code> Snapshots::apply_dirty(SnapshotInfo info) {
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> target = co_await read_l1(std::move(info));
+  if (target.error) co_return target.error;
+  std::vector<uint64_t> l1 = std::move(target.value);
   std::error_code error = co_await tree_.add_references(l1);
   if (error) co_return error;
   std::vector<uint64_t> old = tables_.map.l1();

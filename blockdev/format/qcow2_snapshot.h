@@ -54,11 +54,18 @@ class Snapshots {
   Task<std::error_code> create(std::string name);
   Task<std::error_code> apply(std::string id_or_name);
   Task<std::error_code> remove(std::string id_or_name);
+  // In memory only.
+  Task<std::error_code> show(std::string id_or_name);
+  // The active tables become empty.
+  Task<std::error_code> clear();
 
  private:
   Task<std::error_code> create_dirty(SnapshotInfo info);
   Task<std::error_code> apply_dirty(SnapshotInfo info);
   Task<std::error_code> remove_dirty(SnapshotInfo info);
+  Task<std::error_code> clear_dirty();
+  Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
+  uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> publish(std::vector<SnapshotInfo> list);
   Task<std::error_code> publish_l1(std::vector<uint64_t> l1, uint64_t size);
   Task<std::error_code> begin();
