@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
 namespace vireo::blk {
@@ -53,7 +54,7 @@ bool is_zero(std::span<const std::byte> bytes) noexcept {
 
 bool all_zero(const IoVecs& vectors) noexcept {
   return std::all_of(vectors.begin(), vectors.end(), [](const iovec& vector) {
-    return is_zero({begin_of(vector), vector.iov_len});
+    return vireo::all_zero({begin_of(vector), vector.iov_len});
   });
 }
 

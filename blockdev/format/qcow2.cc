@@ -14,6 +14,7 @@ using qcow2::Traffic;
 namespace {
 
 constexpr size_t kParallelClusters = 16;
+constexpr uint64_t kPreallocateStep = 64 * 1024 * 1024;  // bytes of the disk between two looks up
 
 }  // namespace
 
@@ -186,11 +187,22 @@ Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
   co_return co_await reader_.extent(offset, length);
 }
 
-Task<std::error_code> Qcow2::preallocate(qcow2::Writer::Preallocate how) {
+Task<std::error_code> Qcow2::preallocate(uint64_t start, qcow2::Writer::Preallocate how,
+                                         ProgressFunction progress) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
-  co_return co_await writer_.preallocate(0, image_->header.size, how);
+  const uint64_t end = image_->header.size;
+  for (uint64_t at = start; at < end;) {
+    const uint64_t some = std::min(end - at, kPreallocateStep);
+    const std::error_code error = co_await writer_.preallocate(at, some, how);
+    if (error) co_return error;
+    at += some;
+    if (progress && !progress(at - start, end - start))
+      co_return std::make_error_code(std::errc::operation_canceled);
+  }
+  co_return std::error_code{};
 }
 
 Task<std::error_code> Qcow2::resize(uint64_t size) {

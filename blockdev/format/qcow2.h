@@ -49,7 +49,9 @@ class Qcow2 final : public Node {
 
   const qcow2::Header& header() const noexcept { return image_->header; }
   Node* backing() noexcept { return reader_.backing(); }
-  Task<std::error_code> preallocate(qcow2::Writer::Preallocate how);
+  // Allocates what is not allocated from `start` to the disk's end.
+  Task<std::error_code> preallocate(uint64_t start, qcow2::Writer::Preallocate how,
+                                    ProgressFunction progress);
 
   using Snapshots = std::vector<qcow2::SnapshotInfo>;
   const Snapshots& snapshots() const noexcept { return snapshots_.list(); }

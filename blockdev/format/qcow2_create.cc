@@ -161,7 +161,7 @@ void check_create_options(const Qcow2CreateOptions& options) {
   check(options.backing_file.size() <= kMaxBackingName, options,
         "the backing file's name is longer than 1023 bytes");
   check(options.backing_file.empty() || !options.backing_format.empty(), options,
-        "a backing file needs its format: give backing_fmt");
+        "a backing file needs its format: raw or qcow2 (backing_fmt, -F)");
   check(options.preallocation == Preallocation::off || options.backing_file.empty() ||
             options.extended_l2,
         options, "preallocation and a backing file go together only with extended_l2");
@@ -174,7 +174,7 @@ void check_create_options(const Qcow2CreateOptions& options) {
 }
 
 Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,
-                        Qcow2CreateOptions options) {
+                        Qcow2CreateOptions options, ProgressFunction progress) {
   check_create_options(options);
   VMM_CHECK((data != nullptr) == !options.data_file.empty(), "a data file has a name and a node");
   Header header = make_header(options);
@@ -197,7 +197,7 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
   const Writer::Preallocate how = preallocate_how(options.preallocation);
-  error = co_await image->preallocate(how);
+  error = co_await image->preallocate(0, how, std::move(progress));
   const std::error_code last = co_await image->close();
   throw_if(error ? error : last, options);
 }

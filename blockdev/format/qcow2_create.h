@@ -37,6 +37,6 @@ void check_create_options(const Qcow2CreateOptions& options);
 
 // Overwrites `file` (and sizes `data`, if there is one) and closes both.
 Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,
-                        Qcow2CreateOptions options);
+                        Qcow2CreateOptions options, ProgressFunction progress = {});
 
 }  // namespace vireo::blk

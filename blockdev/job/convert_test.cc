@@ -65,6 +65,7 @@ TEST_CASE("a convert copies all that is not zeros, and reports how far it is") {
     CHECK(done >= last);
     CHECK(total == bytes.size());
     last = done;
+    return true;
   }};
   const JobResult result =
       lab.convert_to(target, Source(source), {.target_is_zero = true}, std::move(control));
@@ -331,7 +332,8 @@ TEST_CASE("a convert can be stopped at every step") {
   images.store.raw("target", images.bytes.size());
   for (int steps = 0;; ++steps) {
     int asked = 0;
-    JobControl control{.stopped = [&] { return asked++ >= steps; }, .in_flight = 3};
+    JobControl control{.progress = [&](uint64_t, uint64_t) { return asked++ < steps; },
+                       .in_flight = 3};
     const JobResult result = images.convert_to("target", {}, std::move(control));
     CHECK(images.store.content("source.qcow2") == images.bytes);
     if (!result.error) break;

@@ -8,13 +8,15 @@ namespace vireo::blk {
 JobSteps::JobSteps(JobControl control, uint64_t total)
     : control_(std::move(control)),
       total_(total),
-      places_(std::max<size_t>(control_.in_flight, 1)) {
-  advance(0);
+      places_(std::max<size_t>(control_.in_flight, 1)) {}
+
+void JobSteps::look_up() {
+  const bool stop = control_.progress && !control_.progress(done_, total_);
+  if (stop && !failed()) result_.error = std::make_error_code(std::errc::operation_canceled);
 }
 
 bool JobSteps::go_on() {
-  if (!failed() && control_.stopped && control_.stopped())
-    result_.error = std::make_error_code(std::errc::operation_canceled);
+  look_up();
   return !failed();
 }
 
@@ -35,7 +37,7 @@ Task<JobResult> JobSteps::finish() {
 
 void JobSteps::advance(uint64_t bytes) {
   done_ += bytes;
-  if (control_.progress) control_.progress(done_, total_);
+  look_up();
 }
 
 void JobSteps::fail(JobResult failure) noexcept {

@@ -1,27 +1,26 @@
 // What the long jobs over disks (convert, commit, rebase, compare) have in common: how they are
 // watched and stopped, how they end, and the window of steps that run side by side.
 //
-// Thread: the loop of the disks; both functions of JobControl are called there. Units: bytes.
+// Thread: the loop of the disks; the function of JobControl is called there. Units: bytes.
 // Errors: JobResult says which disk failed and where; `operation_canceled` means that the job was
 // told to stop. Whatever happens, a job returns only when none of its requests is under way.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <system_error>
 #include <vector>
 
 #include "blockdev/buffer.h"
+#include "blockdev/host.h"
 #include "vmm/base/async_sync.h"
 #include "vmm/base/task.h"
 
 namespace vireo::blk {
 
 struct JobControl {
-  // `done` of `total`, never less than before.
-  std::function<void(uint64_t done, uint64_t total)> progress{};
-  // Asked before each step; what is under way is finished first.
-  std::function<bool()> stopped{};
+  // Called before and after each step, with never less than before; false stops the job, after what
+  // is under way has been finished.
+  ProgressFunction progress{};
   size_t in_flight = 8;
 };
 
@@ -54,6 +53,7 @@ class JobSteps {
 
  private:
   Task<void> run(Task<void> step);
+  void look_up();
 
   const JobControl control_;
   const uint64_t total_;

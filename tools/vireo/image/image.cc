@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/create.h"
 #include "tools/vireo/image/info.h"
 #include "tools/vireo/image/session.h"
 #include "vmm/base/error.h"
@@ -32,6 +33,7 @@ what else is not.
 'vireo image COMMAND --help' tells all about a command.)";
 
 void add_commands(CLI::App& image, int& status) {
+  add_create(image, status);
   add_info(image, status);
 }
 
@@ -39,6 +41,7 @@ int run_command(int argc, char** argv) {
   CLI::App image(kSummary, "vireo image");
   image.require_subcommand(1);
   image.footer(kFooter);
+  image.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   int status = kOk;
   add_commands(image, status);
   try {

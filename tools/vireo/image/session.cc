@@ -2,12 +2,23 @@
 
 #include <unistd.h>
 
+#include <system_error>
+
 #include "tools/vireo/exit_status.h"
 
 namespace vireo::cli {
 
 Session::Session() : log_(Logger::to_stderr(LogLevel::warn)) {
   watch_ = signals_.watch(loop_, terminal_, [this] { interrupt(); });
+}
+
+void Session::run_job(Task<void> task) {
+  try {
+    run(std::move(task));
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::operation_canceled) stop_if_interrupted();
+    throw;
+  }
 }
 
 void Session::interrupt() {

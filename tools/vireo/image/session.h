@@ -35,6 +35,9 @@ class Session {
     return block_on(loop_, std::move(task));
   }
 
+  // The same for a task that is told of interruptions, whose error about that becomes Interrupted.
+  void run_job(Task<void> task);
+
   // SIGINT, SIGTERM or SIGHUP came: long jobs look between their steps, and stop. Known only after
   // a turn of the loop. A second signal ends the process at once, as a crash would.
   bool interrupted() const noexcept { return interrupted_; }

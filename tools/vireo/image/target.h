@@ -2,6 +2,9 @@
 // end.
 #pragma once
 
+#include <sys/stat.h>
+
+#include <optional>
 #include <string>
 
 namespace vireo::cli {
@@ -12,13 +15,14 @@ class Target {
   explicit Target(std::string path);
   Target(const Target&) = delete;
   Target& operator=(const Target&) = delete;
-  ~Target();  // not complete: removes a file that was not there before, else says so
+  ~Target();  // not complete: removes a file that was not there before; if one was, and was
+              // changed, says so
 
   void complete() noexcept { complete_ = true; }
 
  private:
   std::string path_;
-  bool existed_;
+  std::optional<struct ::stat> before_;
   bool complete_ = false;
 };
 
