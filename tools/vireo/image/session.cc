@@ -9,7 +9,8 @@
 namespace vireo::cli {
 
 Session::Session() : log_(Logger::to_stderr(LogLevel::warn)) {
-  watch_ = signals_.watch(loop_, terminal_, [this] { interrupt(); });
+  watch_ =
+      signals_.watch(loop_, terminal_, {.terminate = [this] { interrupt(); }, .resized = [] {}});
 }
 
 void Session::run_job(Task<void> task) {
