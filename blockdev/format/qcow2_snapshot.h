@@ -54,6 +54,10 @@ class Snapshots {
   Task<std::error_code> create(std::string name);
   Task<std::error_code> apply(std::string id_or_name);
   Task<std::error_code> remove(std::string id_or_name);
+  // In memory only.
+  Task<std::error_code> show(std::string id_or_name);
+  // The active tables become empty.
+  Task<std::error_code> clear();
 
  private:
   // What an image is made of at the end of an operation.
@@ -65,6 +69,9 @@ class Snapshots {
   Task<Outcome<Next>> with_new(SnapshotInfo info);
   Task<Outcome<Next>> returned_to(SnapshotInfo info);
   Task<Outcome<Next>> without(SnapshotInfo info);
+  Task<Outcome<Next>> emptied();
+  Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
+  uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> begin();
   Task<std::error_code> publish(Outcome<Next> next);
   Task<Outcome<Header>> write_tables(Next& next);
