@@ -12,7 +12,16 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr const char* kFooter = R"(What --serial and --console connect to:
+constexpr const char* kFooter =
+    R"(The directory of a --share is mounted in the guest by its tag; what files the guest makes are on the
+host is a matter of security=:
+  none          as the guest has them; where the host does not let users be changed, it stays quiet
+  passthrough   as the guest has them, or not at all; for a vireo that runs as root
+  mapped-xattr  owners, modes and device nodes are kept in attributes user.virtfs.*, as by QEMU
+  mapped-file   the same in files .virtfs_metadata/NAME, for file systems without attributes
+  squash=UID:GID gives all that the guest makes to this user and group of the host.
+
+What --serial and --console connect to:
   stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
   null          nothing
   file:PATH     output to a file
@@ -32,7 +41,9 @@ SIGTERM and SIGINT press the power button; the second one stops the machine at o
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
-            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1)";
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1
+  vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
+            in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
 uint32_t parse_cpus(const std::string& text) {
   uint32_t cpus = 0;
@@ -79,6 +90,53 @@ std::vector<DiskOption> parse_disks(const std::vector<std::string>& texts) {
   return disks;
 }
 
+p9::Security parse_security(const std::string& word) {
+  if (word == "none") return p9::Security::none;
+  if (word == "passthrough") return p9::Security::passthrough;
+  if (word == "mapped-xattr") return p9::Security::mapped_xattr;
+  if (word == "mapped-file") return p9::Security::mapped_file;
+  throw ConfigError(fmt::format(
+      "--share: security={}: it is none, passthrough, mapped-xattr or mapped-file", word));
+}
+
+uint32_t parse_message_size(const std::string& text) {
+  const uint64_t bytes = parse_size("--share: msize", text);
+  if (bytes < p9::kMinMessage || bytes > p9::kMaxMessage)
+    throw ConfigError(fmt::format("--share: msize={}: it is {} to {} bytes", text, p9::kMinMessage,
+                                  p9::kMaxMessage));
+  return static_cast<uint32_t>(bytes);
+}
+
+dev::P9Config parse_share(const std::string& text) {
+  const KeyValues keys("--share", text, "path",
+                       {"path", "tag", "readonly", "security", "squash", "msize"});
+  dev::P9Config config;
+  config.tag = keys.need("tag");
+  if (config.tag.size() > dev::P9::kMaxTag)
+    throw ConfigError(
+        fmt::format("--share: the tag '{}' is longer than {} bytes", config.tag, dev::P9::kMaxTag));
+  config.share.directory = keys.need("path");
+  config.share.read_only = keys.flag("readonly", false);
+  config.share.security = parse_security(keys.get("security", "none"));
+  config.share.max_message = parse_message_size(keys.get("msize", "1M"));
+  if (const auto squash = keys.find("squash")) {
+    const auto [uid, gid] = parse_owner("--share: squash", *squash);
+    config.share.squash = p9::Owner{uid, gid};
+  }
+  return config;
+}
+
+std::vector<dev::P9Config> parse_shares(const std::vector<std::string>& texts) {
+  std::vector<dev::P9Config> shares;
+  std::set<std::string> tags;
+  for (const std::string& text : texts) {
+    shares.push_back(parse_share(text));
+    if (!tags.insert(shares.back().tag).second)
+      throw ConfigError(fmt::format("--share: two shares have the tag '{}'", shares.back().tag));
+  }
+  return shares;
+}
+
 dev::CharSpec parse_chardev(const char* option, const std::string& text) {
   return with_context(option, [&] { return dev::parse_char_spec(text); });
 }
@@ -104,6 +162,7 @@ RunOptions resolve(const RunArguments& arguments) {
   options.boot.cmdline = arguments.append;
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
+  options.shares = parse_shares(arguments.shares);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -134,6 +193,13 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
                   "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
                   "[,cache=writeback|none|writethrough|unsafe][,snapshot=on]; a bare path works, "
                   "too; snapshot=on throws all writes away at the end")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--share", a.shares,
+                  "A directory for the guest to mount, repeatable: path=DIR,tag=NAME[,readonly=on]"
+                  "[,security=none|passthrough|mapped-xattr|mapped-file][,squash=UID:GID]"
+                  "[,msize=SIZE]; a bare path works, too")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
