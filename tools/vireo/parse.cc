@@ -85,6 +85,19 @@ uint64_t parse_size(std::string_view option, std::string_view text) {
   return whole;
 }
 
+std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text) {
+  constexpr uint32_t kNobody = ~uint32_t{0};  // what chown() takes for "as it is"
+  uint32_t uid = kNobody, gid = kNobody;
+  const char* const end = text.data() + text.size();
+  const auto user = std::from_chars(text.data(), end, uid);
+  const bool colon = user.ec == std::errc() && user.ptr != end && *user.ptr == ':';
+  const auto group = std::from_chars(colon ? user.ptr + 1 : end, end, gid);
+  if (!colon || group.ec != std::errc() || group.ptr != end || uid == kNobody || gid == kNobody)
+    throw ConfigError(
+        fmt::format("{}: '{}' is not UID:GID: write two numbers, such as 1000:1000", option, text));
+  return {uid, gid};
+}
+
 KeyValues::KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
                      std::initializer_list<std::string_view> known)
     : option_(option) {

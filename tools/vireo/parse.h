@@ -8,12 +8,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace vireo::cli {
 
 // "512M", "4G", "1048576", "1.5G", "0x200": bytes, with the suffixes k, M, G, T, P, E in powers of
 // 1024, and b.
 uint64_t parse_size(std::string_view option, std::string_view text);
+
+// "1000:100": a user and a group by their numbers.
+std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text);
 
 // "path=disk.img,readonly=on": keys from `known` only, each at most once; a comma inside a value is
 // written twice. A first part without "=" is the value of `bare_key`.

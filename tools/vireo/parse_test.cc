@@ -39,6 +39,14 @@ TEST_CASE("keys and values, a bare path, and doubled commas") {
   CHECK(named.get("format", "raw") == "raw");
 }
 
+TEST_CASE("owners are two numbers") {
+  CHECK(parse_owner("--share", "1000:100") == std::pair<uint32_t, uint32_t>(1000, 100));
+  CHECK(parse_owner("--share", "0:0") == std::pair<uint32_t, uint32_t>(0, 0));
+  for (const char* text : {"", "1000", ":", "1:", ":1", "a:b", "1:2:3", "-1:0", "1: 2",
+                           "4294967295:0", "4294967296:0"})
+    CHECK_THROWS_AS(parse_owner("--share", text), ConfigError);
+}
+
 TEST_CASE("bad keys and values are refused") {
   const auto parse = [](const char* text) {
     return KeyValues("--disk", text, "path", {"path", "readonly"});

@@ -10,6 +10,7 @@
 
 #include "devices/chardev.h"
 #include "tools/vireo/disk_option.h"
+#include "tools/vireo/share_option.h"
 #include "vmm/boot/linux.h"
 #include "vmm/machine.h"
 
@@ -21,6 +22,7 @@ struct RunArguments {
   std::string memory = "256M";
   std::string cpus = "1";
   std::vector<std::string> disks;
+  std::vector<std::string> shares;
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
@@ -34,6 +36,7 @@ struct RunOptions {
   MachineConfig machine{};
   LinuxBoot boot{};
   std::vector<DiskOption> disks{};
+  std::vector<dev::P9Config> shares{};
   dev::CharSpec serial{};
   std::optional<dev::CharSpec> console{};
   bool debug_exit = false;
