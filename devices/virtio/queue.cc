@@ -88,7 +88,7 @@ void Queue::push(Chain chain, uint32_t written) {
 
 void Queue::put_back(Chain chain) {
   env_.loop.check_current();
-  VMM_CHECK(in_flight_count_ == 1, "only the last request can be put back");
+  VMM_CHECK(in_flight_count_ > 0, "only a request that was taken can be put back");
   forget(chain);
   --next_available_;
 }

@@ -60,8 +60,9 @@ class Queue {
   std::optional<Chain> pop();
   // Gives the request back; `written` bytes of its writable part, from its start, are valid.
   void push(Chain chain, uint32_t written);
-  // Undoes the last pop(): the driver never learns of it, and the request comes again. For devices
-  // that serve in order and have to stop in the middle.
+  // Undoes the last pop() that is still under way: the driver never learns of it, and the request
+  // comes again. For devices that serve in order and have to stop in the middle: those after it
+  // have been put back before.
   void put_back(Chain chain);
   // Interrupts the driver if it wants to know of what was pushed since. Once per batch.
   void notify();
