@@ -156,19 +156,28 @@ void Machine::start() {
     restore();
   else
     power_on();
-  for (auto& vcpu : vcpus_) vcpu->start();
-  start_loop();
+  // While nobody runs the loop: on its thread they would wait for that to come up.
+  start_devices();
   phase_ = Phase::running;
+  start_threads();
   resume_vcpus();
 }
 
-// The devices start while nobody runs the loop: on its thread they would wait for that to come up.
-void Machine::start_loop() {
-  start_devices();
+void Machine::start_threads() {
   io_thread_ = std::thread([this] {
     ::pthread_setname_np(::pthread_self(), "io-0");
     loop_.run();
   });
+  for (auto& vcpu : vcpus_) vcpu->start();
+}
+
+// A vCPU that is in a call to the loop gets its answer; the loop ends after it.
+void Machine::end_threads() {
+  for (auto& vcpu : vcpus_) vcpu->request_stop();
+  for (auto& vcpu : vcpus_) vcpu->stop();
+  if (!io_thread_.joinable()) return;
+  loop_.stop();
+  io_thread_.join();
 }
 
 void Machine::power_on() {
@@ -195,11 +204,16 @@ void Machine::restore() {
   for (const auto& vcpu : vcpus_) states.push_back(saved_.take<VcpuState>(vcpu_name(vcpu->id())));
   saved_.check_all_taken();
   snapshot_->load_memory(memory_);
-  const StateShape shape = state_shape();
-  for (size_t i = 0; i < vcpus_.size(); ++i)
-    restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
+  restore_vcpus(states);
   restore_vm(vm_, vm);
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
+}
+
+void Machine::restore_vcpus(const std::vector<VcpuState>& states) {
+  const StateShape shape = state_shape();
+  leave_tsc(vcpus_.front()->kvm(), states.front());
+  for (size_t i = 0; i < vcpus_.size(); ++i)
+    restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
 }
 
 void Machine::start_devices() {
@@ -262,15 +276,8 @@ void Machine::resume() {
 
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
-  if (phase_ == Phase::created) {
-    block_on(loop_, close_devices());
-  } else {
-    if (phase_ == Phase::running) halt();
-    for (auto& vcpu : vcpus_) vcpu->stop();
-    call(loop_, close_devices());
-    loop_.stop();
-    io_thread_.join();
-  }
+  end_threads();
+  block_on(loop_, close_devices());
   phase_ = Phase::stopped;
   finish({.reason = End::Reason::stopped});
 }
@@ -315,9 +322,10 @@ void Machine::reset() try {
   });
   KvmVm fresh = kvm_.create_vm();
   create_irqchip(fresh);
-  const StateShape shape = state_shape();
+  std::vector<VcpuState> states;
   for (auto& vcpu : vcpus_)
-    restore_vcpu(vcpu->kvm(), save_vcpu(create_vcpu(fresh, vcpu->id()), shape), shape, config_.log);
+    states.push_back(save_vcpu(create_vcpu(fresh, vcpu->id()), state_shape()));
+  restore_vcpus(states);
   restore_vm(vm_, save_vm(fresh, has_pc_irqchip()));
   if (ioapic_) ioapic_->reset();
   memory_.clear();

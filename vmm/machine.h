@@ -132,13 +132,15 @@ class Machine final : private VcpuEvents, private MachineControl {
   void create_vcpus();
   void power_on();
   void restore();
+  void restore_vcpus(const std::vector<VcpuState>& states);
   void reset();  // paused
   bool takes_reset();
   StateShape state_shape() const;
   void halt();
   void park_vcpus();
   void resume_vcpus();
-  void start_loop();
+  void start_threads();
+  void end_threads();
   void start_devices();
   Task<void> stop_devices();
   Task<void> close_devices();

@@ -1,5 +1,6 @@
 #include "tools/vireo/run.h"
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -29,6 +30,10 @@ namespace vireo::cli {
 
 namespace {
 
+bool is_stdio(const dev::CharSpec& spec) {
+  return spec.kind == dev::CharSpec::Kind::stdio;
+}
+
 class Run {
  public:
   explicit Run(const RunOptions& options)
@@ -43,6 +48,8 @@ class Run {
  private:
   std::unique_ptr<dev::CharBackend> backend(const dev::CharSpec& spec);
   void add_disk(const DiskOption& disk);
+  void add_console(const dev::CharSpec& spec);
+  void tell_terminal_size();
   bool uses_terminal() const;
   End wait_for_end();
   void escape(dev::EscapeCommand command);
@@ -52,7 +59,8 @@ class Run {
   Signals signals_;  // before the machine: its threads inherit the mask
   Machine machine_;
   dev::AcpiPower* power_;
-  bool asked_to_end_ = false;  // the loop's
+  dev::Console* terminal_console_ = nullptr;  // the one that is the user's terminal
+  bool asked_to_end_ = false;                 // the loop's
 };
 
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
@@ -88,14 +96,26 @@ void Run::add_disk(const DiskOption& disk) {
                             dev::BlkConfig{.serial = disk.serial});
 }
 
+void Run::add_console(const dev::CharSpec& spec) {
+  auto& console = dev::add_virtio<dev::Console>(machine_, "console0", backend(spec));
+  if (!is_stdio(spec)) return;
+  terminal_console_ = &console;
+  tell_terminal_size();
+}
+
+void Run::tell_terminal_size() {
+  winsize size{};
+  if (terminal_console_ != nullptr && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0)
+    terminal_console_->set_size(size.ws_col, size.ws_row);
+}
+
 void Run::add_devices() {
   machine_.add<dev::Uart>("com1", backend(options_.serial));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
   machine_.add<dev::I8042>("i8042");
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
-  if (options_.console)
-    dev::add_virtio<dev::Console>(machine_, "console0", backend(*options_.console));
+  if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   LinuxBoot boot = options_.boot;
   if (options_.virtio_cmdline) boot.cmdline = with_virtio_mmio(boot.cmdline, machine_.env().acpi);
@@ -103,9 +123,6 @@ void Run::add_devices() {
 }
 
 bool Run::uses_terminal() const {
-  const auto is_stdio = [](const dev::CharSpec& spec) {
-    return spec.kind == dev::CharSpec::Kind::stdio;
-  };
   return is_stdio(options_.serial) || (options_.console && is_stdio(*options_.console));
 }
 
@@ -152,7 +169,9 @@ std::string last_words(const End& end) {
 End Run::wait_for_end() {
   const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
   const RestoreOnCrash restore_on_crash(terminal);
-  const auto watch = signals_.watch(machine_.env().loop, terminal, [this] { terminate(); });
+  const auto watch = signals_.watch(
+      machine_.env().loop, terminal,
+      {.terminate = [this] { terminate(); }, .resized = [this] { tell_terminal_size(); }});
   usage_step<ConfigError>([this] { machine_.start(); });
   return machine_.wait();
 }

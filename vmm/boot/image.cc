@@ -9,16 +9,11 @@
 
 #include <fmt/core.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo {
-
-bool all_zero(std::span<const std::byte> bytes) noexcept {
-  // Comparing the bytes with themselves, one further on, runs at the speed of memcmp.
-  return bytes.empty() || (bytes[0] == std::byte{0} &&
-                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
 
 namespace {
 
