@@ -64,6 +64,8 @@ class NetBackend {
   virtual ~NetBackend() = default;
 
   virtual const NetTraits& traits() const noexcept = 0;
+  // For users: "user", "tap vireo0".
+  virtual std::string description() const = 0;
 
   // The machine runs: from here it uses the loop and calls the frontend.
   virtual void open(EventLoop& loop, NetFrontend& frontend) = 0;

@@ -30,6 +30,7 @@ class UserNet final : public NetBackend {
   ~UserNet() override;
 
   const NetTraits& traits() const noexcept override { return traits_; }
+  std::string description() const override { return "user"; }
   void open(EventLoop& loop, NetFrontend& frontend) override;
   void close() override;
   void set_offloads(const NetOffloads& to_guest) override { offloads_ = to_guest; }

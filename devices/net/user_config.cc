@@ -75,7 +75,7 @@ HostForward parse_host_forward(std::string_view text) {
   HostForward forward;
   forward.udp = reader.skip("udp");
   if (!forward.udp && !reader.skip("tcp") && !reader.skip(""))
-    reader.fail("it begins with tcp: or udp:");
+    reader.fail("it does not begin with tcp or udp");
   forward.host = reader.address(':');
   forward.host_port = reader.port_before('-');
   forward.guest = reader.address(':');
@@ -86,7 +86,7 @@ HostForward parse_host_forward(std::string_view text) {
 GuestForward parse_guest_forward(std::string_view text) {
   Reader reader("guestfwd", text, "[tcp]:SERVER-ADDRESS:PORT-unix:PATH or …-cmd:COMMAND");
   GuestForward forward;
-  if (!reader.skip("tcp") && !reader.skip("")) reader.fail("it begins with tcp:");
+  if (!reader.skip("tcp") && !reader.skip("")) reader.fail("it does not begin with tcp");
   forward.server = reader.address(':');
   if (forward.server.s_addr == 0) reader.fail("the server's address is missing");
   forward.port = reader.port_before('-');

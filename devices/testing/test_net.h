@@ -28,6 +28,7 @@ class TestNet final : public NetBackend {
   explicit TestNet(NetTraits traits = {}) : traits_(traits) {}
 
   const NetTraits& traits() const noexcept override { return traits_; }
+  std::string description() const override { return "test"; }
   void open(EventLoop&, NetFrontend& frontend) override { frontend_ = &frontend; }
   void close() override { frontend_ = nullptr; }
   bool link_up() const noexcept override { return up_; }

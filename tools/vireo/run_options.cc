@@ -19,6 +19,20 @@ constexpr const char* kFooter = R"(What --serial and --console connect to:
   unix:PATH     a socket to connect to, one client at a time
   pty           a pseudo-terminal, whose name is printed
 
+What --net connects an interface to:
+  user          the host's networks, without any privileges. The guest gets 10.0.2.15 by DHCP, the
+                host is 10.0.2.2, the name server 10.0.2.3.
+                hostfwd=tcp:127.0.0.1:2222-:22   the host's port leads to the guest's (or udp:);
+                guestfwd=tcp:10.0.2.100:80-unix:PATH (or -cmd:COMMAND)   and the other way round;
+                restrict=on   nothing else gets out; hostname=NAME; ipv6=off; tftp=DIRECTORY
+  tap=NAME      a TAP that is there, yours or with CAP_NET_ADMIN; queues=N; vhost=auto|on|off
+  tap           a TAP that is made, and removed at the end; so is tap=NAME,create=on
+  bridge=NAME   the same, put into a bridge
+  fd=N          a TAP that the caller has opened; fd=N:N:… for one with several queues
+  socket=unix:PATH   passt, or QEMU's -netdev stream; framing=datagram[,local=PATH]
+All take id=NAME, mac=52:54:…, mtu=N, and limits each way: bps=SIZE (bytes), pps=N,
+bps-burst=SIZE, pps-burst=N.
+
 Exit status:
   0             the guest switched itself off
   2             wrong options, or a file they name is missing or unusable
@@ -32,7 +46,8 @@ SIGTERM and SIGINT press the power button; the second one stops the machine at o
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
-            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1)";
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
+            --net user,hostfwd=tcp:127.0.0.1:2222-:22)";
 
 uint32_t parse_cpus(const std::string& text) {
   uint32_t cpus = 0;
@@ -104,6 +119,8 @@ RunOptions resolve(const RunArguments& arguments) {
   options.boot.cmdline = arguments.append;
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
+  options.name = arguments.name;
+  options.nets = parse_nets(arguments.nets);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -137,6 +154,15 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--net", a.nets,
+                  "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
+                  "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--name", a.name,
+                  "The machine's name, which its network interfaces' addresses are derived from")
+      ->type_name("NAME");
   run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
       ->type_name("stdio|null|file:PATH|unix:PATH|pty")
       ->capture_default_str();

@@ -10,6 +10,7 @@
 
 #include "blockdev/open.h"
 #include "devices/chardev.h"
+#include "tools/vireo/net_option.h"
 #include "vmm/boot/linux.h"
 #include "vmm/machine.h"
 
@@ -20,7 +21,9 @@ struct RunArguments {
   std::string kernel, initrd, append;
   std::string memory = "256M";
   std::string cpus = "1";
+  std::string name;
   std::vector<std::string> disks;
+  std::vector<std::string> nets;
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
@@ -39,7 +42,9 @@ struct DiskOption {
 struct RunOptions {
   MachineConfig machine{};
   LinuxBoot boot{};
+  std::string name{};  // of the machine; may be empty
   std::vector<DiskOption> disks{};
+  std::vector<NetOption> nets{};
   dev::CharSpec serial{};
   std::optional<dev::CharSpec> console{};
   bool debug_exit = false;
