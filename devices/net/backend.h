@@ -24,6 +24,8 @@
 
 namespace vireo::dev {
 
+class VhostNet;
+
 // What of a frame its sender may leave to the receiver.
 struct NetOffloads {
   bool checksum = false;  // the ones below imply it
@@ -90,8 +92,10 @@ class NetBackend {
   };
   virtual Received receive(uint16_t pair, std::span<const iovec> into) = 0;
 
-  // A descriptor that the kernel's vhost-net can take over the frames of a queue pair from.
-  virtual std::optional<int> vhost_socket(uint16_t /*pair*/) const { return std::nullopt; }
+  // The kernel's own way of carrying a queue pair's frames, where there is one; the backend's.
+  // While a ring of it runs, nothing is sent and received here, and nobody is called.
+  virtual VhostNet* vhost(uint16_t /*pair*/) { return nullptr; }
+  virtual void set_lent(uint16_t /*pair*/, bool /*lent*/) {}
 };
 
 }  // namespace vireo::dev

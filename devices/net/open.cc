@@ -16,7 +16,7 @@ struct Opener {
     return std::make_unique<UserNet>(name, config, log);
   }
   std::unique_ptr<NetBackend> operator()(const TapConfig& config) const {
-    return std::make_unique<TapNet>(name, open_tap(config), log);
+    return std::make_unique<TapNet>(name, open_tap(config), config.vhost, log);
   }
   std::unique_ptr<NetBackend> operator()(const SocketNetConfig& config) const {
     return open_socket_net(name, config, log);

@@ -30,12 +30,21 @@ NetTraits traits_of(const TapDevice& tap) {
 
 }  // namespace
 
-TapNet::TapNet(std::string name, TapDevice tap, Logger log)
+TapNet::TapNet(std::string name, TapDevice tap, Vhost vhost, Logger log)
     : name_(std::move(name)),
       log_(std::move(log)),
       tap_(std::move(tap)),
       traits_(traits_of(tap_)),
-      queues_(tap_.queues.size()) {}
+      queues_(tap_.queues.size()) {
+  if (!tap_.headers && vhost == Vhost::on)
+    throw ConfigError("vhost=on: the TAP was opened without IFF_VNET_HDR");
+  for (size_t pair = 0; pair < queues_.size() && tap_.headers; ++pair)
+    queues_[pair].vhost = VhostNet::open(vhost, tap_.queues[pair].get());
+}
+
+std::string TapNet::description() const {
+  return fmt::format("tap {}{}", tap_.name, queues_.front().vhost ? " with vhost-net" : "");
+}
 
 // Edge-triggered: each arrival is told once, and what is not read then stays in the TAP.
 void TapNet::open(EventLoop& loop, NetFrontend& frontend) {
@@ -43,7 +52,11 @@ void TapNet::open(EventLoop& loop, NetFrontend& frontend) {
   frontend_ = &frontend;
   if (lost_) return;
   for (uint16_t pair = 0; pair < queues_.size(); ++pair)
-    queues_[pair].watch = loop.watch(tap_.queues[pair].get(), EPOLLIN | EPOLLOUT | EPOLLET,
+    if (!queues_[pair].lent) watch(pair);
+}
+
+void TapNet::watch(uint16_t pair) {
+  queues_[pair].watch = loop_->watch(tap_.queues[pair].get(), EPOLLIN | EPOLLOUT | EPOLLET,
                                      [this, pair](uint32_t events) { ready(pair, events); });
 }
 
@@ -142,9 +155,12 @@ NetBackend::Received TapNet::receive(uint16_t pair, std::span<const iovec> into)
   return received;
 }
 
-std::optional<int> TapNet::vhost_socket(uint16_t pair) const {
-  if (!tap_.headers) return std::nullopt;
-  return tap_.queues[pair].get();
+void TapNet::set_lent(uint16_t pair, bool lent) {
+  queues_[pair].lent = lent;
+  if (lent)
+    queues_[pair].watch.reset();
+  else if (loop_ != nullptr && !lost_)
+    watch(pair);
 }
 
 }  // namespace vireo::dev

@@ -6,22 +6,24 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "devices/net/backend.h"
 #include "devices/net/tap_device.h"
+#include "devices/net/vhost.h"
 #include "vmm/base/log.h"
 
 namespace vireo::dev {
 
 class TapNet final : public NetBackend {
  public:
-  TapNet(std::string name, TapDevice tap, Logger log = {});
+  // Throws ConfigError when vhost-net has to be there and is not.
+  TapNet(std::string name, TapDevice tap, Vhost vhost, Logger log = {});
 
   const NetTraits& traits() const noexcept override { return traits_; }
-  std::string description() const override { return "tap " + tap_.name; }
+  std::string description() const override;
   void open(EventLoop& loop, NetFrontend& frontend) override;
   void close() override;
   bool link_up() const noexcept override { return !lost_; }
@@ -29,14 +31,18 @@ class TapNet final : public NetBackend {
   void set_queue_pairs(uint16_t pairs) override;
   Sent send(uint16_t pair, const NetHeader& header, std::span<const iovec> frame) override;
   Received receive(uint16_t pair, std::span<const iovec> into) override;
-  std::optional<int> vhost_socket(uint16_t pair) const override;
+  VhostNet* vhost(uint16_t pair) override { return queues_[pair].vhost.get(); }
+  void set_lent(uint16_t pair, bool lent) override;
 
  private:
   struct TapQueue {
     bool attached = true;
     bool full = false;
+    bool lent = false;  // to vhost-net
+    std::unique_ptr<VhostNet> vhost{};
     EventLoop::Registration watch{};
   };
+  void watch(uint16_t pair);
   void ready(uint16_t pair, uint32_t events);
   void lose(int error);
   // With room for the header in front.

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "devices/net/mac.h"
+#include "devices/net/vhost.h"
 #include "vmm/base/error.h"
 
 namespace vireo::dev {
@@ -124,6 +125,8 @@ std::vector<std::byte> Net::config() const {
 
 void Net::set_link(bool up) {
   link_ = up;
+  for (uint16_t pair = 0; pair < pairs(); ++pair)
+    if (VhostNet* const vhost = backend_->vhost(pair)) vhost->set_link(up);
   config_changed();
 }
 
@@ -192,14 +195,35 @@ void Net::start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t fea
   configure();
   QueueTasks& tasks = *queues_[index];
   tasks.work.start(std::move(queue));
-  if (is_control(index))
-    tasks.work.spawn(serve_control(index));
-  else if (index < 2 * (negotiated(kNetMultiQueue) ? pairs() : 1))
-    tasks.work.spawn(index % 2 == 0 ? receive_frames(index / 2) : send_frames(index / 2));
+  if (is_control(index)) return tasks.work.spawn(serve_control(index));
+  if (index >= 2 * (negotiated(kNetMultiQueue) ? pairs() : 1) || lend(index)) return;
+  tasks.work.spawn(index % 2 == 0 ? receive_frames(index / 2) : send_frames(index / 2));
+}
+
+// To the kernel, where it takes the queue; it keeps to no rates.
+bool Net::lend(uint16_t index) {
+  const uint16_t pair = index / 2;
+  VhostNet* const vhost = backend_->vhost(pair);
+  if (vhost == nullptr || config_.rates.any()) return false;
+  backend_->set_lent(pair, true);
+  const auto error = vhost->start(index % 2, queues_[index]->work.queue(), features_, loop_);
+  if (!error) return true;
+  log_.warn(name_, fmt::format("goes on without vhost-net: {}", error.message()));
+  backend_->set_lent(pair, false);
+  return false;
+}
+
+void Net::end_loan(uint16_t index) {
+  const uint16_t pair = index / 2;
+  VhostNet* const vhost = pair < pairs() ? backend_->vhost(pair) : nullptr;
+  if (vhost == nullptr || !vhost->running(index % 2)) return;
+  vhost->stop(index % 2);
+  if (!vhost->running(1 - index % 2)) backend_->set_lent(pair, false);
 }
 
 Task<std::optional<QueueState>> Net::stop_queue(uint16_t index) {
   QueueTasks& tasks = *queues_[index];
+  end_loan(index);
   if (tasks.work) {
     tasks.work.queue().stop();
     tasks.wake.set();

@@ -90,6 +90,8 @@ class Net final : public VirtioDevice, private NetFrontend {
   bool is_control(uint16_t index) const noexcept;
   void check_state() const;
   void configure();
+  bool lend(uint16_t index);
+  void end_loan(uint16_t index);
   NetOffloads to_guest() const noexcept;
   const MacBytes& mac() const noexcept;
   size_t longest_frame() const noexcept;

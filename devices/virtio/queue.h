@@ -84,6 +84,19 @@ class Queue {
   void stop();
   bool stopping() const noexcept { return stopping_; }
   QueueState state() const noexcept { return {next_available_, next_used_}; }
+
+  // For a ring that the kernel serves for a while: what it takes to do so. From lend() to
+  // take_back() the queue itself does nothing; no request is under way then.
+  struct Lent {
+    const GuestMemory& memory;
+    const SplitRing& ring;
+    int kick;
+    std::function<void()> interrupt;
+    QueueState state;
+  };
+  Lent lend();
+  void take_back(QueueState state);
+
   size_t in_flight() const noexcept { return in_flight_count_; }
   uint16_t size() const noexcept { return ring_.size(); }
 
@@ -98,6 +111,7 @@ class Queue {
   bool wake();
   void resume_waiter();
   void arm() noexcept;
+  void watch_kick();
 
   QueueEnv env_;
   SplitRing ring_;

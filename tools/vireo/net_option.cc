@@ -92,6 +92,8 @@ NetOption parse_tap(const std::string& text, size_t index) {
   tap.queues = static_cast<uint16_t>(parse_number("--net: queues", keys.get("queues", "1"), 1, 16));
   tap.mtu = net.mtu;
   tap.vhost = parse_vhost(keys.get("vhost", "auto"));
+  if (tap.vhost == dev::Vhost::on && net.rates.any())
+    throw ConfigError("--net: vhost=on keeps to no limits: leave bps= and pps= out, or vhost=on");
   if (!tap.fds.empty() && (keys.find("tap") || keys.find("bridge") || keys.find("create")))
     throw ConfigError("--net: fd= names a TAP that is open: leave tap=, bridge= and create= out");
   if (!tap.fds.empty() && keys.find("queues") && tap.queues != tap.fds.size())
