@@ -243,7 +243,8 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
     co_return Outcome<bool>{};
   }
   const Claims::Claim claim(claims_, cluster, 1);
-  std::error_code error = co_await map_.prepare_table(guest);
+  std::error_code error = image_.is_corrupt() ? io_error() : std::error_code{};
+  if (!error) error = co_await map_.prepare_table(guest);
   if (error) co_return Outcome<bool>{error};
   const Outcome<uint64_t> place = co_await tables_.allocator.allocate_bytes(packed.size());
   if (place.error) co_return Outcome<bool>{place.error};
@@ -260,11 +261,16 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
 
 Task<std::error_code> Writer::write_compressed(uint64_t guest, IoVecs from) {
   if (geometry_.data_file) co_return std::make_error_code(std::errc::not_supported);
-  Buffer plain = Buffer::zeros(geometry_.cluster_size());
-  copy_from(plain.bytes(), from);
+  Buffer joined;
+  std::span<const std::byte> plain{static_cast<const std::byte*>(from.front().iov_base),
+                                   from.front().iov_len};
+  if (plain.size() != geometry_.cluster_size()) {
+    joined = Buffer::zeros(geometry_.cluster_size());
+    copy_from(joined.bytes(), from);
+    plain = joined.bytes();
+  }
   const Compression type = image_.header.compression;
-  const std::span<const std::byte> bytes = plain.bytes();
-  auto work = [type, bytes] { return compress(type, bytes, bytes.size() - 1); };
+  auto work = [type, plain] { return compress(type, plain, plain.size() - 1); };
   std::optional<std::vector<std::byte>> packed =
       co_await offload(image_.host.pool, image_.host.loop, work);
   if (!packed) co_return co_await write(guest, std::move(from));

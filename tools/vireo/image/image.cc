@@ -7,6 +7,7 @@
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/check.h"
+#include "tools/vireo/image/convert.h"
 #include "tools/vireo/image/create.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
@@ -40,6 +41,7 @@ what else is not.
 
 void add_commands(CLI::App& image, int& status) {
   add_check(image, status);
+  add_convert(image, status);
   add_create(image, status);
   add_info(image, status);
   add_map(image, status);
