@@ -38,13 +38,15 @@ uint64_t total_length(const IoVecs& vectors) noexcept;
 // The part of a list from `offset` on, `length` bytes long; both must lie inside.
 IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
 void fill_zero(const IoVecs& vectors) noexcept;
+bool is_zero(std::span<const std::byte> bytes) noexcept;
 bool all_zero(const IoVecs& vectors) noexcept;
 // Copies min(total lengths).
 void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept;
 void copy_from(std::span<std::byte> to, const IoVecs& from) noexcept;
 
 struct WriteFlags {
-  bool fua = false;  // on stable storage when it completes
+  bool fua = false;         // on stable storage when it completes
+  bool compressed = false;  // formats that can do it store the clusters compressed
 };
 struct ZeroFlags {
   bool may_unmap = false;  // the range may become unallocated

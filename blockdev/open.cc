@@ -93,6 +93,7 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
                        .read_only = spec.read_only,
                        .backing = spec.backing,
                        .no_backing = spec.no_backing,
+                       .snapshot = spec.internal,
                        .for_repair = spec.for_repair,
                        .metadata_cache = spec.metadata_cache,
                        .chain = std::move(chain)};
@@ -120,6 +121,7 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
   spec.window = {};
   spec.read_only = reference.read_only;
   spec.for_repair = false;
+  spec.internal = {};
   if (spec.format == "qcow2")
     return open_image(engines, std::move(spec), std::move(reference.chain));
   if (reference.is_data) return open_data_file(engines, std::move(spec));

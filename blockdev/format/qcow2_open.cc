@@ -178,6 +178,12 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
   auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
   co_await node->start(options.for_repair);
+  if (!options.snapshot.empty()) {
+    const std::error_code error = co_await node->show_snapshot(options.snapshot);
+    if (error == std::errc::no_such_file_or_directory)
+      refuse(options, fmt::format("it has no snapshot '{}'", printable(options.snapshot)));
+    throw_if(error, "snapshot", options.path);
+  }
   co_return node;
 }
 

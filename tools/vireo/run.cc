@@ -1,13 +1,17 @@
 #include "tools/vireo/run.h"
 
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -21,6 +25,8 @@
 #include "devices/virtio/add.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/p9.h"
 #include "devices/virtio/rng.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/run_options.h"
@@ -49,8 +55,10 @@ class Run {
  private:
   std::unique_ptr<dev::CharBackend> backend(const dev::CharSpec& spec);
   void add_disk(const DiskOption& disk);
+  void add_net(const NetOption& net, size_t index);
   void add_console(const dev::CharSpec& spec);
   void tell_terminal_size();
+  void add_shares();
   bool uses_terminal() const;
   End wait_for_end();
   void paused(const dev::Terminal& terminal, const std::string& why);
@@ -62,6 +70,7 @@ class Run {
   Signals signals_;  // before the machine: its threads inherit the mask
   Machine machine_;
   dev::AcpiPower* power_;
+  std::vector<std::string> shape_;            // what --dry-run prints of the networks
   dev::Console* terminal_console_ = nullptr;  // the one that is the user's terminal
   bool asked_to_end_ = false;                 // the loop's
   std::atomic<bool> paused_ = false;
@@ -132,12 +141,44 @@ void Run::tell_terminal_size() {
     terminal_console_->set_size(size.ws_col, size.ws_row);
 }
 
+// As many descriptors as this process may have; most of them for the shares, in equal parts.
+size_t descriptors_for_shares(size_t shares) {
+  constexpr rlim_t kOurs = 128, kLeast = 64, kMost = 1 << 16;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
+  limit.rlim_cur = limit.rlim_max;
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
+  const rlim_t spare = limit.rlim_cur > kOurs ? limit.rlim_cur - kOurs : 0;
+  return static_cast<size_t>(std::clamp<rlim_t>(spare / shares, kLeast, kMost));
+}
+
+void Run::add_shares() {
+  for (dev::P9Config share : options_.shares) {
+    share.share.descriptors = descriptors_for_shares(options_.shares.size());
+    dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share);
+  }
+}
+
+void Run::add_net(const NetOption& net, size_t index) {
+  auto network = with_context(
+      "--net", [&] { return dev::open_net(net.id, net.network, options_.machine.log); });
+  const dev::MacAddress mac = net.mac ? *net.mac : default_mac(options_.name, *network, index);
+  std::string line =
+      fmt::format("net      {}: {}, {}", net.id, network->description(), dev::to_string(mac));
+  dev::add_virtio<dev::Net>(machine_, net.id, std::move(network),
+                            dev::NetConfig{.mac = mac, .mtu = net.mtu, .rates = net.rates});
+  shape_.push_back(std::move(line));
+}
+
 void Run::add_devices() {
   machine_.add<dev::Uart>("com1", backend(options_.serial));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
   machine_.add<dev::I8042>("i8042");
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
+  for (size_t i = 0; i < options_.nets.size(); ++i) add_net(options_.nets[i], i);
+  add_shares();
   if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   LinuxBoot boot = options_.boot;
@@ -158,6 +199,10 @@ void Run::print_shape() {
   for (const DiskOption& disk : options_.disks)
     std::printf("disk     %s: %s%s\n", disk.id.c_str(), disk.spec.path.c_str(),
                 disk.spec.read_only ? " (read-only)" : "");
+  for (const dev::P9Config& share : options_.shares)
+    std::printf("share    %s: %s%s\n", share.tag.c_str(), share.share.directory.c_str(),
+                share.share.read_only ? " (read-only)" : "");
+  for (const std::string& line : shape_) std::printf("%s\n", line.c_str());
   for (const AcpiDevice& device : machine_.env().acpi)
     std::printf("device   at %#llx, interrupt %u\n",
                 static_cast<unsigned long long>(device.address), device.gsi);

@@ -11,7 +11,8 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr const char* kFooter = R"(What --serial and --console connect to:
+constexpr const char* kFooter =
+    R"(What --serial and --console connect to:
   stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
   null          nothing
   file:PATH     output to a file
@@ -32,7 +33,10 @@ A machine that is paused (on-enospc=stop) ends at the first; SIGCONT continues i
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
-            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1)";
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
+            --net user,hostfwd=tcp:127.0.0.1:2222-:22
+  vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
+            in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
 uint32_t parse_cpus(const std::string& text) {
   uint32_t cpus = 0;
@@ -77,6 +81,9 @@ RunOptions resolve(const RunArguments& arguments) {
   options.boot.cmdline = arguments.append;
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
+  options.shares = parse_shares(arguments.shares);
+  options.name = arguments.name;
+  options.nets = parse_nets(arguments.nets);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -91,7 +98,7 @@ RunOptions resolve(const RunArguments& arguments) {
 
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(std::string(kDiskHelp) + "\n" + kFooter);
+  run->footer(std::string(kDiskHelp) + "\n" + kShareHelp + "\n" + kNetHelp + "\n" + kFooter);
   run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
@@ -109,6 +116,22 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--share", a.shares,
+                  "A directory for the guest to mount, repeatable: path=DIR,tag=NAME[,readonly=on]"
+                  "[,security=none|passthrough|mapped-xattr|mapped-file][,squash=UID:GID]"
+                  "[,msize=SIZE]; a bare path works, too")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--net", a.nets,
+                  "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
+                  "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--name", a.name,
+                  "The machine's name, which its network interfaces' addresses are derived from")
+      ->type_name("NAME");
   run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
       ->type_name("stdio|null|file:PATH|unix:PATH|pty")
       ->capture_default_str();
