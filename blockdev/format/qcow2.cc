@@ -187,7 +187,19 @@ Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
   co_return co_await reader_.extent(offset, length);
 }
 
-Task<std::error_code> Qcow2::preallocate(uint64_t start, qcow2::Writer::Preallocate how,
+Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t length) {
+  while (!traffic_.open()) co_await traffic_.opened();
+  const Traffic::Pass pass(traffic_);
+  qcow2::Outcome<qcow2::Layout> layout = co_await tables_.map.layout(offset, length);
+  qcow2::Layout& run = layout.value;
+  if (layout.error || run.kind != qcow2::Kind::data || !image_->data) co_return layout;
+  const Extent below = co_await image_->data->node().extent(*run.host, run.length);
+  run.length = std::min(run.length, below.length);
+  run.zero = below.zero;
+  co_return layout;
+}
+
+Task<std::error_code> Qcow2::preallocate(uint64_t start, Preallocation how,
                                          ProgressFunction progress) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   const AsyncMutex::Guard guard = co_await alone_.lock();
@@ -266,13 +278,13 @@ Task<std::error_code> Qcow2::clear() {
   co_return error;
 }
 
-Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair) {
+Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction progress) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
   qcow2::Checker checker(*image_, tables_, snapshots_);
   if (image_->read_only) repair = qcow2::Repair::none;
-  qcow2::CheckResult result = co_await checker.run(repair);
+  qcow2::CheckResult result = co_await checker.run(repair, std::move(progress));
   if (repair == qcow2::Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
   co_return result;
 }

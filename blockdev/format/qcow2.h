@@ -49,9 +49,10 @@ class Qcow2 final : public Node {
 
   const qcow2::Header& header() const noexcept { return image_->header; }
   Node* backing() noexcept { return reader_.backing(); }
+  // What the image itself says of the run at `offset`, up to `length` bytes.
+  Task<qcow2::Outcome<qcow2::Layout>> layout(uint64_t offset, uint64_t length);
   // Allocates what is not allocated from `start` to the disk's end.
-  Task<std::error_code> preallocate(uint64_t start, qcow2::Writer::Preallocate how,
-                                    ProgressFunction progress);
+  Task<std::error_code> preallocate(uint64_t start, Preallocation how, ProgressFunction progress);
 
   using Snapshots = std::vector<qcow2::SnapshotInfo>;
   const Snapshots& snapshots() const noexcept { return snapshots_.list(); }
@@ -66,7 +67,7 @@ class Qcow2 final : public Node {
   // hold stays.
   Task<std::error_code> clear();
 
-  Task<qcow2::CheckResult> check(qcow2::Repair repair);
+  Task<qcow2::CheckResult> check(qcow2::Repair repair, ProgressFunction progress = {});
   // Names another backing image in the header (empty: none); content is the caller's business. The
   // node that is read does not change.
   Task<std::error_code> set_backing(std::string name, std::string format);

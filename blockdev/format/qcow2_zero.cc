@@ -162,7 +162,7 @@ Task<std::error_code> Writer::zero_data_file(uint64_t guest, uint64_t length, Ch
   co_return std::error_code{};
 }
 
-Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preallocate how) {
+Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preallocation how) {
   std::error_code error;
   for (uint64_t done = 0; done < length && !error;) {
     const Outcome<uint64_t> some = co_await preallocate_some(guest + done, length - done, how);
@@ -172,7 +172,8 @@ Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preal
   co_return error;
 }
 
-Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length, Preallocate how) {
+Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length,
+                                                 Preallocation how) {
   const uint64_t cluster = geometry_.cluster_size();
   const uint64_t first = guest >> geometry_.cluster_bits;
   const uint64_t last = (guest + length - 1) >> geometry_.cluster_bits;
@@ -200,13 +201,14 @@ Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length
 }
 
 // Gives host clusters the content and the space on the host that preallocation promises.
-Task<std::error_code> Writer::fill(Run run, Preallocate how) {
+Task<std::error_code> Writer::fill(Run run, Preallocation how) {
   const uint64_t bytes = run.clusters << geometry_.cluster_bits;
   std::error_code error = co_await guest_file_.reserve(run.offset + bytes, false);
   if (error) co_return error;
-  if (how == Preallocate::falloc || (how == Preallocate::metadata && !run.zeros && !image_.data))
+  if (how == Preallocation::falloc ||
+      (how == Preallocation::metadata && !run.zeros && !image_.data))
     co_return co_await guest_file_.node().zero(run.offset, bytes, ZeroFlags{});
-  if (how == Preallocate::metadata) co_return error;
+  if (how == Preallocation::metadata) co_return error;
   Buffer zeros = Buffer::zeros(std::min(bytes, kZeroChunk));
   for (uint64_t done = 0; done < bytes && !error;) {
     const uint64_t some = std::min<uint64_t>(bytes - done, zeros.size());
