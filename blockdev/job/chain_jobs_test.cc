@@ -43,7 +43,7 @@ struct Chain {
     names.insert(names.begin(), name);
   }
   void add(const std::string& name, const std::string& backing) {
-    const uint64_t clusters[] = {512, 4096, 16384, 65536};
+    const uint64_t clusters[] = {1024, 4096, 16384, 65536};
     Qcow2CreateOptions options{.size = 512 * (1 + random() % 800),
                                .cluster_size = clusters[random() % 4],
                                .backing_file = backing};
@@ -93,9 +93,11 @@ struct Chain {
     const bool raw = base.ends_with(".raw");
     if (!result.error)
       result.error = store.run(image.set_backing(base, base.empty() ? "" : raw ? "raw" : "qcow2"));
-    [[maybe_unused]] const std::error_code ignored = store.run(top->close());
-    if (below) store.close(std::move(below));
-    for (auto& disk : between) store.close(std::move(disk));
+    if (below) between.push_back(std::move(below));
+    between.push_back(std::move(top));
+    for (auto& disk : between) {
+      [[maybe_unused]] const std::error_code ignored = store.run(disk->close());
+    }
     return result;
   }
 };
