@@ -25,6 +25,7 @@ struct Limits {
   uint64_t size = 0;              // changes only by resize()
   uint32_t block = 1;             // request granularity; a power of two, 1..4096
   uint32_t buffer_alignment = 1;  // of each buffer's address and length; a power of two
+  uint32_t logical_block = 512;   // what a guest is told: more only for devices that have more
   uint32_t optimal_block = 4096;  // what suits the node best (a cluster, a file system block)
   bool read_only = false;
   bool can_discard = false;  // discard() gives space back

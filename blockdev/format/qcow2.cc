@@ -69,6 +69,8 @@ Task<void> Qcow2::start(bool for_repair) {
   }
   if (error)
     throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
+  if (!image_->read_only && !for_repair && image_->fixed_overlap())
+    error = co_await image_->corrupt("tables that its header names overlap");
   keep_dirty_ = for_repair && image_->header.dirty();
   if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
 }

@@ -296,7 +296,9 @@ Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
 
 bool Checker::block_is_bad(uint64_t block) const noexcept {
   return geometry_.in_cluster(block) != 0 || block >= kMaxHostOffset ||
-         !image_.file.contains(block, 1) || image_.is_metadata(block, geometry_.cluster_size());
+         !image_.file.contains(block, 1) || image_.is_fixed(block, geometry_.cluster_size()) ||
+         image_.l2_tables.any(block >> geometry_.cluster_bits,
+                              (block >> geometry_.cluster_bits) + 1);
 }
 
 void Checker::check_blocks() {

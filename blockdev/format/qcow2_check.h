@@ -79,8 +79,7 @@ class Checker {
   Task<std::error_code> check_copied();
 
   Task<std::error_code> rebuild();
-  Task<std::error_code> write_blocks(const std::vector<uint64_t>& table, uint64_t area,
-                                     uint64_t area_end);
+  Task<std::error_code> write_blocks(const RefcountArea& area);
   void complain(bool fixed, std::string what);
 
   Image& image_;

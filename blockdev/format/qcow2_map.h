@@ -91,9 +91,12 @@ class Map {
   void store(std::span<std::byte> slice, uint64_t index, const L2Entry& entry) const noexcept;
   uint64_t slice_entries() const noexcept { return slice_entries_; }
   uint64_t table_offset(uint64_t l1_index) const noexcept;
+  // No L2 table can be there.
   bool bad_table(uint64_t table) const noexcept;
 
  private:
+  bool shared_place(uint64_t table) const noexcept;
+  void note_tables();
   uint64_t slice_offset(uint64_t guest) const noexcept;
   Mapping run_of(const SliceCache::Slice& slice, uint64_t guest, uint64_t length) const noexcept;
   bool continues(const Mapping& run, const L2Entry& next, uint32_t subcluster,

@@ -52,6 +52,7 @@ class Writer {
   };
   enum class Change : uint8_t { zero, zero_and_unmap };
 
+  bool must_not_write(uint64_t host, uint64_t length) const noexcept;
   bool needs_cluster(const L2Entry& entry) const noexcept;
   bool valid(const L2Entry& entry) const noexcept;
   bool known_zero(const L2Entry& entry) const noexcept;

@@ -9,8 +9,7 @@
 namespace vireo::cli {
 
 Session::Session() : log_(Logger::to_stderr(LogLevel::warn)) {
-  watch_ =
-      signals_.watch(loop_, terminal_, {.terminate = [this] { interrupt(); }, .resized = [] {}});
+  watch_ = signals_.watch(loop_, terminal_, {.terminate = [this] { interrupt(); }});
 }
 
 void Session::run_job(Task<void> task) {
