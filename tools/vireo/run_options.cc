@@ -1,7 +1,6 @@
 #include "tools/vireo/run_options.h"
 
 #include <charconv>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -13,15 +12,7 @@ namespace vireo::cli {
 namespace {
 
 constexpr const char* kFooter =
-    R"(The directory of a --share is mounted in the guest by its tag; what files the guest makes are on the
-host is a matter of security=:
-  none          as the guest has them; where the host does not let users be changed, it stays quiet
-  passthrough   as the guest has them, or not at all; for a vireo that runs as root
-  mapped-xattr  owners, modes and device nodes are kept in attributes user.virtfs.*, as by QEMU
-  mapped-file   the same in files .virtfs_metadata/NAME, for file systems without attributes
-  squash=UID:GID gives all that the guest makes to this user and group of the host.
-
-What --serial and --console connect to:
+    R"(What --serial and --console connect to:
   stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
   null          nothing
   file:PATH     output to a file
@@ -37,11 +28,13 @@ Exit status:
   10            stopped by a signal or Ctrl-A x
   odd           --debug-exit: (value << 1) | 1
 SIGTERM and SIGINT press the power button; the second one stops the machine at once.
+A machine that is paused (on-enospc=stop) ends at the first; SIGCONT continues it.
 
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
-            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
+            --net user,hostfwd=tcp:127.0.0.1:2222-:22
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
             in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
@@ -61,80 +54,6 @@ uint64_t parse_memory(const std::string& text) {
   if (bytes % kPageSize != 0)
     throw ConfigError(fmt::format("--memory: {} is not a multiple of 4096 bytes", text));
   return bytes;
-}
-
-DiskOption parse_disk(const std::string& text, size_t index) {
-  const KeyValues keys(
-      "--disk", text, "path",
-      {"path", "format", "readonly", "id", "serial", "cache", "backing", "snapshot"});
-  DiskOption disk;
-  disk.id = keys.get("id", fmt::format("disk{}", index));
-  disk.serial = keys.get("serial", "");
-  disk.spec.path = keys.need("path");
-  disk.spec.format = keys.get("format", "");
-  disk.spec.read_only = keys.flag("readonly", false);
-  disk.spec.cache = blk::parse_cache_mode(keys.get("cache", "writeback"));
-  disk.spec.backing = keys.flag("backing", true);
-  disk.spec.snapshot = keys.flag("snapshot", false);
-  return disk;
-}
-
-std::vector<DiskOption> parse_disks(const std::vector<std::string>& texts) {
-  std::vector<DiskOption> disks;
-  std::set<std::string> ids;
-  for (const std::string& text : texts) {
-    disks.push_back(parse_disk(text, disks.size()));
-    if (!ids.insert(disks.back().id).second)
-      throw ConfigError(fmt::format("--disk: two disks have the id '{}'", disks.back().id));
-  }
-  return disks;
-}
-
-p9::Security parse_security(const std::string& word) {
-  if (word == "none") return p9::Security::none;
-  if (word == "passthrough") return p9::Security::passthrough;
-  if (word == "mapped-xattr") return p9::Security::mapped_xattr;
-  if (word == "mapped-file") return p9::Security::mapped_file;
-  throw ConfigError(fmt::format(
-      "--share: security={}: it is none, passthrough, mapped-xattr or mapped-file", word));
-}
-
-uint32_t parse_message_size(const std::string& text) {
-  const uint64_t bytes = parse_size("--share: msize", text);
-  if (bytes < p9::kMinMessage || bytes > p9::kMaxMessage)
-    throw ConfigError(fmt::format("--share: msize={}: it is {} to {} bytes", text, p9::kMinMessage,
-                                  p9::kMaxMessage));
-  return static_cast<uint32_t>(bytes);
-}
-
-dev::P9Config parse_share(const std::string& text) {
-  const KeyValues keys("--share", text, "path",
-                       {"path", "tag", "readonly", "security", "squash", "msize"});
-  dev::P9Config config;
-  config.tag = keys.need("tag");
-  if (config.tag.size() > dev::P9::kMaxTag)
-    throw ConfigError(
-        fmt::format("--share: the tag '{}' is longer than {} bytes", config.tag, dev::P9::kMaxTag));
-  config.share.directory = keys.need("path");
-  config.share.read_only = keys.flag("readonly", false);
-  config.share.security = parse_security(keys.get("security", "none"));
-  config.share.max_message = parse_message_size(keys.get("msize", "1M"));
-  if (const auto squash = keys.find("squash")) {
-    const auto [uid, gid] = parse_owner("--share: squash", *squash);
-    config.share.squash = p9::Owner{uid, gid};
-  }
-  return config;
-}
-
-std::vector<dev::P9Config> parse_shares(const std::vector<std::string>& texts) {
-  std::vector<dev::P9Config> shares;
-  std::set<std::string> tags;
-  for (const std::string& text : texts) {
-    shares.push_back(parse_share(text));
-    if (!tags.insert(shares.back().tag).second)
-      throw ConfigError(fmt::format("--share: two shares have the tag '{}'", shares.back().tag));
-  }
-  return shares;
 }
 
 dev::CharSpec parse_chardev(const char* option, const std::string& text) {
@@ -163,6 +82,8 @@ RunOptions resolve(const RunArguments& arguments) {
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
   options.shares = parse_shares(arguments.shares);
+  options.name = arguments.name;
+  options.nets = parse_nets(arguments.nets);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -177,7 +98,7 @@ RunOptions resolve(const RunArguments& arguments) {
 
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(kFooter);
+  run->footer(std::string(kDiskHelp) + "\n" + kShareHelp + "\n" + kNetHelp + "\n" + kFooter);
   run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
@@ -190,9 +111,8 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SIZE")
       ->capture_default_str();
   run->add_option("--disk", a.disks,
-                  "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
-                  "[,cache=writeback|none|writethrough|unsafe][,snapshot=on]; a bare path works, "
-                  "too; snapshot=on throws all writes away at the end")
+                  "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on][,KEY=VALUE...], "
+                  "or a bare path; the keys are below")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
@@ -203,6 +123,15 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--net", a.nets,
+                  "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
+                  "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--name", a.name,
+                  "The machine's name, which its network interfaces' addresses are derived from")
+      ->type_name("NAME");
   run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
       ->type_name("stdio|null|file:PATH|unix:PATH|pty")
       ->capture_default_str();

@@ -141,6 +141,17 @@ void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const StateShape& shape
            "KVM_SET_MP_STATE");
 }
 
+void leave_tsc(KvmVcpu& first, const VcpuState& state) {
+  constexpr uint64_t kFarAway = uint64_t{1} << 62;
+  for (const auto& [index, value] : state.msrs) {
+    if (index != kMsrTsc) continue;
+    kvm_msr_entry entry{};
+    entry.index = kMsrTsc;
+    entry.data = value + kFarAway;
+    first.set_msrs({entry});
+  }
+}
+
 VmState save_vm(const KvmVm& vm, bool irqchip) {
   VmState state;
   if (irqchip) {

@@ -56,6 +56,10 @@ VcpuState save_vcpu(const KvmVcpu& vcpu, const StateShape& shape);
 // this shape, ConfigError when this host cannot give the guest its time stamp counter's frequency.
 void restore_vcpu(KvmVcpu& vcpu, const VcpuState& state, const StateShape& shape,
                   const Logger& log);
+// To be called for the first of a VM's vCPUs before any of them is restored. Without it KVM may
+// take a time stamp counter that differs from the VM's own by less than a second for an attempt to
+// bring the two in step, and keep its own: time would run backwards, or apart on several vCPUs.
+void leave_tsc(KvmVcpu& first, const VcpuState& state);
 // `irqchip`: KVM has the PICs, the I/O APIC and the timer.
 VmState save_vm(const KvmVm& vm, bool irqchip);
 // The guest's clock goes on from where it stood: time that passed meanwhile is not seen.

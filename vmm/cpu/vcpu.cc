@@ -122,8 +122,8 @@ void Vcpu::resume() {
   changed_.notify_all();
 }
 
-// Under the mutex, so that the thread to kick cannot end meanwhile: stop() makes the order `quit`
-// first, which nobody replaces.
+// Under the mutex, so that the thread to kick cannot end meanwhile: request_stop() makes the order
+// `quit` first, which nobody replaces.
 void Vcpu::request_pause() noexcept {
   const std::lock_guard lock(mutex_);
   Order running = Order::run;
@@ -135,19 +135,25 @@ void Vcpu::wait_parked() {
   changed_.wait(lock, [this] { return parked_; });
 }
 
-void Vcpu::stop() {
-  if (!thread_.joinable()) return;
+void Vcpu::request_stop() noexcept {
   {
     const std::lock_guard lock(mutex_);
     order_ = Order::quit;
   }
   changed_.notify_all();
   kick();
+}
+
+void Vcpu::stop() {
+  if (!thread_.joinable()) return;
+  request_stop();
   thread_.join();
 }
 
+// Not itself: a vCPU that handles an exit looks at its orders before it enters the guest again.
 void Vcpu::kick() noexcept {
-  if (thread_.joinable()) ::pthread_kill(thread_.native_handle(), kick_signal());
+  if (thread_.joinable() && thread_.get_id() != std::this_thread::get_id())
+    ::pthread_kill(thread_.native_handle(), kick_signal());
 }
 
 // A kick stays pending until it is taken here; left pending it would end every KVM_RUN at once.
@@ -185,7 +191,7 @@ void Vcpu::run_until_ordered() {
   if (ended_) {
     Order running = Order::run;
     order_.compare_exchange_strong(running, Order::park);
-  } else {
+  } else if (order_ == Order::park) {
     complete_io();
   }
 }

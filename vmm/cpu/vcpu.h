@@ -48,7 +48,9 @@ class Vcpu {
   // machine leave at the same time.
   void request_pause() noexcept;  // any thread
   void wait_parked();
-  void stop();  // parks it, ends its thread; idempotent
+  // Out of the guest for good, in two steps likewise. What the guest was doing is not completed.
+  void request_stop() noexcept;
+  void stop();  // ends its thread; idempotent
 
  private:
   enum class Order : uint8_t { park, run, quit };
