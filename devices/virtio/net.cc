@@ -237,6 +237,15 @@ void Net::wake_after(QueueTasks& tasks, std::chrono::nanoseconds delay) {
   tasks.timer = loop_.after(delay, [&tasks] { tasks.wake.set(); });
 }
 
+// Whether another frame keeps to the limit; if not, the tasks are woken when one does.
+bool Net::may_go(NetRateMeter& limit, QueueTasks& tasks) {
+  if (!limit.limited()) return true;
+  const auto wait = limit.wait(loop_.now());
+  if (wait.count() <= 0) return true;
+  wake_after(tasks, wait);
+  return false;
+}
+
 // --- to the guest ---
 
 Task<void> Net::receive_frames(uint16_t pair) {
@@ -259,10 +268,7 @@ Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
   QueueTasks& tasks = receiving(pair);
   for (size_t turn = 0; turn < kTurn; turn += kFrameCost) {
     if (buffers.waiting() && !put_received(buffers.resume())) return Delivery::no_buffers;
-    if (const auto wait = receive_limit_.wait(loop_.now()); wait.count() > 0) {
-      wake_after(tasks, wait);
-      return Delivery::later;
-    }
+    if (!may_go(receive_limit_, tasks)) return Delivery::later;
     if (!buffers.fill()) return Delivery::no_buffers;
     const NetBackend::Received frame = backend_->receive(pair, buffers.space());
     if (frame.length == 0) return Delivery::later;
@@ -346,10 +352,7 @@ Task<bool> Net::send_frame(uint16_t pair, ReadCursor chain) {
 // False when it has to wait until woken.
 bool Net::try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
                       size_t length) {
-  if (const auto wait = send_limit_.wait(loop_.now()); wait.count() > 0) {
-    wake_after(sending(pair), wait);
-    return false;
-  }
+  if (!may_go(send_limit_, sending(pair))) return false;
   NetBackend::Sent sent = NetBackend::Sent::dropped;
   if (link_) sent = backend_->send(pair, clean(header), frame);
   if (sent == NetBackend::Sent::full) return false;

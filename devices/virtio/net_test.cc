@@ -546,7 +546,7 @@ TEST_CASE("a restored guest is asked to announce itself") {
 }
 
 TEST_CASE("net keeps to its rates, and stops at once all the same") {
-  Fixture f({}, {.mac = kMac, .rates = {.pps = 1, .pps_burst = 2}});
+  Fixture f({}, {.mac = kMac, .rates = {.pps = {.rate = 1, .burst = 2}}});
   f.start(0);
   for (int i = 0; i < 4; ++i) f.send({}, frame_to(kMac, 100));
   CHECK(f.net->sent[0].size() == 2);

@@ -73,7 +73,14 @@ bool Queue::has_available() {
 std::optional<Chain> Queue::pop() {
   env_.loop.check_current();
   if (stopping_ || malformed_ || budget_ == 0 || !has_available()) return std::nullopt;
-  const uint16_t head = ring_.available(next_available_);
+  auto chain = take(ring_.available(next_available_));
+  if (!chain) return std::nullopt;
+  --budget_;
+  ++next_available_;
+  return chain;
+}
+
+std::optional<Chain> Queue::take(uint16_t head) {
   if (head >= ring_.size()) {
     fail("an available head is beyond the descriptor table");
     return std::nullopt;
@@ -87,11 +94,24 @@ std::optional<Chain> Queue::pop() {
     fail(parsed.error);
     return std::nullopt;
   }
-  --budget_;
-  ++next_available_;
   in_flight_[head] = true;
   ++in_flight_count_;
   return std::optional<Chain>(std::in_place, *this, head, std::move(parsed.buffers));
+}
+
+// Its head stays marked: it is still not the driver's to use.
+uint16_t Queue::keep(Chain chain) {
+  env_.loop.check_current();
+  const uint16_t head = chain.head_;
+  forget(chain);
+  in_flight_[head] = true;
+  return head;
+}
+
+std::optional<Chain> Queue::take_again(uint16_t head) {
+  env_.loop.check_current();
+  if (stopping_ || malformed_) return std::nullopt;
+  return take(head);
 }
 
 void Queue::push(Chain chain, uint32_t written) {

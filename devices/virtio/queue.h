@@ -64,6 +64,12 @@ class Queue {
   // comes again. For devices that serve in order and have to stop in the middle: those after it
   // have been put back before.
   void put_back(Chain chain);
+  // Takes a request out of the queue without giving it back: one that has to wait until the queue
+  // was stopped and started anew. Its head, for take_again() on that queue.
+  uint16_t keep(Chain chain);
+  // A request that was kept, checked like any other; before the first pop(). Nothing, and the queue
+  // is malformed, when the driver has made nonsense of it meanwhile.
+  std::optional<Chain> take_again(uint16_t head);
   // Interrupts the driver if it wants to know of what was pushed since. Once per batch.
   void notify();
 
@@ -105,6 +111,7 @@ class Queue {
 
   bool has_available();
   void fail(std::string_view why);
+  std::optional<Chain> take(uint16_t head);
   void forget(Chain& chain);
   bool ready_or_armed();
   void park(std::coroutine_handle<> waiter);

@@ -35,17 +35,10 @@ def programs(name):
         yield f"{os.path.realpath(library)}={library}"
 
 
-def prepare(tools, build):
-    """On the host, where it is fast: the guests' kernel and initrd."""
-    kernel = subprocess.run([tools / "fetch-kernel", "cloud"], check=True, text=True,
-                            stdout=subprocess.PIPE).stdout.strip()
-    initrd = build / "bench-net-initrd"
-    files = [f"{tools / 'lib' / 'bench-net-guest'}=/bench", f"{build}/guest-tests/bench/round_trip=/bin/round_trip",
-             *programs("iperf3")]
-    subprocess.run([tools / "make-initrd", "--kernel", kernel,
-                    *[word for file in files for word in ("--add", file)], initrd], check=True)
-    os.environ["VIREO_BENCH_KERNEL"] = kernel
-    os.environ["VIREO_BENCH_INITRD"] = str(initrd)
+def guest_files(tools, build):
+    """What the guests' initrd holds, as options of make-initrd."""
+    return [f"{tools / 'lib' / 'bench-net-guest'}=/bench", f"{build}/guest-tests/bench/round_trip=/bin/round_trip",
+            *programs("iperf3")]
 
 
 def command(contender, vireo, qemu):

@@ -13,21 +13,41 @@
 
 namespace vireo::cli {
 
+const char* const kNetHelp =
+    R"(What --net connects an interface to:
+  user          the host's networks, without any privileges. The guest gets 10.0.2.15 by DHCP, the
+                host is 10.0.2.2, the name server 10.0.2.3.
+                hostfwd=tcp:127.0.0.1:2222-:22   the host's port leads to the guest's (or udp:);
+                guestfwd=tcp:10.0.2.100:80-unix:PATH (or -cmd:COMMAND)   and the other way round;
+                restrict=on   nothing else gets out; hostname=NAME; ipv6=off; tftp=DIRECTORY
+  tap=NAME      a TAP that is there, yours or with CAP_NET_ADMIN; queues=N; vhost=auto|on|off
+  tap           a TAP that is made, and removed at the end; so is tap=NAME,create=on
+  bridge=NAME   the same, put into a bridge
+  fd=N          a TAP that the caller has opened; fd=N:N:… for one with several queues
+  socket=unix:PATH   passt, or QEMU's -netdev stream; framing=datagram[,local=PATH]
+All take id=NAME, mac=52:54:…, mtu=N, and limits each way: bps=SIZE (bytes), pps=N,
+with KEY-burst= and KEY-burst-length= as of --disk.
+)";
+
 namespace {
 
 constexpr const char* kForms = "user, tap=NAME, tap, bridge=NAME, fd=N, socket=unix:PATH or none";
 
 KeyValues read_keys(const std::string& text, std::vector<std::string_view> own,
                     std::vector<std::string_view> repeatable = {}) {
-  own.insert(own.end(), {"id", "mac", "mtu", "bps", "bps-burst", "pps", "pps-burst"});
+  own.insert(own.end(), {"id", "mac", "mtu", "bps", "bps-burst", "bps-burst-length", "pps",
+                         "pps-burst", "pps-burst-length"});
   return KeyValues("--net", text, "kind", std::move(own), std::move(repeatable));
 }
 
-dev::NetRates parse_rates(const KeyValues& keys) {
-  const auto size = [&](const char* key) {
-    return parse_size(fmt::format("--net: {}", key), keys.get(key, "0"));
+blk::RateLimit parse_rate(const KeyValues& keys, const std::string& key, bool in_bytes) {
+  const auto value = [&](const std::string& part) {
+    return in_bytes ? keys.size(part, 0) : keys.number(part, 0);
   };
-  return {size("bps"), size("bps-burst"), size("pps"), size("pps-burst")};
+  const blk::RateLimit limit{value(key), value(key + "-burst"),
+                             keys.number(key + "-burst-length", 1)};
+  blk::check_rate_limit(limit, "--net: " + key);
+  return limit;
 }
 
 // What all networks have, and the rest by its own parser.
@@ -39,7 +59,7 @@ NetOption parse_common(const KeyValues& keys, size_t index) {
   // The largest that libslirp and passt know.
   if (const auto mtu = keys.find("mtu"))
     net.mtu = static_cast<uint16_t>(parse_number("--net: mtu", *mtu, 68, 65521));
-  net.rates = parse_rates(keys);
+  net.rates = {parse_rate(keys, "bps", true), parse_rate(keys, "pps", false)};
   return net;
 }
 

@@ -30,4 +30,7 @@ std::vector<NetOption> parse_nets(const std::vector<std::string>& texts);
 dev::MacAddress default_mac(const std::string& machine, const dev::NetBackend& network,
                             size_t index);
 
+// What the keys mean, for --help.
+extern const char* const kNetHelp;
+
 }  // namespace vireo::cli
