@@ -94,7 +94,6 @@ class Net final : public VirtioDevice, private NetFrontend {
   void end_loan(uint16_t index);
   NetOffloads to_guest() const noexcept;
   const MacBytes& mac() const noexcept;
-  size_t longest_frame() const noexcept;
   void wake_after(QueueTasks& tasks, std::chrono::nanoseconds delay);
 
   bool may_go(NetRateMeter& limit, QueueTasks& tasks);
