@@ -11,6 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "devices/net/backend.h"
+#include "devices/net/tcp_join.h"
+
 namespace vireo::dev {
 
 class FrameQueue {
@@ -18,41 +21,48 @@ class FrameQueue {
   explicit FrameQueue(size_t most_bytes) noexcept : most_bytes_(most_bytes) {}
 
   bool empty() const noexcept { return frames_.empty(); }
-  // False when there is no room: the frame is not kept.
-  bool push(std::span<const std::byte> frame) {
-    if (bytes_ + frame.size() > most_bytes_) return false;
-    std::vector<std::byte> copy;
+  // Kept unless there is no room; `join` makes one of it and the last one if they are of a stream.
+  void push(std::span<const std::byte> bytes, bool join) {
+    if (bytes_ + bytes.size() > most_bytes_) return;
+    bytes_ += bytes.size();
+    if (join && !frames_.empty()) {
+      Frame& last = frames_.back();
+      const size_t before = last.bytes.size();
+      if (join_tcp(last, bytes)) {
+        bytes_ -= bytes.size() - (last.bytes.size() - before);
+        return;
+      }
+    }
+    Frame frame;
     if (!spare_.empty()) {
-      copy = std::move(spare_.back());
+      frame.bytes = std::move(spare_.back());
       spare_.pop_back();
     }
-    copy.assign(frame.begin(), frame.end());
-    bytes_ += copy.size();
-    frames_.push_back(std::move(copy));
-    return true;
+    frame.bytes.assign(bytes.begin(), bytes.end());
+    frames_.push_back(std::move(frame));
   }
-  // The first one goes there, and its length comes back: what does not fit is lost.
-  size_t pop(std::span<const iovec> into) {
-    std::vector<std::byte> frame = std::move(frames_.front());
+  // The first one goes there; what does not fit is lost.
+  NetBackend::Received pop(std::span<const iovec> into) {
+    Frame frame = std::move(frames_.front());
     frames_.pop_front();
-    bytes_ -= frame.size();
-    std::span<const std::byte> rest = frame;
+    bytes_ -= frame.bytes.size();
+    std::span<const std::byte> rest = frame.bytes;
     for (const iovec& part : into) {
       if (rest.empty()) break;
       const size_t length = std::min(part.iov_len, rest.size());
       std::memcpy(part.iov_base, rest.data(), length);
       rest = rest.subspan(length);
     }
-    const size_t length = frame.size();
-    if (spare_.size() < kMostSpare) spare_.push_back(std::move(frame));
-    return length;
+    const NetBackend::Received received{frame.header, frame.bytes.size()};
+    if (spare_.size() < kMostSpare) spare_.push_back(std::move(frame.bytes));
+    return received;
   }
 
  private:
   static constexpr size_t kMostSpare = 64;
   const size_t most_bytes_;
   size_t bytes_ = 0;
-  std::deque<std::vector<std::byte>> frames_;
+  std::deque<Frame> frames_;
   std::vector<std::vector<std::byte>> spare_;  // memory to use again
 };
 

@@ -107,10 +107,11 @@ class UserNet::Stack {
   void open(EventLoop& loop, NetFrontend& frontend);
   void close();
   void input(const NetHeader& header, std::span<const iovec> frame);
-  size_t output(std::span<const iovec> into) {
+  Received output(std::span<const iovec> into) {
     waited_for_ = to_guest_.empty();
-    return waited_for_ ? 0 : to_guest_.pop(into);
+    return waited_for_ ? Received{} : to_guest_.pop(into);
   }
+  void set_join(bool join) noexcept { join_ = join; }
 
  private:
   struct Timer {
@@ -146,6 +147,7 @@ class UserNet::Stack {
   const SlirpCb callbacks_ = callbacks();
   UniqueFd epoll_;
   FrameQueue to_guest_{kMostWaiting};
+  bool join_ = false;        // the guest takes TCP frames that are to be cut
   bool waited_for_ = false;  // the device found no frame and is to be told of the next
   std::vector<std::byte> frame_;
   std::list<Timer> timers_;
@@ -211,7 +213,8 @@ void UserNet::Stack::forward(const UserNetConfig& config) {
 SlirpCb UserNet::Stack::callbacks() {
   SlirpCb c{};
   c.send_packet = [](const void* frame, size_t length, void* opaque) {
-    self(opaque).to_guest_.push({static_cast<const std::byte*>(frame), length});
+    Stack& stack = self(opaque);
+    stack.to_guest_.push({static_cast<const std::byte*>(frame), length}, stack.join_);
     return static_cast<ssize_t>(length);
   };
   c.guest_error = [](const char* text, void* opaque) {
@@ -365,7 +368,7 @@ void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame
 UserNet::UserNet(std::string name, const UserNetConfig& config, Logger log)
     : traits_{.mtu = config.mtu != 1500 ? config.mtu : uint16_t{0},
               .from_guest = {.checksum = true, .tcp4 = true},
-              .to_guest = {.checksum = true}} {
+              .to_guest = {.checksum = true, .tcp4 = true}} {
   check(config);
   stack_ = std::make_unique<Stack>(std::move(name), config, std::move(log));
 }
@@ -386,10 +389,15 @@ NetBackend::Sent UserNet::send(uint16_t /*pair*/, const NetHeader& header,
   return Sent::taken;
 }
 
+void UserNet::set_offloads(const NetOffloads& to_guest) {
+  offloads_ = to_guest;
+  stack_->set_join(to_guest.tcp4);
+}
+
 // The checksums of what libslirp makes up are right by construction.
 NetBackend::Received UserNet::receive(uint16_t /*pair*/, std::span<const iovec> into) {
-  Received received{.length = stack_->output(into)};
-  if (offloads_.checksum) received.header.flags = kNetDataValid;
+  Received received = stack_->output(into);
+  if (offloads_.checksum && received.header.flags == 0) received.header.flags = kNetDataValid;
   return received;
 }
 

@@ -33,7 +33,7 @@ class UserNet final : public NetBackend {
   std::string description() const override { return "user"; }
   void open(EventLoop& loop, NetFrontend& frontend) override;
   void close() override;
-  void set_offloads(const NetOffloads& to_guest) override { offloads_ = to_guest; }
+  void set_offloads(const NetOffloads& to_guest) override;
   Sent send(uint16_t pair, const NetHeader& header, std::span<const iovec> frame) override;
   Received receive(uint16_t pair, std::span<const iovec> into) override;
 

@@ -16,8 +16,6 @@ namespace {
 constexpr size_t kTurn = size_t{512} * 1024;  // bytes each way, and then it is others' turn
 constexpr size_t kFrameCost = 512;            // what a frame counts for, besides its bytes
 constexpr size_t kMostParts = 1000;           // of a frame that is sent as it lies
-// Of a wire of 1500 bytes: what is a little longer is for the driver to judge.
-constexpr size_t kLongestPlainFrame = 2048;
 constexpr size_t kMostControlData = size_t{64} * 1024;
 
 struct OffloadBit {
@@ -174,13 +172,6 @@ NetOffloads Net::to_guest() const noexcept {
   return offloads;
 }
 
-size_t Net::longest_frame() const noexcept {
-  // Offloads may come back with a command, and backends may have frames of any size ready.
-  // Offloads that are off may come back with a command.
-  if ((features_ & kNetGuestOffloads & ~kNetGuestChecksum) != 0) return kMaxFrame;
-  return mtu_of(backend_->traits(), config_) > 1500 ? kMaxFrame : kLongestPlainFrame;
-}
-
 void Net::configure() {
   backend_->set_offloads(to_guest());
   backend_->set_queue_pairs(negotiated(kNetMultiQueue) ? state_.queue_pairs : uint16_t{1});
@@ -237,12 +228,21 @@ void Net::wake_after(QueueTasks& tasks, std::chrono::nanoseconds delay) {
   tasks.timer = loop_.after(delay, [&tasks] { tasks.wake.set(); });
 }
 
+// Whether another frame keeps to the limit; if not, the tasks are woken when one does.
+bool Net::may_go(NetRateMeter& limit, QueueTasks& tasks) {
+  if (!limit.limited()) return true;
+  const auto wait = limit.wait(loop_.now());
+  if (wait.count() <= 0) return true;
+  wake_after(tasks, wait);
+  return false;
+}
+
 // --- to the guest ---
 
 Task<void> Net::receive_frames(uint16_t pair) {
   QueueTasks& tasks = receiving(pair);
   Queue& queue = tasks.work.queue();
-  ReceiveBuffers buffers(queue, negotiated(kNetMergeBuffers), longest_frame());
+  ReceiveBuffers buffers(queue, negotiated(kNetMergeBuffers));
   while (!queue.stopping()) {
     tasks.wake.reset();
     const Delivery delivery = deliver(pair, buffers);
@@ -257,12 +257,10 @@ Task<void> Net::receive_frames(uint16_t pair) {
 
 Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
   QueueTasks& tasks = receiving(pair);
+  bool first = true;
   for (size_t turn = 0; turn < kTurn; turn += kFrameCost) {
     if (buffers.waiting() && !put_received(buffers.resume())) return Delivery::no_buffers;
-    if (const auto wait = receive_limit_.wait(loop_.now()); wait.count() > 0) {
-      wake_after(tasks, wait);
-      return Delivery::later;
-    }
+    if (!may_go(receive_limit_, tasks)) return Delivery::later;
     if (!buffers.fill()) return Delivery::no_buffers;
     const NetBackend::Received frame = backend_->receive(pair, buffers.space());
     if (frame.length == 0) return Delivery::later;
@@ -274,6 +272,8 @@ Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
     }
     statistics_.received.bytes += frame.length;
     if (!put_received(buffers.put(frame.header, frame.length))) return Delivery::no_buffers;
+    // The first of a batch does not wait for the others, nor for the news that there are none.
+    if (std::exchange(first, false)) tasks.work.queue().notify();
   }
   wake_after(tasks, std::chrono::nanoseconds(0));
   return Delivery::later;
@@ -346,10 +346,7 @@ Task<bool> Net::send_frame(uint16_t pair, ReadCursor chain) {
 // False when it has to wait until woken.
 bool Net::try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
                       size_t length) {
-  if (const auto wait = send_limit_.wait(loop_.now()); wait.count() > 0) {
-    wake_after(sending(pair), wait);
-    return false;
-  }
+  if (!may_go(send_limit_, sending(pair))) return false;
   NetBackend::Sent sent = NetBackend::Sent::dropped;
   if (link_) sent = backend_->send(pair, clean(header), frame);
   if (sent == NetBackend::Sent::full) return false;

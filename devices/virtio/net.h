@@ -94,8 +94,9 @@ class Net final : public VirtioDevice, private NetFrontend {
   void end_loan(uint16_t index);
   NetOffloads to_guest() const noexcept;
   const MacBytes& mac() const noexcept;
-  size_t longest_frame() const noexcept;
   void wake_after(QueueTasks& tasks, std::chrono::nanoseconds delay);
+
+  bool may_go(NetRateMeter& limit, QueueTasks& tasks);
 
   Task<void> receive_frames(uint16_t pair);
   Delivery deliver(uint16_t pair, ReceiveBuffers& buffers);
@@ -127,8 +128,8 @@ class Net final : public VirtioDevice, private NetFrontend {
   bool link_ = true;        // as the embedder wants it
   uint64_t features_ = 0;   // negotiated; of use only while a queue runs
   std::vector<std::unique_ptr<QueueTasks>> queues_;
-  RateLimit receive_limit_;
-  RateLimit send_limit_;
+  NetRateMeter receive_limit_;
+  NetRateMeter send_limit_;
   NetStatistics statistics_;
 };
 

@@ -14,6 +14,8 @@ namespace {
 // A buffer that has no room for the header and the start of a frame is of no use.
 constexpr size_t kSmallestBuffer = sizeof(NetHeader) + kEthernetHeader;
 
+constexpr size_t kLeastExpected = 2048;
+
 // Copies to the bytes of `parts` from `offset` on; what does not fit is left out.
 void copy_to_parts(const std::vector<iovec>& parts, size_t offset,
                    std::span<const std::byte> from) noexcept {
@@ -32,8 +34,14 @@ void copy_to_parts(const std::vector<iovec>& parts, size_t offset,
 
 }  // namespace
 
-ReceiveBuffers::ReceiveBuffers(Queue& queue, bool mergeable, size_t longest)
-    : queue_(queue), mergeable_(mergeable), longest_(longest), spill_(longest) {}
+ReceiveBuffers::ReceiveBuffers(Queue& queue, bool mergeable)
+    : queue_(queue), mergeable_(mergeable), expected_(kLeastExpected), spill_(kMaxFrame) {}
+
+// Long frames come in series: one is enough to expect more, many short ones to forget it.
+void ReceiveBuffers::learn(size_t length) noexcept {
+  const size_t forgotten = expected_ - expected_ / 64;
+  expected_ = std::max({std::min(length, kMaxFrame), forgotten, kLeastExpected});
+}
 
 bool ReceiveBuffers::take_one() {
   while (auto chain = queue_.pop()) {
@@ -54,13 +62,13 @@ bool ReceiveBuffers::take_one() {
 bool ReceiveBuffers::fill() {
   const size_t had = buffers_.size();
   if (buffers_.empty() && !take_one()) return false;
-  while (mergeable_ && room() < longest_ && take_one()) {
+  while (mergeable_ && room() < expected_ && take_one()) {
   }
   if (buffers_.size() != had || space_.empty()) lay_out();
   return true;
 }
 
-// Only as many buffers as the longest frame takes; a system call takes no more than 1024 parts.
+// Only as many buffers as the expected frame takes; a system call takes no more than 1024 parts.
 void ReceiveBuffers::lay_out() {
   constexpr size_t kMostParts = kMaxChainBuffers - 2;  // a header of the backend's and the spill
   space_.clear();
@@ -68,7 +76,7 @@ void ReceiveBuffers::lay_out() {
   size_t skip = sizeof(NetHeader);
   for (const Buffer& buffer : buffers_) {
     for (const iovec& part : buffer.parts) {
-      if (room_laid_out_ >= longest_ || space_.size() == kMostParts) break;
+      if (room_laid_out_ >= expected_ || space_.size() == kMostParts) break;
       const size_t skipped = std::min(skip, part.iov_len);
       skip -= skipped;
       if (skipped == part.iov_len) continue;
@@ -92,7 +100,8 @@ std::array<std::byte, kEthernetHeader + kVlanTag> ReceiveBuffers::start_of_frame
 }
 
 ReceiveBuffers::Put ReceiveBuffers::put(const NetHeader& header, size_t length) {
-  if (length > longest_ || (!mergeable_ && length > room())) return Put::dropped;
+  learn(length);
+  if (length > kMaxFrame || (!mergeable_ && length > room())) return Put::dropped;
   pending_ = Pending{header, length};
   return resume();
 }

@@ -25,14 +25,14 @@ namespace vireo::dev {
 
 class ReceiveBuffers {
  public:
-  // `mergeable` as negotiated; frames of at most `longest` bytes come.
-  ReceiveBuffers(Queue& queue, bool mergeable, size_t longest);
+  // `mergeable` as negotiated.
+  ReceiveBuffers(Queue& queue, bool mergeable);
   ReceiveBuffers(const ReceiveBuffers&) = delete;
   ReceiveBuffers& operator=(const ReceiveBuffers&) = delete;
 
-  // Takes buffers until the longest frame fits or there are no more; false when there is none.
+  // Takes buffers until the expected frame fits or there are no more; false when there is none.
   bool fill();
-  // Where the next frame goes: never empty after fill() was true.
+  // Where the next frame goes, however long it is; after fill() was true.
   std::span<const iovec> space() const noexcept { return space_; }
 
   enum class Put : uint8_t { done, waits, dropped };
@@ -61,11 +61,12 @@ class ReceiveBuffers {
   bool take_one();
   void lay_out();
   size_t room() const noexcept { return total_ - sizeof(NetHeader); }
+  void learn(size_t length) noexcept;
   void spread(NetHeader header, size_t length);
 
   Queue& queue_;
   const bool mergeable_;
-  const size_t longest_;
+  size_t expected_;  // bytes of a frame
   std::deque<Buffer> buffers_;
   size_t total_ = 0;          // bytes in all of them
   size_t parts_ = 0;          // parts of all of them

@@ -179,6 +179,39 @@ TEST_CASE("a request that was put back comes again") {
   CHECK(read_all_of(*chain) == "again");
 }
 
+TEST_CASE("several requests are put back in reverse") {
+  QueueFixture f;
+  f.guest.submit({f.guest.readable("first")});
+  f.guest.submit({f.guest.readable("second")});
+  auto first = f.queue->pop();
+  auto second = f.queue->pop();
+  REQUIRE((first && second));
+  f.queue->put_back(std::move(*second));
+  f.queue->put_back(std::move(*first));
+  CHECK(f.queue->state() == QueueState{});
+  auto again = f.queue->pop();
+  REQUIRE(again);
+  CHECK(read_all_of(*again) == "first");
+}
+
+TEST_CASE("a queue that was lent goes on where the other came to") {
+  QueueFixture f;
+  f.guest.submit({f.guest.readable("theirs")});
+  const Queue::Lent lent = f.queue->lend();
+  CHECK(lent.state == QueueState{});
+  CHECK(lent.kick == f.kick.get());
+  CHECK(lent.ring.available_index() == 1);
+  lent.interrupt();
+  CHECK(f.interrupts == 1);
+  f.queue->take_back({1, 1});
+  CHECK(f.queue->state() == QueueState{1, 1});
+  CHECK_FALSE(f.queue->pop());
+  f.guest.submit({f.guest.readable("ours")});
+  auto chain = f.queue->pop();
+  REQUIRE(chain);
+  CHECK(read_all_of(*chain) == "ours");
+}
+
 TEST_CASE("the indices wrap around") {
   const QueueState start{65534, 65534};
   QueueFixture f(4, kAll, start);

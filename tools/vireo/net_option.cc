@@ -26,7 +26,7 @@ const char* const kNetHelp =
   fd=N          a TAP that the caller has opened; fd=N:N:… for one with several queues
   socket=unix:PATH   passt, or QEMU's -netdev stream; framing=datagram[,local=PATH]
 All take id=NAME, mac=52:54:…, mtu=N, and limits each way: bps=SIZE (bytes), pps=N,
-bps-burst=SIZE, pps-burst=N.
+with KEY-burst= and KEY-burst-length= as of --disk.
 )";
 
 namespace {
@@ -35,15 +35,19 @@ constexpr const char* kForms = "user, tap=NAME, tap, bridge=NAME, fd=N, socket=u
 
 KeyValues read_keys(const std::string& text, std::vector<std::string_view> own,
                     std::vector<std::string_view> repeatable = {}) {
-  own.insert(own.end(), {"id", "mac", "mtu", "bps", "bps-burst", "pps", "pps-burst"});
+  own.insert(own.end(), {"id", "mac", "mtu", "bps", "bps-burst", "bps-burst-length", "pps",
+                         "pps-burst", "pps-burst-length"});
   return KeyValues("--net", text, "kind", std::move(own), std::move(repeatable));
 }
 
-dev::NetRates parse_rates(const KeyValues& keys) {
-  const auto size = [&](const char* key) {
-    return parse_size(fmt::format("--net: {}", key), keys.get(key, "0"));
+blk::RateLimit parse_rate(const KeyValues& keys, const std::string& key, bool in_bytes) {
+  const auto value = [&](const std::string& part) {
+    return in_bytes ? keys.size(part, 0) : keys.number(part, 0);
   };
-  return {size("bps"), size("bps-burst"), size("pps"), size("pps-burst")};
+  const blk::RateLimit limit{value(key), value(key + "-burst"),
+                             keys.number(key + "-burst-length", 1)};
+  blk::check_rate_limit(limit, "--net: " + key);
+  return limit;
 }
 
 // What all networks have, and the rest by its own parser.
@@ -55,7 +59,7 @@ NetOption parse_common(const KeyValues& keys, size_t index) {
   // The largest that libslirp and passt know.
   if (const auto mtu = keys.find("mtu"))
     net.mtu = static_cast<uint16_t>(parse_number("--net: mtu", *mtu, 68, 65521));
-  net.rates = parse_rates(keys);
+  net.rates = {parse_rate(keys, "bps", true), parse_rate(keys, "pps", false)};
   return net;
 }
 

@@ -43,8 +43,8 @@ TEST_CASE("--net user takes QEMU's words") {
   CHECK(user.tftp.empty());
   CHECK(user.mtu == 9000);
   CHECK(net.mac == dev::MacAddress{0x52, 0x54, 0, 0, 0, 9});
-  CHECK(net.rates.bps == 1 << 20);
-  CHECK(net.rates.pps == 10);
+  CHECK(net.rates.bps.rate == 1 << 20);
+  CHECK(net.rates.pps.rate == 10);
   CHECK(net.id == "lan");
 }
 
