@@ -119,15 +119,19 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
   return open_raw(engines, std::move(spec));
 }
 
+[[noreturn]] void refuse_format(const Spec& spec, const std::string& format) {
+  throw ConfigError(
+      fmt::format("disk image '{}' has the format '{}', which this build does not know; "
+                  "convert it to raw",
+                  spec.path, format));
+}
+
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   const std::string format = format_of(spec);
   if (format == "raw") return open_raw(engines, std::move(spec));
   if (format == "qcow2") return open_image(engines, std::move(spec), {});
-  throw ConfigError(
-      fmt::format("disk image '{}' has the format '{}', which this build does not know; "
-                  "convert it to raw",
-                  spec.path, format));
+  refuse_format(spec, format);
 }
 
 uint64_t actual_size(const std::string& path) {
@@ -181,7 +185,8 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
     const bool is_qcow2 = co_await starts_like_qcow2(*file, spec.path);
     image.format = is_qcow2 ? "qcow2" : "raw";
   }
-  if (image.format != "qcow2") co_return image;
+  if (image.format == "raw") co_return image;
+  if (image.format != "qcow2") refuse_format(spec, image.format);
   image.qcow2 = co_await describe_qcow2(std::move(file), spec.path);
   image.virtual_size = image.qcow2->header.size;
   co_return image;

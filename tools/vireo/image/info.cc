@@ -1,6 +1,7 @@
 #include "tools/vireo/image/info.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <set>
 #include <vector>
@@ -173,13 +174,23 @@ bool has_backing(const ImageDescription& image) {
   return image.qcow2 && !image.qcow2->header.backing_file.empty();
 }
 
+// The same for all names of a file.
+std::string file_key(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
+  return error ? path : resolved.string();
+}
+
 std::vector<ImageDescription> describe_chain(Session& session, blk::Spec spec, bool whole) {
   std::vector<ImageDescription> chain;
   std::set<std::string> seen;
   for (std::string context;;) {
-    if (!seen.insert(spec.path).second)
+    if (!seen.insert(file_key(spec.path)).second)
       throw ConfigError(
           fmt::format("{}: '{}' comes twice: the chain is a loop", context, spec.path));
+    if (chain.size() > blk::kMaxBackingDepth)
+      throw ConfigError(
+          fmt::format("{}: the chain is deeper than {}", context, blk::kMaxBackingDepth));
     const auto describe = [&] { return session.run(blk::describe_image(session.host(), spec)); };
     chain.push_back(context.empty() ? describe() : with_context(context, describe));
     if (!whole || !has_backing(chain.back())) return chain;
