@@ -156,7 +156,9 @@ size_t descriptors_for_shares(size_t shares) {
 void Run::add_shares() {
   for (dev::P9Config share : options_.shares) {
     share.share.descriptors = descriptors_for_shares(options_.shares.size());
-    dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share);
+    // A directory that cannot be served is one the user named.
+    usage_step<std::exception>(
+        [&] { dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share); });
   }
 }
 
