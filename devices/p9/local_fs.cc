@@ -137,10 +137,18 @@ Result<UniqueFd> LocalFs::find_again(const std::optional<FileHandle>& handle, co
 
 Result<UniqueFd> LocalFs::open(const Item& item, uint32_t flags) const {
   if (read_only_ && writes(flags)) return Failure{EROFS};
-  const auto host = attributes_of(item.self->get());
-  if (!host) return host.failure();
-  if (S_ISLNK(host->mode)) return Failure{ELOOP};
-  return reopen(item.self->get(), host->mode, static_cast<int>(flags & kOpenFlags));
+  const auto mode = mode_for_data(item);
+  if (!mode) return mode.failure();
+  return reopen(item.self->get(), *mode, static_cast<int>(flags & kOpenFlags));
+}
+
+// Of a file whose bytes are the guest's to reach: those of a mapped link or device are ours.
+Result<uint32_t> LocalFs::mode_for_data(const Item& item) const {
+  const auto seen = attributes(item);
+  if (!seen) return seen.failure();
+  if (S_ISLNK(seen->mode)) return Failure{ELOOP};
+  if (!S_ISREG(seen->mode) && !S_ISDIR(seen->mode)) return Failure{ENXIO};
+  return seen->mode;
 }
 
 // Somebody else made it first, and the guest takes what it is.
@@ -309,16 +317,19 @@ Outcome LocalFs::set_owner_and_mode(const Item& item, const Tsetattr& request) c
   return ownership_.change_mode(item, (seen->mode & S_IFMT) | (request.mode & 07777));
 }
 
+Outcome LocalFs::set_size(const Item& item, uint64_t size, int writable) const {
+  if (size > static_cast<uint64_t>(INT64_MAX)) return Failure{EFBIG};
+  if (writable >= 0) return outcome_of(::ftruncate(writable, static_cast<off_t>(size)));
+  const auto mode = mode_for_data(item);
+  if (!mode) return mode.failure();
+  return change_size(item.self->get(), *mode, size);
+}
+
 // The size first: with a new mode or owner it might no longer be allowed. The times last.
 Outcome LocalFs::set_attributes(const Item& item, const Tsetattr& request, int writable) const {
   if (read_only_) return Failure{EROFS};
   if ((request.valid & kSetSize) != 0) {
-    if (request.size > static_cast<uint64_t>(INT64_MAX)) return Failure{EFBIG};
-    const auto host = attributes_of(item.self->get());
-    if (!host) return host.failure();
-    const Outcome resized =
-        writable >= 0 ? outcome_of(::ftruncate(writable, static_cast<off_t>(request.size)))
-                      : change_size(item.self->get(), host->mode, request.size);
+    const Outcome resized = set_size(item, request.size, writable);
     if (!resized) return resized;
   }
   if ((request.valid & (kSetMode | kSetUid | kSetGid)) != 0 || request.valid == kSetChanged) {

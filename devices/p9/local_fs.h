@@ -129,6 +129,8 @@ class LocalFs {
   Result<Attributes> settle_made(const Item& place, const NewFile& wanted, uint64_t rdev,
                                  bool directory) const;
   Outcome settle_entry(const Item& place, const Attributes& host, const Claims& claims) const;
+  Result<uint32_t> mode_for_data(const Item& item) const;
+  Outcome set_size(const Item& item, uint64_t size, int writable) const;
   Outcome set_owner_and_mode(const Item& item, const Tsetattr& request) const;
 
   const bool read_only_;

@@ -66,22 +66,19 @@ Outcome FileLocks::acquire(const Lock& wanted, size_t most) {
 
 // Takes the range out of what the owner has; what sticks out on either side stays.
 void FileLocks::cut(uint64_t first, uint64_t last, const LockOwner& owner) {
-  std::vector<Lock> kept;
-  for (const Lock& lock : locks_) {
-    if (lock.owner != owner || !overlap(lock, first, last)) {
-      kept.push_back(lock);
-      continue;
-    }
+  for (size_t i = locks_.size(); i-- > 0;) {
+    if (!overlap(locks_[i], first, last) || locks_[i].owner != owner) continue;
+    const Lock lock = locks_[i];
+    locks_.erase(locks_.begin() + static_cast<std::ptrdiff_t>(i));
     if (lock.first < first) {
-      kept.push_back(lock);
-      kept.back().last = first - 1;
+      locks_.push_back(lock);
+      locks_.back().last = first - 1;
     }
     if (lock.last > last) {
-      kept.push_back(lock);
-      kept.back().first = last + 1;
+      locks_.push_back(lock);
+      locks_.back().first = last + 1;
     }
   }
-  locks_ = std::move(kept);
 }
 
 void FileLocks::release(uint64_t first, uint64_t last, const LockOwner& owner) {

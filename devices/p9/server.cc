@@ -219,7 +219,8 @@ Task<Result<Item>> Server::item_of(Call& call, FidPtr fid) {
     item.self = *self;
   }
   if (config_.security == Security::mapped_file && fid->node->parent()) {
-    const auto parent = co_await descriptor(fid->node->parent());
+    const NodePtr above = fid->node->parent();
+    const auto parent = co_await descriptor(above);
     if (!parent) co_return parent.failure();
     item.parent = *parent;
   }

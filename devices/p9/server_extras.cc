@@ -14,7 +14,7 @@ namespace {
 
 // What the guest may have in our memory, and how many locks.
 constexpr size_t kMaxXattrBytes = 8 << 20;
-constexpr size_t kMaxLocks = 1 << 14;
+constexpr size_t kMaxLocks = 1 << 12;
 
 enum LockType : uint8_t { kReadLock = 0, kWriteLock = 1, kUnlock = 2 };
 enum LockStatus : uint8_t { kGranted = 0, kBlocked = 1 };

@@ -93,7 +93,8 @@ Task<Result<Item>> Server::place_of(Call& call, FidPtr fid) {
   if (!fid || fid->xattr) co_return Failure{EBADF};
   const NodePtr node = fid->node;
   if (!node->parent()) co_return Failure{EBUSY};  // the root of the share stays
-  const auto parent = co_await descriptor(node->parent());
+  const NodePtr above = node->parent();
+  const auto parent = co_await descriptor(above);
   if (!parent) co_return parent.failure();
   const Item place{.parent = *parent, .name = node->name()};
   auto look = [&] { return attributes_at(place.parent->get(), place.name); };

@@ -64,7 +64,7 @@ struct Answer {
 
 class Client {
  public:
-  static constexpr uint32_t kRoom = 128 << 10;
+  static constexpr size_t kRoom = 64 << 10, kLittleRoom = 1 << 10;
 
   explicit Client(ShareConfig config) : server(loop, config) {}
   ~Client() { block_on(loop, server.drain()); }
@@ -74,7 +74,7 @@ class Client {
     std::vector<std::byte> request, room;
     std::optional<uint32_t> length{};  // of the reply, once it came
   };
-  std::shared_ptr<Pending> post(std::vector<std::byte> request, size_t room = kRoom) {
+  std::shared_ptr<Pending> post(std::vector<std::byte> request, size_t room = kLittleRoom) {
     auto pending = std::make_shared<Pending>(Pending{std::move(request), {}});
     pending->room.resize(room);
     server.serve({.request = {{pending->request.data(), pending->request.size()}},
@@ -102,7 +102,8 @@ class Client {
     auto bytes = encode(T::kType, next_tag(), message, static_cast<uint32_t>(data.size()));
     const auto more = bytes_of_text(data);
     bytes.insert(bytes.end(), more.begin(), more.end());
-    return post(std::move(bytes));
+    constexpr bool kHasData = std::is_same_v<typename T::Reply, Rdata>;
+    return post(std::move(bytes), kHasData ? kRoom : kLittleRoom);
   }
   template <class T>
   Answer send(const T& message, std::string_view data = {}) {
