@@ -175,11 +175,10 @@ std::string fill(SmallFileSystem& small, const fs::path& image) {
     paused->request_resume();
   });
   machine.come_up();
-  machine.run("dd if=/dev/urandom of=/root/data bs=64k count=160 2>/dev/null");
-  CHECK(machine.run("dd if=/root/data of=/dev/vda bs=64k conv=fsync 2>/dev/null; echo $?") ==
-        "0\n");
+  machine.run("dd if=/dev/urandom of=/data bs=64k count=160 2>/dev/null");
+  CHECK(machine.run("dd if=/data of=/dev/vda bs=64k conv=fsync 2>/dev/null; echo $?") == "0\n");
   CHECK(pauses >= 2);
-  std::string sum = first_word(machine.run("md5sum </root/data"));
+  std::string sum = first_word(machine.run("md5sum </data"));
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
   return sum;
