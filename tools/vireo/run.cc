@@ -229,8 +229,8 @@ std::string last_words(const End& end) {
 // The terminal is the user's while the guest can not read from it: Ctrl-C ends, Ctrl-Z leads to a
 // shell, and fg back.
 void Run::paused(const dev::Terminal& terminal, const std::string& why) {
-  paused_ = true;
   terminal.restore();
+  paused_ = true;
   std::fprintf(stderr,
                "vireo: %s; the machine is paused: make room, then continue it with kill -CONT %d\n",
                why.c_str(), ::getpid());
