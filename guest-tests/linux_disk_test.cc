@@ -45,15 +45,7 @@ void check_image(const fs::path& image) {
   CHECK(output_of(command).find("ERROR") == std::string::npos);
 }
 
-TEST_CASE("an overlay over a chain serves four processors through four queues and a reboot") {
-  const TemporaryDirectory directory;
-  const std::string in_directory = "cd " + directory.path().string() + " && ";
-  output_of(in_directory +
-            "mkdir files && echo from the base >files/base && "
-            "mke2fs -q -F -t ext4 -d files base.img 96M && "
-            "qemu-img create -q -f qcow2 -b base.img -F raw middle.qcow2 && "
-            "qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2");
-  const fs::path top = directory.path() / "top.qcow2";
+void use_from_four_processors(const fs::path& top) {
   LinuxMachine machine({.vcpus = 4,
                         .memory = 256 * MiB,
                         .disks = {{.spec = {.path = top, .format = "qcow2", .backing = true},
@@ -74,8 +66,18 @@ TEST_CASE("an overlay over a chain serves four processors through four queues an
   CHECK(machine.run("md5sum -c /disk/*.md5 | grep -c OK") == "4\n");
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
-  machine.machine().stop();
+}
 
+TEST_CASE("an overlay over a chain serves four processors through four queues and a reboot") {
+  const TemporaryDirectory directory;
+  const std::string in_directory = "cd " + directory.path().string() + " && ";
+  output_of(in_directory +
+            "mkdir files && echo from the base >files/base && "
+            "mke2fs -q -F -t ext4 -d files base.img 96M && "
+            "qemu-img create -q -f qcow2 -b base.img -F raw middle.qcow2 && "
+            "qemu-img create -q -f qcow2 -b middle.qcow2 -F qcow2 top.qcow2");
+  const fs::path top = directory.path() / "top.qcow2";
+  use_from_four_processors(top);
   check_image(top);
   output_of(in_directory + "qemu-img convert -O raw top.qcow2 flat.raw && e2fsck -fn flat.raw");
   for (const std::string file : {"0", "1", "2", "3"}) {
@@ -159,11 +161,9 @@ class SmallFileSystem {
   fs::path path_;
 };
 
-TEST_CASE("a guest waits while its disks' file system is full, and loses nothing") {
-  const TemporaryDirectory directory;
-  SmallFileSystem small(directory.path() / "small", "4M");
-  const fs::path image = small.path() / "disk.qcow2";
-  output_of("qemu-img create -q -f qcow2 " + image.string() + " 64M");
+// Has a guest write 10 MiB, and gives room when it has to wait for it; what the guest says of the
+// data.
+std::string fill(SmallFileSystem& small, const fs::path& image) {
   Machine* paused = nullptr;
   const auto no_space = [&](const std::string& why) { paused->request_pause(why); };
   LinuxMachine machine({.disks = {{.spec = {.path = image}, .config = {.no_space = no_space}}}});
@@ -175,13 +175,21 @@ TEST_CASE("a guest waits while its disks' file system is full, and loses nothing
     paused->request_resume();
   });
   machine.come_up();
-  machine.run("dd if=/dev/urandom of=/tmp/data bs=64k count=160 2>/dev/null");
-  CHECK(machine.run("dd if=/tmp/data of=/dev/vda bs=64k conv=fsync 2>/dev/null; echo $?") == "0\n");
+  machine.run("dd if=/dev/urandom of=/data bs=64k count=160 2>/dev/null");
+  CHECK(machine.run("dd if=/data of=/dev/vda bs=64k conv=fsync 2>/dev/null; echo $?") == "0\n");
   CHECK(pauses >= 2);
-  const std::string sum = first_word(machine.run("md5sum </tmp/data"));
+  std::string sum = first_word(machine.run("md5sum </data"));
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
-  machine.machine().stop();
+  return sum;
+}
+
+TEST_CASE("a guest waits while its disks' file system is full, and loses nothing") {
+  const TemporaryDirectory directory;
+  SmallFileSystem small(directory.path() / "small", "4M");
+  const fs::path image = small.path() / "disk.qcow2";
+  output_of("qemu-img create -q -f qcow2 " + image.string() + " 64M");
+  const std::string sum = fill(small, image);
   output_of("qemu-img check -q " + image.string());
   const fs::path flat = directory.path() / "flat.raw";
   output_of("qemu-img convert -O raw " + image.string() + " " + flat.string());

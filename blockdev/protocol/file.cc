@@ -156,7 +156,8 @@ Task<std::error_code> FileNode::flush() {
     flushed_ = std::max(flushed_, covered);
     co_return std::error_code{};
   }
-  if (uses_page_cache_) lost_ = error_of(result);
+  // Whatever the cause was (no space, say), its end brings nothing back: that is an I/O error.
+  if (uses_page_cache_) lost_ = std::make_error_code(std::errc::io_error);
   co_return error_of(result);
 }
 

@@ -80,7 +80,7 @@ class FileNode final : public Node {
   const bool uses_page_cache_;
   uint64_t changes_ = 1;  // completed ones; the first flush always takes place
   uint64_t flushed_ = 0;  // the value of changes_ that is on stable storage
-  std::error_code lost_;  // why the page cache lost data
+  std::error_code lost_;  // set when the page cache lost data
 };
 
 // Opens a file for a graph; `engines` is used only until the task has finished.

@@ -56,7 +56,7 @@ class Blk final : public VirtioDevice {
  public:
   using State = BlkState;
   static constexpr uint16_t kMaxQueues = 64;
-  static constexpr uint16_t kQueueSize = 512;  // a request of 1 MiB in pages fits
+  static constexpr uint16_t kQueueSize = 512;               // a request of 1 MiB in pages fits
   static constexpr uint32_t kMaxSegments = kQueueSize - 2;  // header and status are two more
   static constexpr uint32_t kMaxDiscardSectors = 2 << 20;   // 1 GiB a range
   static constexpr uint32_t kMaxDiscardRanges = 32;

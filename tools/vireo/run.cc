@@ -156,7 +156,9 @@ size_t descriptors_for_shares(size_t shares) {
 void Run::add_shares() {
   for (dev::P9Config share : options_.shares) {
     share.share.descriptors = descriptors_for_shares(options_.shares.size());
-    dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share);
+    // A directory that cannot be served is one the user named.
+    usage_step<std::exception>(
+        [&] { dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share); });
   }
 }
 
@@ -227,8 +229,8 @@ std::string last_words(const End& end) {
 // The terminal is the user's while the guest can not read from it: Ctrl-C ends, Ctrl-Z leads to a
 // shell, and fg back.
 void Run::paused(const dev::Terminal& terminal, const std::string& why) {
-  paused_ = true;
   terminal.restore();
+  paused_ = true;
   std::fprintf(stderr,
                "vireo: %s; the machine is paused: make room, then continue it with kill -CONT %d\n",
                why.c_str(), ::getpid());
