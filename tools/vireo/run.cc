@@ -156,7 +156,8 @@ size_t descriptors_for_shares(size_t shares) {
 void Run::add_shares() {
   for (dev::P9Config share : options_.shares) {
     share.share.descriptors = descriptors_for_shares(options_.shares.size());
-    dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share);
+    share.share.own_loop = true;
+    dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), "share-" + share.tag, share);
   }
 }
 
