@@ -42,6 +42,8 @@ void LinuxMachine::add_devices(const LinuxOptions& options) {
   machine_.add<dev::I8042>("i8042");
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   for (const LinuxDisk& disk : options.disks) add_disk(disk);
+  for (const dev::P9Config& share : options.shares)
+    dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), share.tag, share);
 }
 
 void LinuxMachine::add_disk(const LinuxDisk& disk) {

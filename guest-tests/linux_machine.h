@@ -11,6 +11,7 @@
 #include "devices/chardev/ring.h"
 #include "devices/legacy/acpi_power.h"
 #include "devices/virtio/blk.h"
+#include "devices/virtio/p9.h"
 #include "guest-tests/harness.h"
 #include "vmm/machine.h"
 
@@ -29,7 +30,8 @@ struct LinuxOptions {
   uint32_t vcpus = 1;
   uint64_t memory = 128 * MiB;
   std::vector<LinuxDisk> disks{};  // /dev/vda, /dev/vdb, ...
-  std::string append{};            // more words of the command line
+  std::vector<dev::P9Config> shares{};
+  std::string append{};  // more words of the command line
   bool reboot = false;
 };
 

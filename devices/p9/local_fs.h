@@ -29,6 +29,7 @@ struct ShareConfig {
   uint32_t max_message = kMaxMessage;  // kMinMessage..kMaxMessage
   size_t descriptors = 512;            // of the host's that the share may hold; at least 64
   size_t files = 1 << 19;              // that the guest may hold fids of
+  bool own_loop = false;               // the server's loop has no other work
 };
 
 // What Tsetattr's `valid` is made of.

@@ -51,6 +51,7 @@ Server::~Server() {
 
 void Server::serve(Exchange exchange) {
   loop_.check_current();
+  alone_ = exchange.alone;
   requests_.spawn(run(std::move(exchange)));
 }
 
@@ -200,7 +201,7 @@ Task<Result<SharedFd>> Server::descriptor(NodePtr node) {
     const Item item{.parent = next->handle() ? nullptr : tree_.held(*next->parent()),
                     .name = next->name()};
     const auto again = [&] { return fs_.find_again(next->handle(), item, next->id()); };
-    auto found = co_await offload(pool_, loop_, again);
+    auto found = co_await on_host(again);
     if (!found) co_return found.failure();
     tree_.hold(*next, share(std::move(*found)));
   }
@@ -301,7 +302,7 @@ Task<Result<Rqid>> Server::on(Call& /*call*/, const Tattach& message) {
   if (message.auth_fid != kNoFid) co_return Failure{EINVAL};
   const Item item{.self = fs_.root()};
   const auto look = [&] { return fs_.attributes(item); };
-  const auto seen = co_await offload(pool_, loop_, look);
+  const auto seen = co_await on_host(look);
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
   if (!qid) co_return qid.failure();
@@ -329,7 +330,7 @@ Task<Result<NodePtr>> Server::step(Call& call, NodePtr node, std::string_view na
     if (!fd) co_return fd.failure();
     const Item item{.self = *fd, .parent = {}, .name = node->name()};
     const auto look = [&] { return fs_.attributes(item); };
-    const auto seen = co_await offload(pool_, loop_, look);
+    const auto seen = co_await on_host(look);
     if (!seen) co_return seen.failure();
     const auto qid = qid_of(*seen, *seen);
     if (!qid) co_return qid.failure();
@@ -340,11 +341,12 @@ Task<Result<NodePtr>> Server::step(Call& call, NodePtr node, std::string_view na
   const auto directory = co_await descriptor(node);
   if (!directory) co_return directory.failure();
   const std::string plain(name);
-  auto found = fs_.look_up(*directory, plain, Wait::cached_only);
+  auto found = Result<Entry>(Failure{EAGAIN});
+  if (!waits_here()) found = fs_.look_up(*directory, plain, Wait::cached_only);
   if (!found && found.error() == EAGAIN) {
     auto look = [&] { return fs_.look_up(*directory, plain, Wait::may_block); };
     Interruptible<decltype(look)> work{call, look};
-    found = co_await offload(pool_, loop_, work);
+    found = co_await on_host(work);
   }
   if (!found) co_return found.failure();
   const auto qid = qid_of(found->host, found->seen);
@@ -384,7 +386,8 @@ Task<Result<Rwalk>> Server::on(Call& call, const Twalk& message) {
 Task<void> Server::close_file(FidPtr fid) {
   const std::shared_ptr<OpenFile> file = std::exchange(fid->file, nullptr);
   if (file->has_locks) co_await drop_locks(file->serial);
-  const bool heavy = file->writable() || fid->node->is_removed() || !fs_.is_local();
+  const bool heavy =
+      (file->writable() && !waits_here()) || fid->node->is_removed() || !fs_.is_local();
   if (!heavy || file.use_count() > 1) co_return;
   SharedFd fd = std::exchange(file->fd, nullptr);
   const auto close = [&] {

@@ -3,11 +3,12 @@
 // wherever those lie.
 //
 // Thread: its loop. Calls that may wait for the host run on a pool of its own, so that a slow file
-// system holds up nobody else; what the host has in memory is answered at once. Owns the fids, the
-// descriptors behind them and that pool.
-// What a client asks for is hostile: names are single components, at most ShareConfig::files fids
-// and ShareConfig::descriptors descriptors are held, messages are bounded by msize. A client's
-// error is an Rlerror, never more.
+// system holds up nobody else; what the host has in memory is answered at once. A loop that serves
+// only the share (ShareConfig::own_loop) makes short calls on a local file system itself while they
+// come one by one: most of the time of such a request is what it takes to wake a thread. Owns the
+// fids, the descriptors behind them and that pool. What a client asks for is hostile: names are
+// single components, at most ShareConfig::files fids and ShareConfig::descriptors descriptors are
+// held, messages are bounded by msize. A client's error is an Rlerror, never more.
 #pragma once
 
 #include <atomic>
@@ -37,6 +38,7 @@ struct Exchange {
   Buffers request{};
   Buffers reply{};
   std::function<void(uint32_t length)> send{};  // once, on the loop; 0: there is no reply
+  bool alone = true;                            // no other waits to be served
 };
 
 class Server {
@@ -85,6 +87,12 @@ class Server {
   Task<Result<Item>> item_of(Call& call, FidPtr fid);
   Task<Result<Item>> place_in(Call& call, uint32_t directory, std::string_view name);
   bool answers_at_once(const Fid& fid) const noexcept;
+  // Calls that are done by the loop itself: it is the share's own, and nothing else wants it.
+  bool waits_here() const noexcept {
+    return config_.own_loop && fs_.is_local() && alone_ && calls_.size() <= 1;
+  }
+  template <class Function>
+  auto on_host(Function& function);
   Result<Qid> qid_of(const Attributes& host, const Attributes& seen);
   Result<Ropened> opened(const Attributes& host, const Attributes& seen);
   Result<Rqid> made_qid(const Result<Attributes>& made);
@@ -146,6 +154,7 @@ class Server {
   QidMap qids_;
   Tree tree_;
   uint32_t max_message_ = 0;  // negotiated; 0: no session yet
+  bool alone_ = true;         // of the request that came last
   std::unordered_map<uint32_t, FidPtr> fids_;
   std::unordered_map<uint16_t, std::shared_ptr<Call>> calls_;  // under way, by tag
   uint64_t last_call_ = 0;

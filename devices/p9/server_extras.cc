@@ -43,7 +43,7 @@ Task<Result<Rsize>> Server::on(Call& call, const Txattrwalk& message) {
     return message.name.empty() ? fs_.xattr_list(*item) : fs_.xattr(*item, message.name);
   };
   Interruptible<decltype(look)> work{call, look};
-  auto value = co_await offload(pool_, loop_, work);
+  auto value = co_await on_host(work);
   if (!value) co_return value.failure();
   const uint64_t size = value->size();
   auto reading = std::make_shared<Fid>(fid->node, fid->uid);
@@ -109,7 +109,7 @@ Task<Result<Nothing>> Server::finish_xattr(Call& call, FidPtr fid) {
     return fs_.set_xattr(*item, xattr->name, xattr->value, xattr->flags);
   };
   Interruptible<decltype(change)> work{call, change};
-  const Outcome changed = co_await offload(pool_, loop_, work);
+  const Outcome changed = co_await on_host(work);
   co_return nothing(changed);
 }
 

@@ -91,7 +91,7 @@ Task<Result<Ropened>> Server::on(Call& call, const Tlopen& message) {
     file = open();
   } else {
     Interruptible<decltype(open)> work{call, open};
-    file = co_await offload(pool_, loop_, work);
+    file = co_await on_host(work);
   }
   if (!file) co_return file.failure();
   if (fid->file) co_return Failure{EINVAL};
@@ -122,7 +122,7 @@ Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
   const Buffers into = slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), length);
   const SharedFd fd = file->fd;
   size_t done = 0;
-  if (file->reads_at_once && calls_.size() == 1) {
+  if (file->reads_at_once && calls_.size() == 1 && !waits_here()) {
     const auto n = read_once(fd->get(), into, message.offset, Now::yes);
     if (n && (*n == length || *n == 0 || ends_at(fd->get(), message.offset + *n)))
       co_return Rdata{{static_cast<uint32_t>(*n)}};
@@ -131,7 +131,7 @@ Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
   }
   auto read = [&] { return read_all_of(fd->get(), into, message.offset, done); };
   Interruptible<decltype(read)> work{call, read};
-  const auto n = co_await offload(pool_, loop_, work);
+  const auto n = co_await on_host(work);
   if (!n) co_return n.failure();
   co_return Rdata{{static_cast<uint32_t>(*n)}};
 }
@@ -148,7 +148,7 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
   const SharedFd fd = file->fd;
   size_t done = 0;
   const bool strips = fid->uid != 0;  // root may write without the set-id bits going
-  if (file->writes_at_once && calls_.size() == 1 && !strips) {
+  if (file->writes_at_once && calls_.size() == 1 && !strips && !waits_here()) {
     const auto n = write_once(fd->get(), from, message.offset, Now::yes);
     if (n && *n == message.data.count) co_return Rwrite{message.data.count};
     if (n) done = *n;
@@ -161,7 +161,7 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
     return write_all_of(fd->get(), from, message.offset, done);
   };
   Interruptible<decltype(write)> work{call, write};
-  const auto n = co_await offload(pool_, loop_, work);
+  const auto n = co_await on_host(work);
   if (!n) co_return n.failure();
   co_return Rwrite{static_cast<uint32_t>(*n)};
 }
@@ -181,7 +181,7 @@ Task<Result<Rdata>> Server::on(Call& call, const Treaddir& message) {
   const SharedFd fd = file->fd;
   auto read = [&] { return fs_.read_entries(fd->get(), seek, reads); };
   Interruptible<decltype(read)> work{call, read};
-  auto entries = co_await offload(pool_, loop_, work);
+  auto entries = co_await on_host(work);
   file->position = ~uint64_t{0};  // unknown, should it go wrong
   if (!entries) co_return entries.failure();
   ByteWriter bytes;
@@ -224,7 +224,7 @@ Task<Result<Rgetattr>> Server::on(Call& call, const Tgetattr& message) {
     seen = look();
   } else {
     Interruptible<decltype(look)> work{call, look};
-    seen = co_await offload(pool_, loop_, work);
+    seen = co_await on_host(work);
   }
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
@@ -254,7 +254,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tsetattr& message) {
   const int writable = file && file->writable() ? file->fd->get() : -1;
   auto change = [&] { return fs_.set_attributes(*item, message, writable); };
   Interruptible<decltype(change)> work{call, change};
-  const Outcome changed = co_await offload(pool_, loop_, work);
+  const Outcome changed = co_await on_host(work);
   co_return nothing(changed);
 }
 
@@ -265,7 +265,7 @@ Task<Result<Rreadlink>> Server::on(Call& call, const Treadlink& message) {
   if (!item) co_return item.failure();
   auto read = [&] { return fs_.read_link(*item); };
   Interruptible<decltype(read)> work{call, read};
-  auto target = co_await offload(pool_, loop_, work);
+  auto target = co_await on_host(work);
   if (!target) co_return target.failure();
   call.text = std::move(*target);
   co_return Rreadlink{call.text};
@@ -278,7 +278,7 @@ Task<Result<Rstatfs>> Server::on(Call& call, const Tstatfs& message) {
   if (!item) co_return item.failure();
   auto look = [&] { return fs_.statistics(*item); };
   Interruptible<decltype(look)> work{call, look};
-  const auto status = co_await offload(pool_, loop_, work);
+  const auto status = co_await on_host(work);
   if (!status) co_return status.failure();
   Rstatfs reply;
   reply.type = static_cast<uint32_t>(status->f_type);
@@ -302,7 +302,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tfsync& message) {
   const int open_file = fid->file ? item->self->get() : -1;
   auto sync = [&] { return fs_.sync(*item, open_file, message.data_only != 0); };
   Interruptible<decltype(sync)> work{call, sync};
-  const Outcome synced = co_await offload(pool_, loop_, work);
+  const Outcome synced = co_await offload(pool_, loop_, work);  // long
   co_return nothing(synced);
 }
 

@@ -19,7 +19,7 @@ Task<Result<Ropened>> Server::on(Call& call, const Tlcreate& message) {
   const NewFile wanted{.mode = message.mode, .uid = fid->uid, .gid = message.gid};
   auto make = [&] { return fs_.create(*place, message.flags, wanted); };
   Interruptible<decltype(make)> work{call, make};
-  auto made = co_await offload(pool_, loop_, work);
+  auto made = co_await on_host(work);
   if (!made) co_return made.failure();
   NodePtr node = tree_.child(directory, place->name, id_of(made->host), nullptr);
   if (!node) co_return Failure{ENFILE};
@@ -35,7 +35,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tmkdir& message) {
   const NewFile wanted{.mode = message.mode, .uid = user_of(message.fid), .gid = message.gid};
   auto make = [&] { return fs_.make_directory(*place, wanted); };
   Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await offload(pool_, loop_, work);
+  const auto made = co_await on_host(work);
   co_return made_qid(made);
 }
 
@@ -46,7 +46,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tsymlink& message) {
   const std::string target(message.target);
   auto make = [&] { return fs_.make_symlink(*place, target, wanted); };
   Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await offload(pool_, loop_, work);
+  const auto made = co_await on_host(work);
   co_return made_qid(made);
 }
 
@@ -57,7 +57,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tmknod& message) {
   const uint64_t device = makedev(message.major, message.minor);
   auto make = [&] { return fs_.make_node(*place, device, wanted); };
   Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await offload(pool_, loop_, work);
+  const auto made = co_await on_host(work);
   co_return made_qid(made);
 }
 
@@ -70,7 +70,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tlink& message) {
   if (!place) co_return place.failure();
   auto make = [&] { return fs_.link(*item, *place); };
   Interruptible<decltype(make)> work{call, make};
-  const Outcome made = co_await offload(pool_, loop_, work);
+  const Outcome made = co_await on_host(work);
   co_return nothing(made);
 }
 
@@ -83,7 +83,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Trenameat& message) {
   if (!to) co_return to.failure();
   auto move = [&] { return fs_.rename(*from, *to); };
   Interruptible<decltype(move)> work{call, move};
-  const Outcome moved = co_await offload(pool_, loop_, work);
+  const Outcome moved = co_await on_host(work);
   if (moved && to_fid) tree_.renamed(from_fid->node, from->name, to_fid->node, to->name);
   co_return nothing(moved);
 }
@@ -99,7 +99,7 @@ Task<Result<Item>> Server::place_of(Call& call, FidPtr fid) {
   const Item place{.parent = *parent, .name = node->name()};
   auto look = [&] { return attributes_at(place.parent->get(), place.name); };
   Interruptible<decltype(look)> work{call, look};
-  const auto there = co_await offload(pool_, loop_, work);
+  const auto there = co_await on_host(work);
   if (!there) co_return there.failure();
   if (node->is_removed() || id_of(*there) != node->id()) co_return Failure{ENOENT};
   co_return place;
@@ -115,7 +115,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Trename& message) {
   const NodePtr old_parent = fid->node->parent();
   auto move = [&] { return fs_.rename(*from, *to); };
   Interruptible<decltype(move)> work{call, move};
-  const Outcome moved = co_await offload(pool_, loop_, work);
+  const Outcome moved = co_await on_host(work);
   if (moved && directory) tree_.renamed(old_parent, from->name, directory->node, to->name);
   co_return nothing(moved);
 }
@@ -129,7 +129,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tunlinkat& message) {
   const bool directory = (message.flags & kRemoveDirectory) != 0;
   auto remove = [&] { return fs_.unlink(*place, directory); };
   Interruptible<decltype(remove)> work{call, remove};
-  const Outcome removed = co_await offload(pool_, loop_, work);
+  const Outcome removed = co_await on_host(work);
   if (removed) tree_.removed(fid->node, place->name);
   co_return nothing(removed);
 }
@@ -148,7 +148,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tremove& message) {
       return fs_.unlink(*place, there && S_ISDIR(there->mode));
     };
     Interruptible<decltype(remove)> work{call, remove};
-    removed = co_await offload(pool_, loop_, work);
+    removed = co_await on_host(work);
     if (removed) tree_.removed(parent, place->name);
   }
   if (fid->file) co_await close_file(fid);

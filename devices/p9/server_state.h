@@ -97,4 +97,20 @@ struct Server::Interruptible {
   }
 };
 
+// offload(), or the same at once where waits_here().
+template <class Function>
+auto Server::on_host(Function& function) {
+  struct Awaiter {
+    decltype(offload(std::declval<WorkerPool&>(), std::declval<EventLoop&>(), function)) elsewhere;
+    bool here;
+    bool await_ready() {
+      if (here) elsewhere.result.emplace(elsewhere.function());
+      return here;
+    }
+    void await_suspend(std::coroutine_handle<> handle) { elsewhere.await_suspend(handle); }
+    auto await_resume() { return elsewhere.await_resume(); }
+  };
+  return Awaiter{offload(pool_, loop_, function), waits_here()};
+}
+
 }  // namespace vireo::p9

@@ -18,12 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Shares of a loop that has other work, and of one that has none, in turn.
 struct Fixture {
   explicit Fixture(ShareConfig config = {}) : client(completed(std::move(config))) {
     client.attach();
   }
   ShareConfig completed(ShareConfig config) const {
     config.directory = share.path();
+    config.own_loop = GENERATE(false, true);
     return config;
   }
   // Makes a file by the protocol and leaves it open.

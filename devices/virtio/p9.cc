@@ -59,14 +59,17 @@ Task<std::optional<QueueState>> P9::stop_queue(uint16_t /*index*/) {
 Task<void> P9::serve() {
   Queue& queue = requests_.queue();
   do {
-    while (auto chain = queue.pop()) answer(std::move(*chain));
-    queue.notify();
+    std::vector<Chain> waiting;
+    while (auto chain = queue.pop()) waiting.push_back(std::move(*chain));
+    const bool alone = waiting.size() == 1;
+    for (Chain& chain : waiting) answer(std::move(chain), alone);
   } while (co_await queue.kicked());
 }
 
 // The chain goes back when the server has sent its reply.
-void P9::answer(Chain chain) {
+void P9::answer(Chain chain, bool alone) {
   p9::Exchange exchange;
+  exchange.alone = alone;
   exchange.request = chain.readable().take(chain.readable().remaining());
   exchange.reply = chain.writable().take(chain.writable().remaining());
   exchange.send = [this, held = std::make_shared<Chain>(std::move(chain))](uint32_t length) {

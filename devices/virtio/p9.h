@@ -38,7 +38,7 @@ class P9 final : public VirtioDevice {
 
  private:
   Task<void> serve();
-  void answer(Chain chain);
+  void answer(Chain chain, bool alone);
 
   const std::string tag_;
   const VirtioInfo info_;

@@ -156,9 +156,11 @@ size_t descriptors_for_shares(size_t shares) {
 void Run::add_shares() {
   for (dev::P9Config share : options_.shares) {
     share.share.descriptors = descriptors_for_shares(options_.shares.size());
+    share.share.own_loop = true;
     // A directory that cannot be served is one the user named.
-    usage_step<std::exception>(
-        [&] { dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share); });
+    usage_step<std::exception>([&] {
+      dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), "share-" + share.tag, share);
+    });
   }
 }
 

@@ -1,0 +1,128 @@
+// Debian's full kernel with shared directories: what programs there expect of files, and that the
+// host sees the same.
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+#include "guest-tests/linux_machine.h"
+
+namespace vireo::guest_tests {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kMount = "mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000";
+
+dev::P9Config share_of(const std::string& tag, const fs::path& directory,
+                       p9::Security security = p9::Security::passthrough) {
+  return {.tag = tag, .share = {.directory = directory, .security = security, .own_loop = true}};
+}
+
+std::string contents(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// Runs the command in the guest, whose status must be 0.
+void check_run(LinuxMachine& machine, const std::string& command) {
+  const std::string output = machine.run(command + "; echo status $?");
+  INFO(command << ":\n" << output);
+  CHECK_THAT(output, Catch::EndsWith("status 0\n"));
+}
+
+std::string mounted(const std::string& tag, const std::string& where, const std::string& more) {
+  return "mkdir -p " + where + "; " + kMount + more + " " + tag + " " + where;
+}
+
+}  // namespace
+
+TEST_CASE("files of a share behave as POSIX has it, in each model of ownership") {
+  const TemporaryDirectory plain, mapped;
+  fs::copy_file(VIREO_POSIX, plain.path() / "posix");
+  fs::create_directories(plain.path() / "none");
+  fs::create_directories(plain.path() / "mmap");
+  LinuxMachine machine({.kernel = "full",
+                        .shares = {share_of("plain", plain.path()),
+                                   share_of("mapped", mapped.path(), p9::Security::mapped_file)}});
+  machine.come_up();
+  check_run(machine, mounted("plain", "/plain", ""));
+  check_run(machine, "/plain/posix /plain/none");
+  check_run(machine, mounted("plain", "/cached", ",cache=mmap"));
+  check_run(machine, "/plain/posix /cached/mmap shared");
+  check_run(machine, mounted("mapped", "/mapped", ""));
+  check_run(machine, "/plain/posix /mapped");
+  // The host sees what was written, as it was written; of the mapped files, plain ones.
+  check_run(machine, "head -c 300000 /dev/urandom >/plain/random; cp /plain/random /mapped/random");
+  const std::string sum = machine.run("sha256sum /plain/random").substr(0, 64);
+  CHECK(output_of("sha256sum " + (plain.path() / "random").string()).substr(0, 64) == sum);
+  CHECK(contents(plain.path() / "random") == contents(mapped.path() / "random"));
+  CHECK(fs::is_regular_file(mapped.path() / "special_files/wide"));
+  CHECK(fs::is_block_file(plain.path() / "none/special_files/wide"));
+  machine.type("exit");
+  CHECK(machine.wait().reason == End::Reason::power_off);
+}
+
+TEST_CASE("a share is saved only while it is not mounted") {
+  const TemporaryDirectory shared, saved;
+  std::ofstream(shared.path() / "file") << "of the host\n";
+  const LinuxOptions options{.kernel = "full", .shares = {share_of("src", shared.path())}};
+  {
+    LinuxMachine machine(options);
+    machine.come_up();
+    check_run(machine, mounted("src", "/mnt", ""));
+    machine.machine().pause();
+    CHECK_THROWS_WITH(machine.machine().save(saved.path() / "refused"),
+                      Catch::Contains("the share 'src' is mounted in the guest"));
+    CHECK_FALSE(fs::exists(saved.path() / "refused"));
+    machine.machine().resume();
+    check_run(machine, "cat /mnt/file && umount /mnt");
+    machine.machine().pause();
+    machine.machine().save(saved.path() / "good");
+  }
+  LinuxMachine machine(Snapshot::open(saved.path() / "good"), options);
+  machine.machine().start();
+  machine.type("");
+  machine.expect(kPrompt);
+  check_run(machine, mounted("src", "/mnt", ""));
+  CHECK(machine.run("cat /mnt/file") == "of the host\n");
+}
+
+// The host's own system is the root: its compiler, git and dpkg work in a second share.
+TEST_CASE("a system boots from a share, and builds, commits and installs in another") {
+  const TemporaryDirectory shared;
+  fs::copy(fs::path(VIREO_SOURCE) / "guest-tests", shared.path() / "source",
+           fs::copy_options::recursive);
+  output_of("cd " + shared.path().string() +
+            " && tar -cf source.tar source && rm -r source && mkdir -p package/DEBIAN package/opt "
+            "&& printf 'Package: sample\\nVersion: 1\\nArchitecture: all\\nMaintainer: none "
+            "<n@localhost>\\nDescription: none\\n' >package/DEBIAN/control && echo installed "
+            ">package/opt/sample && dpkg-deb --build package sample.deb");
+  fs::copy_file(fs::path(VIREO_SOURCE) / "guest-tests/linux/share.sh", shared.path() / "share.sh");
+  dev::P9Config root = share_of("root", "/");
+  root.share.read_only = true;
+  LinuxMachine machine({.kernel = "full",
+                        .memory = 512 * MiB,
+                        .shares = {root, share_of("src", shared.path())},
+                        .append = "vireo.root=root:9p:ro,trans=virtio,version=9p2000.L,"
+                                  "msize=512000,cache=loose vireo.init=/bin/sh"});
+  machine.machine().start();
+  machine.expect("# ");
+  machine.type("PS1='vireo:/'; PS1=\"$PS1# \"; stty -echo");
+  machine.expect(kPrompt);
+  machine.type(
+      "mount -t tmpfs tmpfs /mnt && mkdir /mnt/src && mount -t 9p -o trans=virtio,"
+      "version=9p2000.L,msize=512000 src /mnt/src && cd /mnt/src && bash share.sh; echo "
+      "status $?");
+  CHECK_THAT(machine.expect("status "), !Catch::Contains("failed"));
+  CHECK(machine.expect("\n") == "0\r\n");
+  CHECK(contents(shared.path() / "target/opt/sample") == "installed\n");
+  CHECK(fs::exists(shared.path() / "source/objects/guest.o"));
+  CHECK_THAT(output_of("git -c safe.directory='*' -C " + (shared.path() / "source").string() +
+                       " fsck && git -c safe.directory='*' -C " +
+                       (shared.path() / "source").string() + " log --oneline"),
+             Catch::Contains("all of it"));
+}
+
+}  // namespace vireo::guest_tests
