@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "vmm/base/event_loop.h"
@@ -21,5 +22,9 @@ struct Host {
   WorkerPool& pool;
   Logger log{};
 };
+
+// Told how far a long job is, in units of the job's own; false asks it to end at the next step,
+// with the error operation_canceled. Called on the job's loop; may be empty.
+using ProgressFunction = std::function<bool(uint64_t done, uint64_t total)>;
 
 }  // namespace vireo::blk

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
 namespace vireo::blk {
@@ -15,11 +16,6 @@ constexpr uint64_t kZeroChunk = 1024 * 1024;
 
 const std::byte* begin_of(const iovec& vector) noexcept {
   return static_cast<const std::byte*>(vector.iov_base);
-}
-
-bool is_zero(std::span<const std::byte> bytes) noexcept {
-  return bytes.empty() || (bytes.front() == std::byte{0} &&
-                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 }  // namespace
@@ -51,9 +47,14 @@ void fill_zero(const IoVecs& vectors) noexcept {
   for (const iovec& vector : vectors) std::memset(vector.iov_base, 0, vector.iov_len);
 }
 
+bool is_zero(std::span<const std::byte> bytes) noexcept {
+  return bytes.empty() || (bytes.front() == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
+
 bool all_zero(const IoVecs& vectors) noexcept {
   return std::all_of(vectors.begin(), vectors.end(), [](const iovec& vector) {
-    return is_zero({begin_of(vector), vector.iov_len});
+    return vireo::all_zero({begin_of(vector), vector.iov_len});
   });
 }
 

@@ -1,5 +1,7 @@
 #include "blockdev/open.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -28,26 +30,37 @@ struct Ending {
 constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
                               Ending{".qcow2", "qcow2"}};
 
+// Empty: the name does not tell.
+std::string format_by_name(const std::string& path) {
+  for (const Ending& ending : kEndings)
+    if (path.ends_with(ending.text)) return std::string(ending.format);
+  return "";
+}
+
 std::string format_of(const Spec& spec) {
   if (!spec.format.empty()) return spec.format;
-  for (const Ending& ending : kEndings)
-    if (spec.path.ends_with(ending.text)) return std::string(ending.format);
+  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
   throw ConfigError(
       fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
                   "write format=raw or format=qcow2",
                   spec.path));
 }
 
-// A file that is called .img and starts like a qcow2 image is more often a mistake than a raw disk:
-// published cloud images are named so. Only refuses; nothing is taken from the content.
-Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
+Task<bool> starts_like_qcow2(Node& file, std::string path) {
   const uint32_t block = file.limits().block;
   const Buffer buffer{std::max<size_t>(block, sizeof(be32)), file.limits().buffer_alignment};
   if (!buffer) throw_errno(fmt::format("cannot read disk image '{}'", path), ENOMEM);
   IoVecs into = buffer.vectors(0, buffer.size());
   const std::error_code error = co_await file.read(0, std::move(into));
   if (error) throw std::system_error(error, fmt::format("cannot read disk image '{}'", path));
-  if (ByteReader(buffer.bytes()).get<be32>() != kQcow2Magic) co_return;
+  co_return ByteReader(buffer.bytes()).get<be32>() == kQcow2Magic;
+}
+
+// A file that is called .img and starts like a qcow2 image is more often a mistake than a raw disk:
+// published cloud images are named so. Only refuses; nothing is taken from the content.
+Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
+  const bool hidden = co_await starts_like_qcow2(file, path);
+  if (!hidden) co_return;
   throw ConfigError(
       fmt::format("disk image '{}' starts with a qcow2 header but is named like a raw image; "
                   "write format=qcow2, or format=raw if its content is meant to be one",
@@ -57,7 +70,7 @@ Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
 Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
   const FileOptions options{.cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
   std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
-  if (file->limits().size == 0)
+  if (file->limits().size == 0 && !spec.empty)
     throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
                                   spec.path, spec.path));
   if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, spec.path);
@@ -79,6 +92,9 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
   Qcow2Options options{.path = spec.path,
                        .read_only = spec.read_only,
                        .backing = spec.backing,
+                       .no_backing = spec.no_backing,
+                       .snapshot = spec.internal,
+                       .for_repair = spec.for_repair,
                        .metadata_cache = spec.metadata_cache,
                        .chain = std::move(chain)};
   OpenReference opener = [&engines, spec](ImageReference reference) {
@@ -104,6 +120,8 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
   spec.format = reference.format;
   spec.window = {};
   spec.read_only = reference.read_only;
+  spec.for_repair = false;
+  spec.internal = {};
   if (spec.format == "qcow2")
     return open_image(engines, std::move(spec), std::move(reference.chain));
   if (reference.is_data) return open_data_file(engines, std::move(spec));
@@ -119,6 +137,11 @@ Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
       fmt::format("disk image '{}' has the format '{}', which this build does not know; "
                   "convert it to raw",
                   spec.path, format));
+}
+
+uint64_t actual_size(const std::string& path) {
+  struct ::stat status {};
+  return ::stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_blocks) * 512 : 0;
 }
 
 }  // namespace
@@ -144,6 +167,24 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   if (spec.throttle.any())
     graph = std::make_unique<ThrottleNode>(host.loop, std::move(graph), spec.throttle);
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
+}
+
+Task<ImageDescription> describe_image(Host host, Spec spec) {
+  FileEngines engines{host};
+  const FileOptions options{.cache = spec.cache, .read_only = true, .lock = spec.lock};
+  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  ImageDescription image{.path = spec.path,
+                         .format = spec.format,
+                         .virtual_size = file->limits().size,
+                         .actual_size = actual_size(spec.path)};
+  if (image.format.empty()) {
+    const bool is_qcow2 = co_await starts_like_qcow2(*file, spec.path);
+    image.format = is_qcow2 ? "qcow2" : "raw";
+  }
+  if (image.format != "qcow2") co_return image;
+  image.qcow2 = co_await describe_qcow2(std::move(file), spec.path);
+  image.virtual_size = image.qcow2->header.size;
+  co_return image;
 }
 
 }  // namespace vireo::blk

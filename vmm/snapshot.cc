@@ -6,7 +6,6 @@
 #include <zlib.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -15,6 +14,7 @@
 
 #include <fmt/format.h>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 #include "vmm/memory/layout.h"
 
@@ -125,11 +125,6 @@ StateSections decode(std::span<const std::byte> bytes, const std::string& path) 
   return sections;
 }
 
-bool is_zero_page(std::span<const std::byte> page) {
-  return page.front() == std::byte{0} &&
-         std::memcmp(page.data(), page.data() + 1, page.size() - 1) == 0;
-}
-
 // Writes the runs of pages that hold something; the rest stays a hole.
 void write_region(int fd, const GuestMemory::Region& region, const std::string& path) {
   const auto bytes = std::span<const std::byte>(region.bytes);
@@ -141,7 +136,7 @@ void write_region(int fd, const GuestMemory::Region& region, const std::string& 
           fmt::format("cannot write '{}'", path));
   };
   for (size_t page = 0; page < bytes.size(); page += kPageSize) {
-    if (!is_zero_page(bytes.subspan(page, kPageSize))) continue;
+    if (!all_zero(bytes.subspan(page, kPageSize))) continue;
     write_run(page);
     run_start = page + kPageSize;
   }

@@ -5,6 +5,8 @@
 
 #include <fmt/core.h>
 
+#include "blockdev/format/qcow2_bitmaps.h"
+
 namespace vireo::blk::qcow2 {
 
 namespace {
@@ -26,8 +28,16 @@ void Checker::complain(bool fixed, std::string what) {
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }
 
-Task<CheckResult> Checker::run(Repair repair) {
+// One more table was read.
+std::error_code Checker::step() {
+  done_ = std::min(done_ + 1, total_);
+  if (!progress_ || progress_(done_, total_)) return {};
+  return std::make_error_code(std::errc::operation_canceled);
+}
+
+Task<CheckResult> Checker::run(Repair repair, ProgressFunction progress) {
   repair_ = repair;
+  progress_ = std::move(progress);
   std::error_code error;
   if (image_.read_only)
     error = co_await tables_.allocator.load();
@@ -44,6 +54,7 @@ Task<CheckResult> Checker::run(Repair repair) {
 Task<std::error_code> Checker::check_all() {
   result_.total_clusters = div_up(image_.header.size, geometry_.cluster_size());
   std::error_code error = co_await collect_tables();
+  total_ = active_.size() + 2 * l2_tables_.size();  // entries, windows, counts of one window
   if (!error) error = co_await check_entries();
   if (error) co_return error;
   check_blocks();
@@ -154,7 +165,10 @@ void Checker::note_entry(const L2Entry& entry) {
 
 Task<std::error_code> Checker::check_entries() {
   std::error_code error;
-  for (size_t i = 0; i < active_.size() && !error; ++i) error = co_await check_table(active_[i]);
+  for (size_t i = 0; i < active_.size() && !error; ++i) {
+    error = co_await check_table(active_[i]);
+    if (!error) error = step();
+  }
   if (!error && repair_ == Repair::all) error = co_await tables_.settle();
   co_return error;
 }
@@ -243,41 +257,19 @@ Task<std::error_code> Checker::count_table(Counts& counts, Table table) {
 // "Bitmaps": the directory, the tables and the clusters, if the bitmaps are valid at all. Others
 // are leaks, as they are for qemu-img.
 Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
-  if ((image_.header.autoclear & kAutoclearBitmaps) == 0) co_return std::error_code{};
-  for (const HeaderExtension& extension : image_.header.extensions) {
-    if (extension.type != kExtensionBitmaps) continue;
-    ByteReader reader(extension.data);
-    const uint32_t bitmaps = reader.get<be32>();
-    reader.take(4);
-    const uint64_t length = reader.get<be64>(), offset = reader.get<be64>();
-    if (!reader.ok() || length > kMaxSnapshotTableBytes || !image_.file.contains(offset, length) ||
-        geometry_.in_cluster(offset) != 0)
-      co_return io_error();
-    Buffer directory(align_up(std::max<uint64_t>(length, 1), Buffer::kAlignment));
-    std::error_code error = co_await image_.file.read(offset, directory);
+  Outcome<BitmapDirectory> directory = co_await read_bitmaps(image_.file, image_.header);
+  if (directory.error) co_return directory.error;
+  add(counts, directory.value.offset, directory.value.length, 1);
+  for (const BitmapInfo& bitmap : directory.value.bitmaps) {
+    const uint64_t length = uint64_t{bitmap.table_entries} * 8;
+    add(counts, bitmap.table_offset, length, 1);
+    Buffer table(align_up(std::max<uint64_t>(length, 1), Buffer::kAlignment));
+    const std::error_code error = co_await image_.file.read(bitmap.table_offset, table);
     if (error) co_return error;
-    add(counts, offset, length, 1);
-    ByteReader entries(std::as_const(directory).bytes().first(length));
-    for (uint32_t i = 0; i < bitmaps && entries.ok(); ++i) {
-      const uint64_t table = entries.get<be64>();
-      const uint32_t size = entries.get<be32>();
-      entries.take(6);
-      const uint16_t name = entries.get<be16>();
-      const uint32_t extra = entries.get<be32>();
-      entries.take(align_up(uint64_t{24} + name + extra, 8) - 24);
-      if (!entries.ok() || uint64_t{size} * 8 > kMaxL1Bytes || geometry_.in_cluster(table) != 0 ||
-          !image_.file.contains(table, uint64_t{size} * 8))
-        co_return io_error();
-      add(counts, table, uint64_t{size} * 8, 1);
-      Buffer bytes(align_up(std::max<uint64_t>(uint64_t{size} * 8, 1), Buffer::kAlignment));
-      error = co_await image_.file.read(table, bytes);
-      if (error) co_return error;
-      for (uint64_t j = 0; j < size; ++j) {
-        const uint64_t host = load_be64(bytes.data() + j * 8) & kOffsetMask;
-        if (host != 0 && host < image_.file.size()) add(counts, host, geometry_.cluster_size(), 1);
-      }
+    for (uint64_t i = 0; i < bitmap.table_entries; ++i) {
+      const uint64_t host = load_be64(table.data() + i * 8) & kOffsetMask;
+      if (host != 0 && host < image_.file.size()) add(counts, host, geometry_.cluster_size(), 1);
     }
-    if (!entries.ok()) co_return io_error();
   }
   co_return std::error_code{};
 }
@@ -295,8 +287,10 @@ Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
       if (block != 0 && !block_is_bad(block)) add(counts, block, geometry_.cluster_size(), 1);
   }
   std::error_code error = co_await count_bitmaps(counts);
-  for (size_t i = 0; i < l2_tables_.size() && !error; ++i)
+  for (size_t i = 0; i < l2_tables_.size() && !error; ++i) {
     error = co_await count_table(counts, l2_tables_[i]);
+    if (!error) error = step();
+  }
   co_return error;
 }
 
@@ -335,6 +329,7 @@ Task<std::error_code> Checker::compare_windows() {
   for (uint64_t block = 0; block < table.size(); ++block)
     if (table[block] != 0) windows.insert(block * per_block / kWindowClusters);
   if (windows.size() > kMaxWindows) co_return too_scattered();
+  if (windows.size() > 1) total_ += (windows.size() - 1) * l2_tables_.size();
   for (auto at = windows.begin(); at != windows.end() && !error; ++at)
     error = co_await compare_window(*at);
   co_return error;

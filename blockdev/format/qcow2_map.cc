@@ -171,6 +171,33 @@ Task<Outcome<EntryRange>> Map::entries(uint64_t first_cluster, uint64_t count) {
   co_return Outcome<EntryRange>{{}, std::move(range)};
 }
 
+// As far as the entries of one slice go.
+Task<Outcome<Layout>> Map::layout(uint64_t guest, uint64_t length) {
+  const uint64_t cluster = geometry_.cluster_size(), granule = geometry_.granule();
+  const uint64_t start = align_down(guest, granule);
+  Outcome<EntryRange> range = co_await entries(
+      guest >> geometry_.cluster_bits, div_up(geometry_.in_cluster(guest) + length, cluster));
+  if (range.error) co_return Outcome<Layout>{range.error};
+  const uint64_t end = ((guest >> geometry_.cluster_bits) + range.value.entries.size()) * cluster;
+  Layout run{};
+  for (uint64_t at = start; at < end; at += granule) {
+    const L2Entry& entry =
+        range.value.entries[(at >> geometry_.cluster_bits) - range.value.first_cluster];
+    const auto subcluster = static_cast<uint32_t>(geometry_.in_cluster(at) / granule);
+    Layout next{.kind = entry.kind(geometry_, subcluster)};
+    next.zero = next.kind == Kind::zero;
+    if (next.kind == Kind::invalid) co_return Outcome<Layout>{io_error()};
+    if (entry.has_host(geometry_)) next.host = entry.host() + geometry_.in_cluster(at);
+    if (at == start) run = next;
+    const bool in_a_row = run.host ? next.host == *run.host + (at - start) : !next.host;
+    if (next.kind != run.kind || !in_a_row) break;
+    run.length = at + granule - guest;
+  }
+  run.length = std::min(run.length, length);
+  if (run.host) *run.host += guest - start;
+  co_return Outcome<Layout>{{}, run};
+}
+
 void Map::set_l1_entry(uint64_t index, uint64_t entry) {
   if (const uint64_t old = l1_[index] & kOffsetMask; old != 0)
     image_.l2_tables.erase(old >> geometry_.cluster_bits);

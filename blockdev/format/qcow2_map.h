@@ -25,6 +25,15 @@ struct Mapping {
   uint64_t descriptor = 0;  // compressed: of the cluster
 };
 
+// A run of one kind, with the place that the host has for it, if it has: for zeros, too, and for
+// what is not allocated beside allocated subclusters. Compressed data has none that could be told.
+struct Layout {
+  Kind kind = Kind::unallocated;
+  bool zero = false;  // reads as zeros
+  std::optional<uint64_t> host;
+  uint64_t length = 0;
+};
+
 // Entries in a row of one slice.
 struct EntryRange {
   uint64_t first_cluster = 0;  // guest cluster number
@@ -46,6 +55,8 @@ class Map {
 
   // The entries of up to `count` guest clusters, as far as the slice goes.
   Task<Outcome<EntryRange>> entries(uint64_t first_cluster, uint64_t count);
+  // The run at `guest`, up to `length`. EIO for an impossible entry.
+  Task<Outcome<Layout>> layout(uint64_t guest, uint64_t length);
   // Makes the L2 table of a guest offset exist and be the active image's alone.
   Task<std::error_code> prepare_table(uint64_t guest);
   // Changes entries of one slice, whose table is prepared. What the old entries alone referred to

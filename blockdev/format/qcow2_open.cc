@@ -27,13 +27,10 @@ bool has_scheme(const std::string& name) {
   return colon != std::string::npos && name.find('/') > colon;
 }
 
-// A name in an image is relative to the image, not to where we were started.
-std::string resolve(const Qcow2Options& options, std::string name) {
-  if (name.rfind("json:", 0) == 0)
+std::string resolve(const Qcow2Options& options, const std::string& name) {
+  if (name.starts_with("json:"))
     refuse(options, fmt::format("it names '{}'; 'json:' names are not supported", printable(name)));
-  if (name.rfind("file:", 0) == 0) name = name.substr(5);
-  if (has_scheme(name) || name.starts_with('/')) return name;
-  return (std::filesystem::path(options.path).parent_path() / name).string();
+  return resolve_reference(options.path, name);
 }
 
 std::string same_file_key(const std::string& path) {
@@ -126,14 +123,45 @@ void check_blocks(const Qcow2Options& options, const Node& file, const Geometry&
                      geometry.cluster_size(), file.limits().block));
 }
 
+// As many bytes as the header can take.
+Task<FirstCluster> read_first_cluster(Node& file, std::string path) {
+  FirstCluster start = co_await read_start(file, 4096, path);
+  const uint64_t cluster =
+      peek_cluster_size(std::as_const(start.bytes).bytes().first(start.length), path);
+  if (cluster > start.length) start = co_await read_start(file, cluster, path);
+  co_return start;
+}
+
+void throw_if(std::error_code error, const std::string& what, const std::string& path) {
+  if (error) throw std::system_error(error, fmt::format("the {} of '{}' is unusable", what, path));
+}
+
 }  // namespace
+
+std::string resolve_reference(const std::string& image_path, const std::string& name) {
+  const std::string file = name.starts_with("file:") ? name.substr(5) : name;
+  if (has_scheme(file) || file.starts_with('/')) return file;
+  return (std::filesystem::path(image_path).parent_path() / file).string();
+}
+
+Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path) {
+  FirstCluster start = co_await read_first_cluster(*file, path);
+  const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
+  Qcow2Description description;
+  description.header = parse_header(bytes, file->limits().size, path);
+  HostFile host_file(std::move(file));
+  Outcome<ParsedSnapshots> snapshots = co_await read_snapshots(host_file, description.header);
+  throw_if(snapshots.error, "snapshot table", path);
+  Outcome<BitmapDirectory> directory = co_await read_bitmaps(host_file, description.header);
+  throw_if(directory.error, "bitmap directory", path);
+  description.snapshots = std::move(snapshots.value.list);
+  description.bitmaps = std::move(directory.value.bitmaps);
+  co_return description;
+}
 
 Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
                                         OpenReference open_reference) {
-  FirstCluster start = co_await read_start(*file, 4096, options.path);
-  const uint64_t cluster =
-      peek_cluster_size(std::as_const(start.bytes).bytes().first(start.length), options.path);
-  if (cluster > start.length) start = co_await read_start(*file, cluster, options.path);
+  FirstCluster start = co_await read_first_cluster(*file, options.path);
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
   Header header = parse_header(bytes, file->limits().size, options.path);
   if (header.corrupt() && !options.read_only && !options.for_repair)
@@ -150,6 +178,12 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
   auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
   co_await node->start(options.for_repair);
+  if (!options.snapshot.empty()) {
+    const std::error_code error = co_await node->show_snapshot(options.snapshot);
+    if (error == std::errc::no_such_file_or_directory)
+      refuse(options, fmt::format("it has no snapshot '{}'", printable(options.snapshot)));
+    throw_if(error, "snapshot", options.path);
+  }
   co_return node;
 }
 

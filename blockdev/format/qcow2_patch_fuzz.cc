@@ -37,7 +37,9 @@ Task<void> scribble(Qcow2& image) {
   for (uint64_t i = 0; i < 4 && !error; ++i) {
     IoVecs data{{buffer.data(), 3 * cluster}}, packed{{buffer.data(), cluster}};
     error = co_await image.write(i * 8 * cluster, std::move(data), WriteFlags{});
-    if (!error) error = co_await image.write_compressed((i * 8 + 5) * cluster, std::move(packed));
+    if (!error)
+      error = co_await image.write((i * 8 + 5) * cluster, std::move(packed),
+                                   WriteFlags{.compressed = true});
     if (!error) error = co_await image.zero((i * 8 + 1) * cluster, cluster / 2, ZeroFlags{});
     const bool no_snapshots = image.header().refcount_order == 0;
     if (!error && !no_snapshots && i > 1) error = co_await image.create_snapshot(std::to_string(i));

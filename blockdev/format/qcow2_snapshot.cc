@@ -78,26 +78,35 @@ std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list
   return writer.take();
 }
 
-Task<std::error_code> Snapshots::load() {
-  const Header& header = image_.header;
-  if (header.snapshot_count == 0) co_return std::error_code{};
-  const uint64_t there = image_.file.size() - header.snapshots_offset;
+Task<Outcome<ParsedSnapshots>> read_snapshots(HostFile& file, const Header& header) {
+  Outcome<ParsedSnapshots> result;
+  if (header.snapshot_count == 0) co_return result;
+  const uint64_t there = file.size() - header.snapshots_offset;
   const uint64_t limit = std::min(there, kMaxSnapshotTableBytes);
-  std::optional<ParsedSnapshots> parsed;
-  for (uint64_t size = kFirstRead; !parsed; size *= 4) {
+  for (uint64_t size = kFirstRead;; size *= 4) {
     Buffer bytes(align_up(std::min(size, limit), Buffer::kAlignment));
-    const std::error_code error = co_await image_.file.read(header.snapshots_offset, bytes);
-    if (error) co_return error;
-    parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
-                             header.snapshot_count);
-    if (!parsed && size >= limit) {
-      image_.host.log.error(
-          "qcow2", fmt::format("the snapshot table of image '{}' is damaged", image_.name));
-      co_return io_error();
+    result.error = co_await file.read(header.snapshots_offset, bytes);
+    if (result.error) co_return result;
+    auto parsed = parse_snapshots(std::as_const(bytes).bytes().first(std::min(size, limit)),
+                                  header.snapshot_count);
+    if (parsed) {
+      result.value = std::move(*parsed);
+      co_return result;
     }
+    if (size >= limit) break;
   }
-  list_ = std::move(parsed->list);
-  image_.snapshot_table_bytes = parsed->length;
+  result.error = io_error();
+  co_return result;
+}
+
+Task<std::error_code> Snapshots::load() {
+  Outcome<ParsedSnapshots> table = co_await read_snapshots(image_.file, image_.header);
+  if (table.error == io_error())
+    image_.host.log.error("qcow2",
+                          fmt::format("the snapshot table of image '{}' is damaged", image_.name));
+  if (table.error) co_return table.error;
+  list_ = std::move(table.value.list);
+  image_.snapshot_table_bytes = table.value.length;
   note_l1s();
   co_return std::error_code{};
 }
@@ -240,14 +249,58 @@ Task<std::error_code> Snapshots::apply(std::string id_or_name) {
   co_return co_await publish(std::move(next));
 }
 
+uint64_t Snapshots::disk_size(const SnapshotInfo& info) const noexcept {
+  return info.disk_size != 0 ? info.disk_size : image_.header.size;
+}
+
+// Long enough for the snapshot's disk.
+Task<Outcome<std::vector<uint64_t>>> Snapshots::read_l1(SnapshotInfo info) {
+  using Result = Outcome<std::vector<uint64_t>>;
+  Result l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  if (l1.error) co_return l1;
+  const uint64_t size = disk_size(info);
+  const uint64_t needed = image_.geometry.l1_entries_for(size);
+  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return Result{io_error()};
+  if (l1.value.size() < needed) l1.value.resize(needed);
+  co_return l1;
+}
+
+Task<std::error_code> Snapshots::show(std::string id_or_name) {
+  const SnapshotInfo* found = find(id_or_name);
+  if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
+  SnapshotInfo info = *found;
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
+  if (l1.error) co_return l1.error;
+  image_.header.size = size;
+  tables_.map.replace_l1(std::move(l1.value));
+  co_return std::error_code{};
+}
+
+Task<std::error_code> Snapshots::clear() {
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  Outcome<Next> next = co_await emptied();
+  error = co_await publish(std::move(next));
+  if (error) co_return error;
+  const Outcome<uint64_t> end = co_await tables_.allocator.find_used_end();
+  if (end.error) co_return end.error;
+  co_return co_await image_.file.cut(end.value);
+}
+
+Task<Outcome<Snapshots::Next>> Snapshots::emptied() {
+  std::vector<uint64_t> old = tables_.map.l1();
+  Next next{list_, std::vector<uint64_t>(old.size()), image_.header.size};
+  std::error_code error = co_await tree_.drop_references(std::move(old));
+  if (!error) error = co_await drop_active_l1();
+  co_return Outcome<Next>{error, std::move(next)};
+}
+
 Task<Outcome<Snapshots::Next>> Snapshots::returned_to(SnapshotInfo info) {
-  Outcome<std::vector<uint64_t>> l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
   if (l1.error) co_return Outcome<Next>{l1.error};
-  Next next{list_, std::move(l1.value), info.disk_size != 0 ? info.disk_size : image_.header.size};
-  const uint64_t needed = image_.geometry.l1_entries_for(next.size);
-  if (next.size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes)
-    co_return Outcome<Next>{io_error()};
-  if (next.l1.size() < needed) next.l1.resize(needed);
+  Next next{list_, std::move(l1.value), size};
   std::error_code error = co_await tree_.add_references(next.l1);
   std::vector<uint64_t> old = tables_.map.l1();
   if (!error) error = co_await tree_.drop_references(std::move(old));

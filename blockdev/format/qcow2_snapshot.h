@@ -7,6 +7,7 @@
 // Errors: those of the file, ENOSPC, ENOENT, EEXIST, ENOTSUP (external data, refcount_bits=1).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,12 @@ struct SnapshotInfo {
   uint64_t disk_size = 0;          // 0: not recorded (version 2)
   std::vector<std::byte> unknown;  // extra data this version does not know; kept
   bool operator==(const SnapshotInfo&) const = default;
+
+  // The instruction count of a recorded guest, which follows what is parsed above; kept only.
+  std::optional<uint64_t> instructions() const noexcept {
+    if (unknown.size() < 8 || load_be64(unknown.data()) == ~uint64_t{0}) return std::nullopt;
+    return load_be64(unknown.data());
+  }
 };
 
 // Parses `count` entries from the start of `bytes`; nullopt when the bytes end before.
@@ -35,6 +42,8 @@ struct ParsedSnapshots {
 };
 std::optional<ParsedSnapshots> parse_snapshots(std::span<const std::byte> bytes, uint32_t count);
 std::vector<std::byte> serialise_snapshots(const std::vector<SnapshotInfo>& list);
+// The table that the header names; EIO when it is damaged.
+Task<Outcome<ParsedSnapshots>> read_snapshots(HostFile& file, const Header& header);
 
 class Snapshots {
  public:
@@ -45,6 +54,10 @@ class Snapshots {
   Task<std::error_code> create(std::string name);
   Task<std::error_code> apply(std::string id_or_name);
   Task<std::error_code> remove(std::string id_or_name);
+  // In memory only.
+  Task<std::error_code> show(std::string id_or_name);
+  // The active tables become empty.
+  Task<std::error_code> clear();
 
  private:
   // What an image is made of at the end of an operation.
@@ -56,6 +69,9 @@ class Snapshots {
   Task<Outcome<Next>> with_new(SnapshotInfo info);
   Task<Outcome<Next>> returned_to(SnapshotInfo info);
   Task<Outcome<Next>> without(SnapshotInfo info);
+  Task<Outcome<Next>> emptied();
+  Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
+  uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> begin();
   Task<std::error_code> publish(Outcome<Next> next);
   Task<Outcome<Header>> write_tables(Next& next);

@@ -29,6 +29,7 @@ namespace vireo::blk {
 struct FileOptions {
   CacheMode cache = CacheMode::writeback;
   bool read_only = false;
+  bool create = false;  // makes a file that is not there; what is there stays as it is
   bool lock = true;
 };
 

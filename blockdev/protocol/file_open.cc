@@ -28,6 +28,7 @@ constexpr uint32_t kLargestBlock = 4096;
 int open_flags(const FileOptions& options) noexcept {
   int flags = O_CLOEXEC | O_NOCTTY;
   flags |= options.read_only ? O_RDONLY : O_RDWR;
+  if (options.create) flags |= O_CREAT;
   if (options.cache == CacheMode::none) flags |= O_DIRECT;
   if (options.cache == CacheMode::writethrough) flags |= O_DSYNC;
   return flags;
@@ -38,6 +39,8 @@ int open_flags(const FileOptions& options) noexcept {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
+      if (options.create)
+        throw ConfigError(fmt::format("cannot create {}: its directory does not exist", image));
       throw ConfigError(image + " does not exist; check its path or create it first");
     case EISDIR:
       throw ConfigError(image + " is a directory; give the file inside it");
@@ -64,7 +67,7 @@ int open_flags(const FileOptions& options) noexcept {
 UniqueFd open_or_throw(const std::string& path, const FileOptions& options, int more_flags) {
   int fd = -1;
   do {
-    fd = ::open(path.c_str(), open_flags(options) | more_flags);
+    fd = ::open(path.c_str(), open_flags(options) | more_flags, 0644);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) throw_open_error(path, options, errno);
   return UniqueFd{fd};
@@ -132,6 +135,7 @@ Limits limits_of(const OpenFile& file, const FileOptions& options, const struct 
       .size = size,
       .block = block,
       .buffer_alignment = direct ? block : 1,
+      .logical_block = file.is_device ? device_block(file.fd.get()) : kSmallestBlock,
       .optimal_block = static_cast<uint32_t>(
           std::clamp<uint64_t>(std::bit_floor(preferred), kLargestBlock, 1024 * 1024)),
       .read_only = options.read_only,
@@ -151,8 +155,9 @@ int special_flags(bool is_device, const FileOptions& options) noexcept {
 // rewinds), and again afterwards, because it may have been exchanged meanwhile.
 OpenFile open_now(const std::string& path, const FileOptions& options) {
   struct ::stat before {};
-  if (::stat(path.c_str(), &before) != 0) throw_open_error(path, options, errno);
-  const bool is_device = is_device_or_throw(before, path);
+  const bool there = ::stat(path.c_str(), &before) == 0;
+  if (!there && !(options.create && errno == ENOENT)) throw_open_error(path, options, errno);
+  const bool is_device = there && is_device_or_throw(before, path);
   OpenFile file{.fd = open_or_throw(path, options, special_flags(is_device, options)),
                 .limits = {}};
   const struct ::stat status = stat_or_throw(file.fd.get(), path);

@@ -3,9 +3,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
+#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 
@@ -105,8 +105,7 @@ Task<std::error_code> MemoryNode::resize(uint64_t size) {
 
 bool MemoryNode::page_is_zero(uint64_t page) const noexcept {
   if (page >= capacity_) return true;
-  static constexpr std::array<std::byte, kPage> kZeros{};
-  return std::memcmp(bytes_ + page, kZeros.data(), kPage) == 0;
+  return vireo::all_zero({bytes_ + page, kPage});
 }
 
 // By looking at the pages: the system does not tell a page that was swapped out from one that was

@@ -37,7 +37,7 @@ inline Task<void> use_hostile(Qcow2& image) {
   }
   IoVecs cluster{{buffer.data(), std::min<uint64_t>(buffer.size(), 512)}};
   const bool small = image.limits().optimal_block == 512 && size >= 512;
-  if (small) error = co_await image.write_compressed(0, std::move(cluster));
+  if (small) error = co_await image.write(0, std::move(cluster), WriteFlags{.compressed = true});
   error = co_await image.create_snapshot("fuzz");
   if (!image.snapshots().empty()) {
     std::string id = image.snapshots().front().id;

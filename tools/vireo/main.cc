@@ -3,11 +3,13 @@
 
 #include <cstdio>
 #include <exception>
+#include <string_view>
 
 #include <CLI/CLI.hpp>
 
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/image.h"
 #include "tools/vireo/run.h"
 #include "vmm/base/error.h"
 
@@ -21,6 +23,7 @@ int run(int argc, char** argv) {
   int status = vireo::cli::kOk;
   vireo::cli::add_run(app, status);
   vireo::cli::add_doctor(app, status);
+  vireo::cli::announce_image(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -38,6 +41,8 @@ int main(int argc, char** argv) {
   // the loop's thread allocates while a guest runs.
   ::mallopt(M_ARENA_MAX, 1);
   try {
+    if (argc > 1 && std::string_view(argv[1]) == "image")
+      return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);
   } catch (const vireo::cli::UsageError& error) {
     std::fprintf(stderr, "vireo: %s\n", error.what());

@@ -15,7 +15,7 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP};
+constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH};
 constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
 
 // A signal handler has no argument to find its terminal by.
@@ -39,13 +39,19 @@ void suspend(const dev::Terminal& terminal) {
   terminal.set_raw();
 }
 
-void read_one(int fd, const dev::Terminal& terminal, const std::function<void()>& terminate) {
+void read_one(int fd, const dev::Terminal& terminal, const Signals::Actions& actions) {
   signalfd_siginfo info{};
   if (::read(fd, &info, sizeof info) != sizeof info) return;
-  if (static_cast<int>(info.ssi_signo) == SIGTSTP)
-    suspend(terminal);
-  else
-    terminate();
+  switch (static_cast<int>(info.ssi_signo)) {
+    case SIGTSTP:
+      return suspend(terminal);
+    case SIGCONT:
+      return actions.resume();
+    case SIGWINCH:
+      return actions.resized();
+    default:
+      return actions.terminate();
+  }
 }
 
 }  // namespace
@@ -59,10 +65,10 @@ Signals::Signals() {
 }
 
 EventLoop::Registration Signals::watch(EventLoop& loop, const dev::Terminal& terminal,
-                                       std::function<void()> terminate) {
+                                       Actions actions) {
   const int fd = fd_.get();
-  return loop.watch(fd, EPOLLIN, [fd, &terminal, terminate = std::move(terminate)](uint32_t) {
-    read_one(fd, terminal, terminate);
+  return loop.watch(fd, EPOLLIN, [fd, &terminal, actions = std::move(actions)](uint32_t) {
+    read_one(fd, terminal, actions);
   });
 }
 

@@ -18,11 +18,16 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // `terminate` is called on the loop for each SIGTERM, SIGINT or SIGHUP. SIGTSTP gives the
-  // terminal back for as long as the process is stopped. The terminal and this outlive the
-  // registration.
+  // Called on the loop.
+  struct Actions {
+    std::function<void()> terminate;        // for each SIGTERM, SIGINT or SIGHUP
+    std::function<void()> resume = [] {};   // SIGCONT
+    std::function<void()> resized = [] {};  // SIGWINCH: the terminal has another size
+  };
+  // SIGTSTP gives the terminal back for as long as the process is stopped. The terminal and this
+  // outlive the registration.
   [[nodiscard]] EventLoop::Registration watch(EventLoop& loop, const dev::Terminal& terminal,
-                                              std::function<void()> terminate);
+                                              Actions actions);
 
  private:
   UniqueFd fd_;

@@ -71,6 +71,11 @@ template <Wire T>
 std::span<std::byte> writable_bytes_of(T& value) noexcept {
   return std::as_writable_bytes(std::span(&value, 1));
 }
+// Comparing the bytes with themselves, one further on, runs at the speed of memcmp.
+inline bool all_zero(std::span<const std::byte> bytes) noexcept {
+  return bytes.empty() || (bytes.front() == std::byte{0} &&
+                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+}
 inline std::span<const std::byte> bytes_of_text(std::string_view text) noexcept {
   return std::as_bytes(std::span(text.data(), text.size()));
 }

@@ -105,6 +105,17 @@ TEST_CASE("a caller can fail a reader") {
   REQUIRE(!reader.ok());
 }
 
+TEST_CASE("bytes are all zero when none of them is anything else") {
+  std::array<std::byte, 100> bytes{};
+  REQUIRE(all_zero({}));
+  REQUIRE(all_zero(bytes));
+  for (const size_t at : {size_t{0}, size_t{1}, size_t{50}, bytes.size() - 1}) {
+    bytes[at] = std::byte{1};
+    REQUIRE_FALSE(all_zero(bytes));
+    bytes[at] = std::byte{0};
+  }
+}
+
 TEST_CASE("an empty reader is at its end") {
   ByteReader reader({});
   REQUIRE(reader.at_end());

@@ -96,7 +96,4 @@ class MemoryImage : public Image {  // borrows the bytes
 void load_into(GuestMemory& memory, uint64_t address, const Image& image, uint64_t offset,
                uint64_t length);
 
-// True when every byte is 0.
-bool all_zero(std::span<const std::byte> bytes) noexcept;
-
 }  // namespace vireo

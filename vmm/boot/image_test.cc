@@ -18,17 +18,6 @@ using testing::TempDir;
 
 }  // namespace
 
-TEST_CASE("all_zero finds the one byte that is not") {
-  Bytes bytes(5000);
-  CHECK(all_zero(bytes));
-  CHECK(all_zero({}));
-  for (const size_t at : {0U, 1U, 4095U, 4999U}) {
-    bytes[at] = std::byte{1};
-    CHECK_FALSE(all_zero(bytes));
-    bytes[at] = std::byte{0};
-  }
-}
-
 TEST_CASE("a file that cannot be an image is refused in one sentence") {
   const TempDir dir;
   CHECK_THROWS_WITH(FileImage("kernel", dir.path() / "none"),

@@ -1,0 +1,73 @@
+#include "tools/vireo/image/open.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+void add_image_options(CLI::App& command, ImageArguments& image, bool file_required) {
+  command.add_option("-f,--format", image.format, "Format: raw or qcow2 (default: by the ending)")
+      ->type_name("FMT");
+  command.add_flag("-U,--force-share", image.force_share,
+                   "Open it although another program may be writing to it");
+  command.add_option("FILE", image.path, "The image")->required(file_required)->type_name("");
+}
+
+void add_output_option(CLI::App& command, std::string& output) {
+  command.add_option("--output", output, "human or json")
+      ->check(CLI::IsMember({"human", "json"}))
+      ->type_name("FMT")
+      ->capture_default_str();
+}
+
+blk::Spec image_spec(const ImageArguments& image) {
+  blk::Spec spec;
+  spec.path = image.path;
+  spec.format = image.format;
+  spec.cache = blk::parse_cache_mode(image.cache);
+  spec.backing = true;  // the owner names the image
+  spec.empty = true;
+  spec.lock = !image.force_share;
+  return spec;
+}
+
+namespace {
+
+const blk::Spec& checked(const blk::Spec& spec) {
+  if (!spec.lock && !spec.read_only)
+    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
+  return spec;
+}
+
+}  // namespace
+
+Image::Image(Session& session, const blk::Spec& spec)
+    : session_(session),
+      path_(spec.path),
+      disk_(session.run(blk::open_disk(session.host(), spec.path, checked(spec)))),
+      qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {}
+
+Image::~Image() {
+  if (closed_) return;
+  [[maybe_unused]] const auto ignored =
+      session_.run(disk_->close());  // another error is on its way
+}
+
+blk::Qcow2& Image::need_qcow2(const std::string& what) {
+  if (qcow2_ == nullptr)
+    throw ConfigError(fmt::format("'{}' is a raw image, which has no {}", path_, what));
+  return *qcow2_;
+}
+
+void Image::close() {
+  closed_ = true;
+  check(session_.run(disk_->close()), "complete");
+}
+
+void Image::check(std::error_code error, const std::string& action) const {
+  if (error) throw std::system_error(error, fmt::format("cannot {} '{}'", action, path_));
+}
+
+}  // namespace vireo::cli

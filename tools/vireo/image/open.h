@@ -1,0 +1,64 @@
+// An image that a command works on, from its name on the command line to its closing.
+//
+// Thread: the session's. Errors: ConfigError and std::system_error naming the image.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include <CLI/App.hpp>
+
+#include "blockdev/disk.h"
+#include "blockdev/format/qcow2.h"
+#include "blockdev/open.h"
+#include "tools/vireo/image/session.h"
+
+namespace vireo::cli {
+
+// What the user says about an image. Cache words are QEMU's.
+struct ImageArguments {
+  std::string path;
+  std::string format;  // empty: by the name's ending
+  std::string cache = "writeback";
+  bool force_share = false;
+};
+
+// The options that most commands have: -f, -U and the positional FILE.
+void add_image_options(CLI::App& command, ImageArguments& image, bool file_required = true);
+
+// --output=human|json.
+void add_output_option(CLI::App& command, std::string& output);
+
+// To be completed by commands with needs of their own (read_only, no_backing, …).
+blk::Spec image_spec(const ImageArguments& image);
+
+// An open image; whatever happens, it is closed at the end of its scope.
+class Image {
+ public:
+  Image(Session& session, const blk::Spec& spec);
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+  ~Image();
+
+  const std::string& path() const noexcept { return path_; }
+  blk::Disk& disk() noexcept { return *disk_; }
+  uint64_t size() const noexcept { return disk_->limits().size; }
+  blk::Qcow2* qcow2() noexcept { return qcow2_; }  // null: raw
+  // Throws ConfigError: "'x' is a raw image, which has no <what>".
+  blk::Qcow2& need_qcow2(const std::string& what);
+
+  // Flushes and closes; a command that wrote calls it, to be told of errors.
+  void close();
+  // std::system_error "cannot <do> 'x'" when there is an error.
+  void check(std::error_code error, const std::string& action) const;
+
+ private:
+  Session& session_;
+  std::string path_;
+  std::unique_ptr<blk::Disk> disk_;
+  blk::Qcow2* qcow2_ = nullptr;
+  bool closed_ = false;
+};
+
+}  // namespace vireo::cli

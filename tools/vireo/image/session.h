@@ -1,0 +1,60 @@
+// What every image command runs in: a loop that is stepped by the calling thread, workers, a log,
+// and the signals that ask a job to end.
+//
+// Thread: the main one. One object per process; images are closed before it goes.
+#pragma once
+
+#include <stdexcept>
+#include <utility>
+
+#include "blockdev/host.h"
+#include "tools/vireo/signals.h"
+#include "vmm/base/event_loop.h"
+#include "vmm/base/worker_pool.h"
+
+namespace vireo::cli {
+
+// A signal asked the job to end: leads to kStopped.
+class Interrupted : public std::runtime_error {
+ public:
+  Interrupted() : std::runtime_error("interrupted") {}
+};
+
+class Session {
+ public:
+  Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  EventLoop& loop() noexcept { return loop_; }
+  blk::Host host() { return {loop_, pool_, log_}; }
+
+  // Steps the loop until the task is done. Its exceptions come back.
+  template <class T>
+  T run(Task<T> task) {
+    return block_on(loop_, std::move(task));
+  }
+
+  // The same for a task that is told of interruptions, whose error about that becomes Interrupted.
+  void run_job(Task<void> task);
+
+  // SIGINT, SIGTERM or SIGHUP came: long jobs look between their steps, and stop. Known only after
+  // a turn of the loop. A second signal ends the process at once, as a crash would.
+  bool interrupted() const noexcept { return interrupted_; }
+  void stop_if_interrupted() const {
+    if (interrupted_) throw Interrupted();
+  }
+
+ private:
+  void interrupt();
+
+  Signals signals_;  // first: the threads of the pool inherit the mask
+  dev::Terminal terminal_{-1};
+  EventLoop loop_;
+  WorkerPool pool_;
+  Logger log_;
+  EventLoop::Registration watch_;
+  bool interrupted_ = false;
+};
+
+}  // namespace vireo::cli
