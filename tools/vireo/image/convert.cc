@@ -90,7 +90,7 @@ Images open_sources(Session& session, const ConvertArguments& arguments) {
                                  .force_share = arguments.force_share});
     spec.read_only = true;
     spec.internal = snapshot_of(arguments.snapshot);
-    spec.throttle.bps = parse_size("-r", arguments.rate);
+    spec.throttle.bps.rate = parse_size("-r", arguments.rate);
     std::error_code ignored;
     if (std::filesystem::equivalent(spec.path, arguments.files.back(), ignored))
       refuse(fmt::format("'{}' is source and target; give the target another name", spec.path));

@@ -11,6 +11,7 @@
 #include "tools/vireo/image/create.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
+#include "tools/vireo/image/io.h"
 #include "tools/vireo/image/map.h"
 #include "tools/vireo/image/measure.h"
 #include "tools/vireo/image/resize.h"
@@ -44,6 +45,7 @@ void add_commands(CLI::App& image, int& status) {
   add_convert(image, status);
   add_create(image, status);
   add_info(image, status);
+  add_io(image, status);
   add_map(image, status);
   add_measure(image, status);
   add_resize(image, status);
