@@ -37,15 +37,6 @@ std::string format_by_name(const std::string& path) {
   return "";
 }
 
-std::string format_of(const Spec& spec) {
-  if (!spec.format.empty()) return spec.format;
-  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
-  throw ConfigError(
-      fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
-                  "write format=raw or format=qcow2",
-                  spec.path));
-}
-
 Task<bool> starts_like_qcow2(Node& file, std::string path) {
   const uint32_t block = file.limits().block;
   const Buffer buffer{std::max<size_t>(block, sizeof(be32)), file.limits().buffer_alignment};
@@ -145,6 +136,15 @@ uint64_t actual_size(const std::string& path) {
 }
 
 }  // namespace
+
+std::string format_of(const Spec& spec) {
+  if (!spec.format.empty()) return spec.format;
+  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
+  throw ConfigError(
+      fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
+                  "write format=raw or format=qcow2",
+                  spec.path));
+}
 
 CacheMode parse_cache_mode(const std::string& word) {
   if (word == "writeback") return CacheMode::writeback;

@@ -35,6 +35,10 @@ struct Spec {
   ThrottleRates throttle{};
 };
 
+// What it is opened as: the given format, else what the ending of its name says. Throws ConfigError
+// when neither tells.
+std::string format_of(const Spec& spec);
+
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
 struct ImageDescription {

@@ -27,7 +27,7 @@ LinuxMachine::LinuxMachine(const LinuxOptions& options) : machine_(config_of(opt
   const std::filesystem::path guest = std::filesystem::path(VIREO_LINUX_GUESTS) / options.kernel;
   machine_.boot({.kernel = guest / "vmlinuz",
                  .initrd = guest / "initrd",
-                 .cmdline = "console=ttyS0 quiet panic=-1 pci=off " + options.append});
+                 .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append});
 }
 
 LinuxMachine::LinuxMachine(Snapshot snapshot, const LinuxOptions& options)
@@ -88,7 +88,7 @@ End LinuxMachine::wait() {
 }
 
 std::string output_of(const std::string& command) {
-  std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
+  std::FILE* const pipe = ::popen(("{ " + command + "; } 2>&1").c_str(), "r");
   REQUIRE(pipe != nullptr);
   std::string output;
   for (std::array<char, 4096> part; const size_t n = std::fread(part.data(), 1, part.size(), pipe);)

@@ -371,6 +371,10 @@ Task<std::error_code> Checker::compare_block(uint64_t block, const Counts& count
 
 Task<std::error_code> Checker::compare_cluster(uint64_t cluster, uint64_t stored, uint64_t found) {
   const bool leak = stored > found;
+  if (leak) {
+    const uint64_t end = (cluster + 1) << geometry_.cluster_bits;
+    result_.image_end_offset = std::max(result_.image_end_offset, end);
+  }
   const bool missing = !tables_.allocator.has_block(cluster);
   const bool fix = repair_ == Repair::all || (leak && repair_ == Repair::leaks);
   ++(leak ? result_.leaks : result_.corruptions);

@@ -175,14 +175,14 @@ Task<Outcome<EntryRange>> Map::entries(uint64_t first_cluster, uint64_t count) {
 Task<Outcome<Layout>> Map::layout(uint64_t guest, uint64_t length) {
   const uint64_t cluster = geometry_.cluster_size(), granule = geometry_.granule();
   const uint64_t start = align_down(guest, granule);
-  Outcome<EntryRange> range = co_await entries(
-      guest >> geometry_.cluster_bits, div_up(geometry_.in_cluster(guest) + length, cluster));
+  const uint64_t first = guest >> geometry_.cluster_bits;
+  const uint64_t count = div_up(geometry_.in_cluster(guest) + length, cluster);
+  Outcome<EntryRange> range = co_await entries(first, count);
   if (range.error) co_return Outcome<Layout>{range.error};
-  const uint64_t end = ((guest >> geometry_.cluster_bits) + range.value.entries.size()) * cluster;
+  const uint64_t end = (first + range.value.entries.size()) * cluster;
   Layout run{};
   for (uint64_t at = start; at < end; at += granule) {
-    const L2Entry& entry =
-        range.value.entries[(at >> geometry_.cluster_bits) - range.value.first_cluster];
+    const L2Entry& entry = range.value.entries[(at >> geometry_.cluster_bits) - first];
     const auto subcluster = static_cast<uint32_t>(geometry_.in_cluster(at) / granule);
     Layout next{.kind = entry.kind(geometry_, subcluster)};
     next.zero = next.kind == Kind::zero;

@@ -7,13 +7,17 @@
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/check.h"
+#include "tools/vireo/image/commit.h"
+#include "tools/vireo/image/compare.h"
 #include "tools/vireo/image/convert.h"
 #include "tools/vireo/image/create.h"
+#include "tools/vireo/image/dd.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
 #include "tools/vireo/image/io.h"
 #include "tools/vireo/image/map.h"
 #include "tools/vireo/image/measure.h"
+#include "tools/vireo/image/rebase.h"
 #include "tools/vireo/image/resize.h"
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/image/snapshot.h"
@@ -42,12 +46,16 @@ what else is not.
 
 void add_commands(CLI::App& image, int& status) {
   add_check(image, status);
+  add_commit(image, status);
+  add_compare(image, status);
   add_convert(image, status);
   add_create(image, status);
+  add_dd(image, status);
   add_info(image, status);
   add_io(image, status);
   add_map(image, status);
   add_measure(image, status);
+  add_rebase(image, status);
   add_resize(image, status);
   add_snapshot(image, status);
 }

@@ -53,6 +53,7 @@ void check(const ResizeArguments& arguments, blk::Preallocation how, uint64_t si
     throw ConfigError("--preallocation: a raw image has no metadata; write off, falloc or full");
 }
 
+// Without all of it, the image stays as it was.
 void preallocate(Session& session, Image& image, uint64_t start, blk::Preallocation how,
                  const ProgressArguments& shown) {
   Progress progress(shown);
@@ -62,7 +63,9 @@ void preallocate(Session& session, Image& image, uint64_t start, blk::Preallocat
   };
   const std::error_code error =
       session.run(blk::preallocate(image.disk().graph(), start, how, watch));
-  if (error) session.stop_if_interrupted();
+  if (!error) return;
+  [[maybe_unused]] const auto undone = session.run(image.disk().resize(start));
+  session.stop_if_interrupted();
   image.check(error, "set space aside for");
 }
 
