@@ -115,7 +115,8 @@ class Bench {
     REQUIRE_FALSE(wait(image.create_snapshot("second")));
     REQUIRE_FALSE(world.fill(image, 3 * cluster, 4 * cluster, 3));
     qcow2::Buffer packed = qcow2::Buffer::zeros(cluster);
-    REQUIRE_FALSE(wait(image.write_compressed(8 * cluster, {packed.vector()})));
+    const WriteFlags compressed{.compressed = true};
+    REQUIRE_FALSE(wait(image.write(8 * cluster, {packed.vector()}, compressed)));
     REQUIRE_FALSE(wait(image.flush()));
     before_ = content(image);
     REQUIRE_FALSE(wait(image.close()));
@@ -155,7 +156,8 @@ std::vector<Action> actions(uint64_t cluster) {
       {"write compressed",
        [=](Bench& b, Qcow2& i) {
          qcow2::Buffer packed = qcow2::Buffer::zeros(cluster);
-         return flushed(b, i, b.wait(i.write_compressed(9 * cluster, {packed.vector()})));
+         const WriteFlags compressed{.compressed = true};
+         return flushed(b, i, b.wait(i.write(9 * cluster, {packed.vector()}, compressed)));
        },
        9, 10},
       {"zero",
@@ -184,8 +186,7 @@ std::vector<Action> actions(uint64_t cluster) {
       {"shrink", [](Bench& b, Qcow2& i) { return b.wait(i.resize(i.limits().size / 32)); }, 0, 0,
        true},
       {"allocate in advance",
-       [](Bench& b, Qcow2& i) { return b.wait(i.preallocate(qcow2::Writer::Preallocate::full)); },
-       0, 0},
+       [](Bench& b, Qcow2& i) { return b.wait(i.preallocate(0, Preallocation::full, {})); }, 0, 0},
       {"check and repair",
        [](Bench& b, Qcow2& i) {
          const qcow2::CheckResult result = b.wait(i.check(qcow2::Repair::all));
