@@ -623,17 +623,25 @@ Task<std::error_code> Allocator::release(uint64_t oldest_active) {
     // Nothing refers to these clusters any more and nobody may allocate them yet, so the mutex is
     // not needed for looking, nor while the host works.
     const Outcome<std::vector<HostRange>> last = co_await last_references(ranges);
-    if (last.error) co_return last.error;
+    if (last.error) {
+      sealed_.push_front({0, std::move(ranges)});
+      co_return last.error;
+    }
     std::vector<HostRange> to_punch = last.value;
     [[maybe_unused]] const std::error_code hint = co_await punch(std::move(to_punch));
   }
   const AsyncMutex::Guard guard = co_await mutex_.lock();
   const Busy busy(busy_);
   std::error_code error;
-  for (const HostRange& range : ranges) {
+  size_t done = 0;
+  for (; done < ranges.size() && !error; ++done) {
+    const HostRange& range = ranges[done];
     waiting_clusters_ -= div_up(range.length, image_.geometry.cluster_size());
-    if (!error) error = co_await add_locked(range.offset, range.length, -1);
+    error = co_await add_locked(range.offset, range.length, -1);  // a failed one stays as a leak
   }
+  if (done == ranges.size()) co_return error;
+  ranges.erase(ranges.begin(), ranges.begin() + static_cast<ptrdiff_t>(done));
+  sealed_.push_front({0, std::move(ranges)});
   co_return error;
 }
 

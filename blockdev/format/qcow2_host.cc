@@ -91,7 +91,9 @@ Task<std::error_code> HostFile::reserve(uint64_t end, bool ahead) {
   if (end <= size()) co_return std::error_code{};
   uint64_t target = end;
   if (ahead) target = align_up(end + std::clamp(end / 8, kMinAhead, kMaxAhead), Buffer::kAlignment);
-  std::error_code error = co_await node_->resize(target);
+  // What somebody else appended is cut off: it would pass for zeros. A device has no end to move.
+  std::error_code error = co_await node_->resize(size());
+  if (!error) error = co_await node_->resize(target);
   if (error && target != end) error = co_await node_->resize(end);
   if (error == std::errc::not_supported || error == std::errc::operation_not_supported)
     error = std::make_error_code(std::errc::no_space_on_device);

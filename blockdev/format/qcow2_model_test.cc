@@ -1,6 +1,8 @@
 // Images of every shape against a byte array, with many requests at a time, then against qemu-img.
 #include "blockdev/testing/qcow2_model.h"
 
+#include <cstdlib>
+
 #include <catch2/catch.hpp>
 
 using namespace vireo;
@@ -40,6 +42,19 @@ void run_model(ModelOptions options, int steps, uint64_t seed) {
 constexpr uint64_t kKiB = 1024;
 
 }  // namespace
+
+// VIREO_TEST_STEPS and VIREO_TEST_SEED make it longer and other.
+TEST_CASE("qcow2 does what a byte array does, for long") {
+  const auto number = [](const char* name, uint64_t otherwise) {
+    const char* const text = std::getenv(name);
+    return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+  };
+  const auto steps = static_cast<int>(number("VIREO_TEST_STEPS", 1500));
+  run_model({.create = {.size = 150 * kKiB, .cluster_size = 2048},
+             .backing_size = 100 * kKiB,
+             .metadata_cache = 1},
+            steps, number("VIREO_TEST_SEED", 77));
+}
 
 TEST_CASE("qcow2 does what a byte array does") {
   const uint64_t seed = GENERATE(1, 2, 3);

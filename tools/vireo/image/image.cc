@@ -14,6 +14,7 @@
 #include "tools/vireo/image/dd.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
+#include "tools/vireo/image/io.h"
 #include "tools/vireo/image/map.h"
 #include "tools/vireo/image/measure.h"
 #include "tools/vireo/image/rebase.h"
@@ -51,6 +52,7 @@ void add_commands(CLI::App& image, int& status) {
   add_create(image, status);
   add_dd(image, status);
   add_info(image, status);
+  add_io(image, status);
   add_map(image, status);
   add_measure(image, status);
   add_rebase(image, status);

@@ -1,0 +1,320 @@
+#include "tools/vireo/image/io_shell.h"
+
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "tools/vireo/image/format.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+constexpr size_t kAny = ~size_t{0};
+constexpr uint64_t kSector = 512;
+
+void say(const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fflush(stdout);
+}
+
+void complain(const std::string& text) {
+  std::fprintf(stderr, "%s\n", printable(text).c_str());
+}
+
+}  // namespace
+
+struct IoShell::Command {
+  std::string name, short_name;
+  bool (IoShell::*run)(const IoWords&) = nullptr;
+  size_t least = 0, most = 0;  // words after the name, options included
+  std::string options;         // for parse_words()
+  bool needs_image = true;
+  size_t rest_least = 0, rest_most = 0;  // of the words that are no options
+  std::string arguments, summary, details{};
+
+  std::string usage() const {
+    return name + (arguments.empty() ? "" : " ") + arguments + " -- " + summary + "\n";
+  }
+};
+
+const std::vector<IoShell::Command>& IoShell::commands() {
+  static const std::vector<Command> list{
+      {"aio_flush", "", &IoShell::aio_flush, 0, 0, "", true, 0, 0, "",
+       "completes all outstanding aio requests"},
+      {"aio_read", "", &IoShell::aio_read, 2, kAny, "CqvP:", true, 2, kAny,
+       "[-Cqv] [-P pattern] off len [len..]", "asynchronously reads a number of bytes",
+       " The request is made and goes on while other commands run; what it did is told when it is\n"
+       " done, at the latest by aio_flush. Its failure does not change the exit status.\n"},
+      {"aio_write", "", &IoShell::aio_write, 2, kAny, "CfquzP:", true, 2, kAny,
+       "[-Cfquz] [-P pattern] off len [len..]", "asynchronously writes a number of bytes",
+       " As aio_read does, with the options of write.\n"},
+      {"alloc", "", &IoShell::alloc, 1, 2, "", true, 1, 2, "offset [count]",
+       "checks if offset is allocated in the file"},
+      {"close", "c", &IoShell::close_image, 0, 0, "", true, 0, 0, "",
+       "close the current open file"},
+      {"discard", "d", &IoShell::discard, 2, kAny, "Cq", true, 2, 2, "[-Cq] off len",
+       "discards a number of bytes at a specified offset"},
+      {"flush", "f", &IoShell::flush, 0, 0, "", true, 0, 0, "",
+       "flush all in-core file state to disk"},
+      {"help", "?", &IoShell::help, 0, 1, "", false, 0, 1, "[command]",
+       "help for one or all commands"},
+      {"length", "l", &IoShell::length, 0, 0, "", true, 0, 0, "",
+       "gets the length of the current file"},
+      {"map", "", &IoShell::map, 0, 0, "", true, 0, 0, "", "prints the allocated areas of a file"},
+      {"open", "o", &IoShell::open_image, 0, kAny, "rsnUt:f:o:", false, 0, 1,
+       "[-rsnU] [-t cache] [-f fmt] [path]", "open the file specified by path",
+       " -r, -- open file read-only\n -s, -- throw writes away at the end\n"
+       " -n, -- without the host's cache, short for -t none\n"
+       " -U, -- although another program may be writing to it; needs -r\n"
+       " -t, -- cache mode\n -f, -- format, also as -o driver=FMT\n"},
+      {"quit", "q", &IoShell::quit, 0, kAny, "", false, 0, kAny, "", "exit the program"},
+      {"read", "r", &IoShell::read, 2, kAny, "CqvpP:s:l:", true, 2, 2,
+       "[-Cqv] [-P pattern [-s off] [-l len]] off len",
+       "reads a number of bytes at a specified offset",
+       " -P, -- compares what was read with a pattern byte\n"
+       " -s, -- start offset for pattern verification (only with -P)\n"
+       " -l, -- length for pattern verification (only with -P)\n"
+       " -v, -- dumps what was read\n -q, -- says nothing about what was read\n"
+       " -C, -- says it for machines: bytes,ops,time,bytes/sec,ops/sec\n"
+       " -p, -- does nothing, as in qemu-io\n"},
+      {"readv", "rv", &IoShell::readv, 2, kAny, "CqvP:", true, 2, kAny,
+       "[-Cqv] [-P pattern] off len [len..]", "reads a number of bytes at a specified offset",
+       " As read does, into a buffer for each length.\n"},
+      {"reopen", "", &IoShell::reopen, 0, kAny, "rwc:", true, 0, 0, "[(-r|-w)] [-c cache]",
+       "reopens an image with new options",
+       " -r, -- read-only\n -w, -- read-write\n -c, -- another cache mode\n"},
+      {"sleep", "", &IoShell::sleep_command, 1, 1, "", false, 1, 1, "",
+       "waits for the given value in milliseconds"},
+      {"truncate", "t", &IoShell::truncate, 1, 1, "", true, 1, 1, "off",
+       "truncates the current file at the given offset"},
+      {"write", "w", &IoShell::write, 2, kAny, "CcfqpuzP:s:", true, 2, 2,
+       "[-cCfquz] [-P pattern | -s source_file] off len",
+       "writes a number of bytes at a specified offset",
+       " -P, -- the byte to fill with, 0xcd without it\n"
+       " -s, -- the file to fill from, again and again as long as it is too short\n"
+       " -z, -- zeroes without writing data where the image can\n -u, -- with -z, may unmap\n"
+       " -c, -- compressed\n -f, -- on stable storage when it is done\n"
+       " -q, -- says nothing about what was written\n"
+       " -C, -- says it for machines: bytes,ops,time,bytes/sec,ops/sec\n"
+       " -p, -- does nothing, as in qemu-io\n"},
+      {"writev", "wv", &IoShell::writev, 2, kAny, "CfqP:", true, 2, kAny,
+       "[-Cfq] [-P pattern] off len [len..]", "writes a number of bytes at a specified offset",
+       " As write does, from a buffer for each length.\n"},
+  };
+  return list;
+}
+
+const IoShell::Command* IoShell::find(const std::string& name) {
+  for (const Command& command : commands())
+    if (command.name == name || (!name.empty() && command.short_name == name)) return &command;
+  return nullptr;
+}
+
+namespace {
+
+std::string expected_words(size_t least, size_t most) {
+  if (most == kAny) return fmt::format("at least {} arguments", least);
+  if (least == most) return fmt::format("{} arguments", least);
+  return fmt::format("between {} and {} arguments", least, most);
+}
+
+}  // namespace
+
+bool IoShell::execute(const std::string& line) {
+  const std::vector<std::string> words = split_words(line);
+  if (words.empty()) return true;
+  const Command* const command = find(words.front());
+  if (command == nullptr) {
+    complain(fmt::format("command \"{}\" not found", words.front()));
+    return false;
+  }
+  try {
+    return run(*command, words);
+  } catch (const IoError& error) {
+    say(printable(error.what()) + "\n");
+  } catch (const std::exception& error) {
+    complain("vireo: " + describe(error));
+  }
+  return false;
+}
+
+bool IoShell::run(const Command& command, const std::vector<std::string>& words) {
+  if (command.needs_image && !image_) {
+    complain("no file open, try 'help open'");
+    return false;
+  }
+  const size_t count = words.size() - 1;
+  if (count < command.least || count > command.most) {
+    complain(fmt::format("bad argument count {} to {}, expected {}", count, words.front(),
+                         expected_words(command.least, command.most)));
+    return false;
+  }
+  IoWords parsed;
+  try {
+    parsed = parse_words(command.name, std::span(words).subspan(1), command.options);
+  } catch (const IoError& error) {
+    complain(error.what());
+    say(command.usage());
+    return false;
+  }
+  if (parsed.rest.size() < command.rest_least || parsed.rest.size() > command.rest_most) {
+    say(command.usage());
+    return false;
+  }
+  return (this->*command.run)(parsed);
+}
+
+bool IoShell::help(const IoWords& words) {
+  if (!words.rest.empty()) {
+    const Command* const command = find(words.rest.front());
+    if (command == nullptr) {
+      complain(fmt::format("command {} not found", words.rest.front()));
+      return true;
+    }
+    say(command->usage() + (command->details.empty() ? "" : "\n" + command->details + "\n"));
+    return true;
+  }
+  for (const Command& command : commands()) say(command.usage());
+  say("\nUse 'help commandname' for extended help.\n");
+  return true;
+}
+
+bool IoShell::quit(const IoWords&) {
+  quits_ = true;
+  return true;
+}
+
+void IoShell::open() {
+  blk::Spec spec = image_spec(how_.image);
+  spec.read_only = how_.read_only;
+  spec.snapshot = how_.snapshot;
+  image_ = std::make_unique<Image>(session_, spec);
+}
+
+bool IoShell::open_image(const IoWords& words) {
+  if (image_) {
+    complain("file open already, try 'help close'");
+    return false;
+  }
+  if (words.rest.empty()) throw IoError("open: which file?");
+  IoImage how;
+  how.image.path = words.rest.front();
+  how.read_only = words.has('r');
+  how.snapshot = words.has('s');
+  how.image.force_share = words.has('U');
+  if (words.has('n')) how.image.cache = "none";
+  if (words.has('t')) how.image.cache = words.options.at('t');
+  if (words.has('f')) how.image.format = words.options.at('f');
+  if (words.has('o')) {
+    const std::string& option = words.options.at('o');
+    if (!option.starts_with("driver=")) throw IoError("open: -o takes driver=FMT only");
+    how.image.format = option.substr(7);
+  }
+  how_ = std::move(how);
+  open();
+  return true;
+}
+
+bool IoShell::reopen(const IoWords& words) {
+  IoImage how = how_;
+  if (words.has('r') && words.has('w')) throw IoError("Only one -r/-w option may be given");
+  if (words.has('r') || words.has('w')) how.read_only = words.has('r');
+  if (words.has('c')) how.image.cache = words.options.at('c');
+  (void)image_spec(how.image);  // throws for an unknown cache mode
+  if (how.snapshot) throw IoError("reopen: what was written under -s would be lost");
+  if (!close()) return false;
+  how_ = std::move(how);
+  open();
+  return true;
+}
+
+bool IoShell::close() {
+  if (!image_) return true;
+  session_.run(settle());
+  const std::unique_ptr<Image> image = std::move(image_);
+  try {
+    image->close();
+    return true;
+  } catch (const std::exception& error) {
+    complain("vireo: " + describe(error));
+    return false;
+  }
+}
+
+bool IoShell::close_image(const IoWords&) {
+  return close();
+}
+
+bool IoShell::finish() {
+  return close();
+}
+
+IoShell::~IoShell() {
+  session_.run(settle());
+}
+
+bool IoShell::length(const IoWords&) {
+  say(io_size(static_cast<double>(image_->size())) + "\n");
+  return true;
+}
+
+blk::Extent IoShell::allocated_run(uint64_t offset, uint64_t length) {
+  blk::Extent run{.length = 0};
+  while (run.length < length) {
+    const blk::Extent next =
+        session_.run(image_->disk().extent(offset + run.length, length - run.length));
+    if (next.length == 0 || (run.length > 0 && next.allocated != run.allocated)) break;
+    run.allocated = next.allocated;
+    run.length += next.length;
+  }
+  return run;
+}
+
+bool IoShell::map(const IoWords&) {
+  for (uint64_t at = 0; at < image_->size();) {
+    session_.stop_if_interrupted();
+    const blk::Extent run = allocated_run(at, image_->size() - at);
+    if (run.length == 0) break;
+    say(fmt::format("{} ({:#x}) bytes {} at offset {} ({:#x})\n",
+                    io_size(static_cast<double>(run.length)), run.length,
+                    run.allocated ? "    allocated" : "not allocated",
+                    io_size(static_cast<double>(at)), at));
+    at += run.length;
+  }
+  return true;
+}
+
+bool IoShell::alloc(const IoWords& words) {
+  const uint64_t offset = io_number(words.rest[0]);
+  uint64_t count = words.rest.size() > 1 ? io_number(words.rest[1]) : kSector;
+  const uint64_t size = image_->size();
+  count = offset < size ? std::min(count, size - offset) : 0;
+  uint64_t sum = 0;
+  for (uint64_t done = 0; done < count;) {
+    const blk::Extent run = allocated_run(offset + done, count - done);
+    if (run.length == 0) break;
+    if (run.allocated) sum += run.length;
+    done += run.length;
+  }
+  say(fmt::format("{}/{} bytes allocated at offset {}\n", sum, count,
+                  io_size(static_cast<double>(offset))));
+  return true;
+}
+
+bool IoShell::sleep_command(const IoWords& words) {
+  uint64_t milliseconds = 0;
+  const std::string& text = words.rest.front();
+  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos)
+    throw IoError(text + " is not a valid number");
+  milliseconds = std::stoull(text);
+  session_.run(sleep(std::chrono::milliseconds(milliseconds)));
+  return true;
+}
+
+Task<void> IoShell::sleep(std::chrono::milliseconds time) {
+  co_await session_.loop().sleep(time);
+}
+
+}  // namespace vireo::cli
