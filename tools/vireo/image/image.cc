@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/bench.h"
 #include "tools/vireo/image/create.h"
 #include "tools/vireo/image/info.h"
 #include "tools/vireo/image/session.h"
@@ -33,6 +34,7 @@ what else is not.
 'vireo image COMMAND --help' tells all about a command.)";
 
 void add_commands(CLI::App& image, int& status) {
+  add_bench(image, status);
   add_create(image, status);
   add_info(image, status);
 }
