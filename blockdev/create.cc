@@ -34,29 +34,11 @@ Task<std::error_code> set_size(Node& file, uint64_t size) {
   co_return error;
 }
 
-Task<std::error_code> fill(Node& file, Qcow2CreateOptions options, ProgressFunction progress) {
-  for (uint64_t done = 0; done < options.size;) {
-    const uint64_t some = std::min(options.size - done, kStep);
-    const ZeroFlags flags;
-    std::error_code error;
-    if (options.preallocation == Preallocation::falloc)
-      error = co_await file.zero(done, some, flags);
-    else
-      error = co_await file.Node::zero(done, some, flags);  // in fact writes
-    if (error) co_return error;
-    done += some;
-    if (progress && !progress(done, options.size))
-      co_return std::make_error_code(std::errc::operation_canceled);
-  }
-  co_return std::error_code{};
-}
-
 Task<void> create_raw(std::unique_ptr<Node> file, Qcow2CreateOptions options,
                       ProgressFunction progress) {
   options.size = qcow2::align_up(options.size, 512);
   std::error_code error = co_await set_size(*file, options.size);
-  if (!error && options.preallocation != Preallocation::off)
-    error = co_await fill(*file, options, std::move(progress));
+  if (!error) error = co_await preallocate(*file, 0, options.preallocation, std::move(progress));
   const std::error_code last = co_await file->close();
   if (!error) error = last;
   if (error)
@@ -109,6 +91,29 @@ Task<void> create_image(Host host, std::string format, Qcow2CreateOptions option
   }
   co_await create_qcow2(host, std::move(file), std::move(data), std::move(options),
                         std::move(progress));
+}
+
+Task<std::error_code> preallocate(Node& image, uint64_t start, Preallocation how,
+                                  ProgressFunction progress) {
+  if (how == Preallocation::off) co_return std::error_code{};
+  if (auto* const qcow2 = dynamic_cast<Qcow2*>(&image))
+    co_return co_await qcow2->preallocate(start, how, std::move(progress));
+  if (how == Preallocation::metadata) co_return std::make_error_code(std::errc::not_supported);
+  const uint64_t end = image.limits().size;
+  for (uint64_t at = start; at < end;) {
+    const uint64_t some = std::min(end - at, kStep);
+    const ZeroFlags flags;
+    std::error_code error;
+    if (how == Preallocation::falloc)
+      error = co_await image.zero(at, some, flags);
+    else
+      error = co_await image.Node::zero(at, some, flags);  // in fact writes
+    if (error) co_return error;
+    at += some;
+    if (progress && !progress(at - start, end - start))
+      co_return std::make_error_code(std::errc::operation_canceled);
+  }
+  co_return std::error_code{};
 }
 
 }  // namespace vireo::blk

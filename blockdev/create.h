@@ -1,6 +1,7 @@
-// A new image in a file: what 'vireo image create' does, for any program.
+// New images in files, and their space: what 'vireo image create' does, for any program.
 //
-// Thread: the loop of `host`. Throws ConfigError or std::system_error that names the image.
+// Thread: the image's loop. create_image() throws ConfigError or std::system_error that names the
+// image.
 #pragma once
 
 #include <string>
@@ -22,5 +23,10 @@ void check_create(const std::string& format, const Qcow2CreateOptions& options);
 // recorded, not looked at. After an error the files are there, incomplete.
 Task<void> create_image(Host host, std::string format, Qcow2CreateOptions options,
                         ProgressFunction progress = {});
+
+// Sets aside what `how` says from `start` to the end of a disk, which keeps its content. Raw images
+// have no metadata to set aside (ENOTSUP).
+Task<std::error_code> preallocate(Node& image, uint64_t start, Preallocation how,
+                                  ProgressFunction progress = {});
 
 }  // namespace vireo::blk

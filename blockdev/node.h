@@ -25,6 +25,7 @@ struct Limits {
   uint64_t size = 0;              // changes only by resize()
   uint32_t block = 1;             // request granularity; a power of two, 1..4096
   uint32_t buffer_alignment = 1;  // of each buffer's address and length; a power of two
+  uint32_t logical_block = 512;   // what a guest is told: more only for devices that have more
   uint32_t optimal_block = 4096;  // what suits the node best (a cluster, a file system block)
   bool read_only = false;
   bool can_discard = false;  // discard() gives space back
@@ -37,13 +38,15 @@ uint64_t total_length(const IoVecs& vectors) noexcept;
 // The part of a list from `offset` on, `length` bytes long; both must lie inside.
 IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
 void fill_zero(const IoVecs& vectors) noexcept;
+bool is_zero(std::span<const std::byte> bytes) noexcept;
 bool all_zero(const IoVecs& vectors) noexcept;
 // Copies min(total lengths).
 void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept;
 void copy_from(std::span<std::byte> to, const IoVecs& from) noexcept;
 
 struct WriteFlags {
-  bool fua = false;  // on stable storage when it completes
+  bool fua = false;         // on stable storage when it completes
+  bool compressed = false;  // formats that can do it store the clusters compressed
 };
 struct ZeroFlags {
   bool may_unmap = false;  // the range may become unallocated

@@ -37,15 +37,6 @@ std::string format_by_name(const std::string& path) {
   return "";
 }
 
-std::string format_of(const Spec& spec) {
-  if (!spec.format.empty()) return spec.format;
-  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
-  throw ConfigError(
-      fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
-                  "write format=raw or format=qcow2",
-                  spec.path));
-}
-
 Task<bool> starts_like_qcow2(Node& file, std::string path) {
   const uint32_t block = file.limits().block;
   const Buffer buffer{std::max<size_t>(block, sizeof(be32)), file.limits().buffer_alignment};
@@ -94,6 +85,7 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
                        .read_only = spec.read_only,
                        .backing = spec.backing,
                        .no_backing = spec.no_backing,
+                       .snapshot = spec.internal,
                        .for_repair = spec.for_repair,
                        .metadata_cache = spec.metadata_cache,
                        .chain = std::move(chain)};
@@ -122,6 +114,7 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
   spec.window = {};
   spec.read_only = reference.read_only;
   spec.for_repair = false;
+  spec.internal = {};
   if (spec.format == "qcow2")
     return open_image(engines, std::move(spec), std::move(reference.chain));
   if (reference.is_data) return open_data_file(engines, std::move(spec));
@@ -145,6 +138,15 @@ uint64_t actual_size(const std::string& path) {
 }
 
 }  // namespace
+
+std::string format_of(const Spec& spec) {
+  if (!spec.format.empty()) return spec.format;
+  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
+  throw ConfigError(
+      fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
+                  "write format=raw or format=qcow2",
+                  spec.path));
+}
 
 CacheMode parse_cache_mode(const std::string& word) {
   if (word == "writeback") return CacheMode::writeback;

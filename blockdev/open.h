@@ -28,12 +28,17 @@ struct Spec {
   bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool no_backing = false;      // leaves a qcow2's backing image out: its share reads as zeros
+  std::string internal;         // shows this internal snapshot of a qcow2; read_only
   bool for_repair = false;      // opens what is marked dirty or damaged, too, and leaves it so
   bool empty = false;           // a raw image may have no bytes at all
   bool lock = true;             // refuse what another process or machine writes
   RawWindow window{};           // format raw: only this part of the file
   ThrottleRates throttle{};
 };
+
+// What it is opened as: the given format, else what the ending of its name says. Throws ConfigError
+// when neither tells.
+std::string format_of(const Spec& spec);
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 

@@ -84,16 +84,18 @@ void TestMachine::add_devices(const GuestOptions& options) {
   machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);
   machine_.add<CounterDevice>("counter", Where::memory, kCounterAddress);
   for (size_t i = 0; i < options.disks.size(); ++i)
-    add_disk("disk" + std::to_string(i), options.disks[i]);
+    add_disk("disk" + std::to_string(i), options.disks[i], options.iothread);
   if (!options.virtio) return;
   dev::add_virtio<dev::Rng>(machine_, "rng");
   dev::add_virtio<dev::Console>(machine_, "console", virtio_console_.backend());
 }
 
-void TestMachine::add_disk(const std::string& name, const blk::Spec& spec) {
+void TestMachine::add_disk(const std::string& name, const blk::Spec& spec, bool iothread) {
   DeviceEnv& env = machine_.env();
-  auto disk = block_on(env.loop, blk::open_disk({env.loop, env.pool, env.log}, name, spec));
-  dev::add_virtio<dev::Blk>(machine_, name, std::move(disk), dev::BlkConfig{.serial = name});
+  EventLoop& home = iothread ? machine_.add_loop() : env.loop;
+  auto disk = block_on(home, blk::open_disk({home, env.pool, env.log}, name, spec));
+  dev::add_virtio_at<dev::Blk>(machine_, home, name, std::move(disk),
+                               dev::BlkConfig{.serial = name});
 }
 
 Outcome TestMachine::wait() {

@@ -33,6 +33,7 @@ struct GuestOptions {
   bool shared_memory = false;
   MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
   std::vector<blk::Spec> disks{};  // "disk0", "disk1", ...: also their serial numbers
+  bool iothread = false;           // one for each disk
   bool virtio = false;             // a console and an entropy device
 };
 
@@ -63,7 +64,7 @@ class TestMachine {
 
  private:
   void add_devices(const GuestOptions& options);
-  void add_disk(const std::string& name, const blk::Spec& spec);
+  void add_disk(const std::string& name, const blk::Spec& spec, bool iothread);
 
   dev::Ring console_;
   dev::Ring virtio_console_;

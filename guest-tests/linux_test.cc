@@ -1,121 +1,14 @@
-// Debian's kernels as guests, through the public interface: tools/lib/linux-guests puts the kernels
-// and their initrds where VIREO_LINUX_GUESTS says.
-#include <array>
-#include <cstdio>
+// Debian's kernels as guests: what a machine does for them.
 #include <cstdlib>
 
 #include <catch2/catch.hpp>
 
-#include "blockdev/open.h"
-#include "devices/legacy/i8042.h"
-#include "devices/legacy/rtc.h"
-#include "devices/legacy/uart.h"
-#include "devices/virtio/add.h"
-#include "devices/virtio/blk.h"
-#include "devices/virtio/rng.h"
-#include "guest-tests/harness.h"
+#include "guest-tests/linux_machine.h"
 
 namespace vireo::guest_tests {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kPrompt = "vireo:/# ";
-
-struct LinuxOptions {
-  std::string kernel = "cloud";
-  uint32_t vcpus = 1;
-  uint64_t memory = 128 * MiB;
-  fs::path disk{};  // mounted on /disk
-  bool reboot = false;
-};
-
-// A machine as `vireo run` makes it, at a shell on its serial port.
-class LinuxMachine {
- public:
-  explicit LinuxMachine(const LinuxOptions& options) : machine_(config_of(options)) {
-    add_devices(options);
-    const fs::path guest = fs::path(VIREO_LINUX_GUESTS) / options.kernel;
-    const std::string mount = options.disk.empty() ? "" : " vireo.mount=/dev/vda:/disk";
-    machine_.boot({.kernel = guest / "vmlinuz",
-                   .initrd = guest / "initrd",
-                   .cmdline = "console=ttyS0 quiet panic=-1 pci=off" + mount});
-  }
-  LinuxMachine(Snapshot snapshot, const LinuxOptions& options)
-      : machine_(config_of(options), std::move(snapshot)) {
-    add_devices(options);
-  }
-
-  Machine& machine() noexcept { return machine_; }
-  dev::AcpiPower& power() noexcept { return *power_; }
-
-  std::string expect(const std::string& text) {
-    constexpr std::chrono::milliseconds kLook{100};
-    const auto deadline = std::chrono::steady_clock::now() + 2 * kPatience;
-    while (true) {
-      const bool ended = machine_.wait_until(std::chrono::steady_clock::now()).has_value();
-      try {
-        return console_.expect(text, ended ? std::chrono::milliseconds(0) : kLook);
-      } catch (const dev::ExpectError&) {
-        if (ended || std::chrono::steady_clock::now() > deadline) throw;
-      }
-    }
-  }
-  void come_up() {
-    machine_.start();
-    expect(kPrompt);
-  }
-  void type(const std::string& line) { console_.write(line + "\n"); }
-  // What the shell prints for a command: its echo is cut off.
-  std::string run(const std::string& command) {
-    type(command);
-    expect(command);
-    std::string output = expect(kPrompt);
-    std::erase(output, '\r');
-    const size_t begin = output.find('\n') + 1;
-    return output.substr(begin, output.rfind(kPrompt) - begin);
-  }
-  End wait() {
-    auto end = machine_.wait_until(std::chrono::steady_clock::now() + 2 * kPatience);
-    INFO(console_.transcript());
-    REQUIRE(end);
-    return *end;
-  }
-
- private:
-  static MachineConfig config_of(const LinuxOptions& options) {
-    return {.memory = {.size = options.memory}, .vcpus = options.vcpus, .reboot = options.reboot};
-  }
-
-  void add_devices(const LinuxOptions& options) {
-    power_ = &machine_.add<dev::AcpiPower>("power");
-    machine_.add<dev::Uart>("com1", console_.backend());
-    machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-    machine_.add<dev::I8042>("i8042");
-    dev::add_virtio<dev::Rng>(machine_, "rng0");
-    if (options.disk.empty()) return;
-    DeviceEnv& env = machine_.env();
-    auto disk = block_on(env.loop, blk::open_disk({env.loop, env.pool}, "vda",
-                                                  {.path = options.disk, .format = "raw"}));
-    dev::add_virtio<dev::Blk>(machine_, "vda", std::move(disk), dev::BlkConfig{});
-  }
-
-  dev::Ring console_;  // outlives the machine
-  Machine machine_;
-  dev::AcpiPower* power_ = nullptr;  // the machine's
-};
-
-std::string output_of(const std::string& command) {
-  std::FILE* const pipe = ::popen((command + " 2>&1").c_str(), "r");
-  REQUIRE(pipe != nullptr);
-  std::string output;
-  for (std::array<char, 4096> part; const size_t n = std::fread(part.data(), 1, part.size(), pipe);)
-    output.append(part.data(), n);
-  const int status = ::pclose(pipe);
-  INFO(command << ": " << output);
-  CHECK(status == 0);
-  return output;
-}
 
 fs::path make_ext4(const TemporaryDirectory& directory) {
   const fs::path image = directory.path() / "disk.img";
@@ -129,7 +22,9 @@ double uptime(LinuxMachine& machine) {
 
 TEST_CASE("a guest with a disk is saved and goes on in a new machine") {
   const TemporaryDirectory directory;
-  const LinuxOptions options{.disk = make_ext4(directory)};
+  const fs::path image = make_ext4(directory);
+  const LinuxOptions options{.disks = {{.spec = {.path = image, .format = "raw"}}},
+                             .append = "vireo.mount=/dev/vda:/disk"};
   const fs::path saved = directory.path() / "saved";
   double before = 0;
   {
@@ -154,11 +49,9 @@ TEST_CASE("a guest with a disk is saved and goes on in a new machine") {
   machine.run("echo after >/disk/after; sync");
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
-  output_of("e2fsck -fn " + options.disk.string());
-  CHECK_THAT(output_of("debugfs -R 'cat /cached' " + options.disk.string()),
-             Catch::Contains("unwritten"));
-  CHECK_THAT(output_of("debugfs -R 'cat /after' " + options.disk.string()),
-             Catch::Contains("after"));
+  output_of("e2fsck -fn " + image.string());
+  CHECK_THAT(output_of("debugfs -R 'cat /cached' " + image.string()), Catch::Contains("unwritten"));
+  CHECK_THAT(output_of("debugfs -R 'cat /after' " + image.string()), Catch::Contains("after"));
 }
 
 TEST_CASE("the full kernel on four processors and 6 GiB reboots, and heeds the power button") {

@@ -5,7 +5,12 @@
 
 #include <catch2/catch.hpp>
 
+#include "blockdev/filter/fault.h"
+#include "blockdev/protocol/memory.h"
+#include "devices/virtio/add.h"
+#include "devices/virtio/blk.h"
 #include "guest-tests/harness.h"
+#include "vmm/base/event_loop.h"
 
 namespace vireo::guest_tests {
 namespace {
@@ -33,7 +38,8 @@ TEST_CASE("a disk keeps what a guest writes, and only where it may") {
   const auto disk = make_image(directory.path() / "disk.raw", 64, '-');
   const auto read_only = make_image(directory.path() / "read-only.raw", 64, 'R');
   expect_pass("virtio_blk", {.arguments = "sectors=64",
-                             .disks = {{.path = disk}, {.path = read_only, .read_only = true}}});
+                             .disks = {{.path = disk}, {.path = read_only, .read_only = true}},
+                             .iothread = GENERATE(false, true)});
   const std::string written = content_of(disk);
   CHECK(written.substr(0, 56 * kSector) == std::string(56 * kSector, '-'));
   for (size_t i = 0; i < 8 * kSector; ++i)
@@ -62,7 +68,8 @@ TEST_CASE("no request of a disk is lost while its machine is paused, saved and g
   const TemporaryDirectory directory;
   const auto image = make_image(directory.path() / "disk.raw", kSectors, 0);
   const GuestOptions options{.arguments = "sectors=" + std::to_string(kSectors),
-                             .disks = {{.path = image}}};
+                             .disks = {{.path = image}},
+                             .iothread = GENERATE(false, true)};
   auto machine = std::make_unique<TestMachine>("disk_stream", options);
   std::string said;
   for (int generation = 0; generation < 4; ++generation) {
@@ -85,6 +92,42 @@ TEST_CASE("no request of a disk is lost while its machine is paused, saved and g
   for (std::string line; std::getline(lines, line) && !lines.eof();)
     REQUIRE(line == std::to_string(number += 10));
   CHECK(number >= 80);
+}
+
+// A disk in memory whose host is full now and then.
+dev::Blk& add_filling_disk(Machine& machine, uint64_t bytes) {
+  EventLoop& home = machine.add_loop();
+  auto faults = std::make_unique<blk::FaultNode>(home, std::make_unique<blk::MemoryNode>(bytes));
+  for (uint64_t i = 1; i <= 5; ++i)
+    faults->add({.operation = blk::FaultRule::Operation::write,
+                 .skip = 20 * i,
+                 .hits = i,
+                 .error = std::make_error_code(std::errc::no_space_on_device)});
+  return dev::add_virtio_at<dev::Blk>(
+      machine, home, "disk0", std::make_unique<blk::Disk>("disk0", std::move(faults)),
+      dev::BlkConfig{.no_space = [&](const std::string& why) { machine.request_pause(why); }});
+}
+
+TEST_CASE("a guest whose disk finds the host full waits, and misses nothing") {
+  constexpr uint64_t kSectors = 16;
+  TestMachine machine("disk_stream", {.arguments = "sectors=" + std::to_string(kSectors)});
+  add_filling_disk(machine.machine(), kSectors * kSector);
+  LoopThread other("other");
+  int pauses = 0;
+  machine.machine().request_resume();  // nobody waits for it
+  machine.machine().on_pause([&](const std::string& why) {
+    CHECK_THAT(why, Catch::Contains("disk0"));
+    if (++pauses % 2 == 0) return machine.machine().resume();
+    other.loop().post([&] { machine.machine().request_resume(); });
+  });
+  machine.start();
+  while (pauses < 15) machine.expect("0\n");
+  machine.machine().pause();
+  std::istringstream lines(machine.console().transcript());
+  int number = 0;
+  for (std::string line; std::getline(lines, line) && !lines.eof();)
+    REQUIRE(line == std::to_string(number += 10));
+  CHECK(number > 0);
 }
 
 }  // namespace

@@ -54,6 +54,11 @@ struct DeviceEnv {
   std::vector<AcpiDevice>& acpi;
   AddressAllocator& mmio_window;  // for devices without a fixed address
   Logger log{};
+
+  // The same for a device whose home is another loop.
+  DeviceEnv at(EventLoop& home) const {
+    return {memory, home, pool, mmio, pio, irqs, doorbells, control, acpi, mmio_window, log};
+  }
 };
 
 // Thread: control thread constructs and destroys; start/stop/reset/save/close run on the home
@@ -69,7 +74,8 @@ class Device {
 
   virtual const std::string& name() const noexcept = 0;
   virtual void start() = 0;  // from here on it may touch the guest; kicks what waits
-  // Resolves when it no longer touches the guest and its State is stable; idempotent, bounded.
+  // Resolves when it no longer touches the guest and its State is stable; idempotent. Waits for
+  // nothing but work of the host's that is under way (a disk's requests), never for the guest.
   virtual Task<void> stop() = 0;
   virtual void reset() = 0;
   virtual void save(StateWriter& writer) const = 0;

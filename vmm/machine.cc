@@ -130,15 +130,20 @@ void Machine::create_vcpus() {
     vcpus_.push_back(std::make_unique<Vcpu>(id, create_vcpu(vm_, id), mmio_, pio_, events));
 }
 
-void Machine::adopt(std::unique_ptr<Device> device) {
+EventLoop& Machine::add_loop() {
+  expect(Phase::created, "loops are added before start()");
+  return io_threads_.emplace_back(std::make_unique<IoThread>())->loop;
+}
+
+void Machine::adopt(std::unique_ptr<Device> device, EventLoop& home) {
   expect(Phase::created, "devices are added before start()");
   check_name(device->name());
-  devices_.push_back(std::move(device));
+  devices_.push_back({std::move(device), &home});
 }
 
 // Names are those of the sections of a snapshot.
 void Machine::check_name(const std::string& name) const {
-  const auto has_name = [&](const auto& other) { return other->name() == name; };
+  const auto has_name = [&](const Placed& other) { return other.device->name() == name; };
   const bool taken = std::any_of(devices_.begin(), devices_.end(), has_name);
   if (taken || name == "platform" || name == "vm" || name == "ioapic" || name.starts_with("vcpu"))
     throw ConfigError(fmt::format("the name '{}' is taken: call the device otherwise", name));
@@ -156,28 +161,34 @@ void Machine::start() {
     restore();
   else
     power_on();
-  // While nobody runs the loop: on its thread they would wait for that to come up.
-  start_devices();
+  // While nobody runs the loops: on their threads they would wait for those to come up.
+  for_each_loop([this](EventLoop& loop) { start_devices(loop); });
   phase_ = Phase::running;
   start_threads();
   resume_vcpus();
 }
 
 void Machine::start_threads() {
-  io_thread_ = std::thread([this] {
-    ::pthread_setname_np(::pthread_self(), "io-0");
-    loop_.run();
-  });
+  const auto run = [](EventLoop& loop, size_t number) {
+    ::pthread_setname_np(::pthread_self(), fmt::format("io-{}", number).c_str());
+    loop.run();
+  };
+  io_thread_ = std::thread([this, run] { run(loop_, 0); });
+  for (size_t i = 0; i < io_threads_.size(); ++i)
+    io_threads_[i]->thread =
+        std::thread([run, i, &loop = io_threads_[i]->loop] { run(loop, i + 1); });
   for (auto& vcpu : vcpus_) vcpu->start();
 }
 
-// A vCPU that is in a call to the loop gets its answer; the loop ends after it.
+// A vCPU that is in a call to a loop gets its answer; the loops end after it.
 void Machine::end_threads() {
   for (auto& vcpu : vcpus_) vcpu->request_stop();
   for (auto& vcpu : vcpus_) vcpu->stop();
   if (!io_thread_.joinable()) return;
-  loop_.stop();
+  for_each_loop([](EventLoop& loop) { loop.stop(); });
   io_thread_.join();
+  for (const auto& io_thread : io_threads_)
+    if (io_thread->thread.joinable()) io_thread->thread.join();
 }
 
 void Machine::power_on() {
@@ -216,14 +227,21 @@ void Machine::restore_vcpus(const std::vector<VcpuState>& states) {
     restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
 }
 
-void Machine::start_devices() {
-  for (auto& device : devices_) device->start();
+std::vector<Device*> Machine::devices_of(const EventLoop& home) const {
+  std::vector<Device*> devices;
+  for (const Placed& placed : devices_)
+    if (placed.home == &home) devices.push_back(placed.device.get());
+  return devices;
+}
+
+void Machine::start_devices(EventLoop& home) {
+  for (Device* device : devices_of(home)) device->start();
 }
 
 // Under the mutex: an end that comes now is seen here, or finds the vCPUs running and pauses them.
 void Machine::resume_vcpus() {
   const std::lock_guard lock(mutex_);
-  if (end_ || reset_asked_) return;  // wait() takes over
+  if (end_ || reset_asked_ || pause_asked_) return;  // wait() takes over
   for (auto& vcpu : vcpus_) vcpu->resume();
 }
 
@@ -238,19 +256,19 @@ void Machine::park_vcpus() {
   for (auto& vcpu : vcpus_) vcpu->wait_parked();
 }
 
-Task<void> Machine::stop_devices() {
-  for (auto& device : devices_) co_await device->stop();
+Task<void> Machine::stop_devices(EventLoop& home) {
+  for (Device* device : devices_of(home)) co_await device->stop();
 }
 
 // Also after a start that failed half-way: stopping what never started does nothing.
-Task<void> Machine::close_devices() {
-  co_await stop_devices();
-  for (auto& device : devices_) co_await device->close();
+Task<void> Machine::close_devices(EventLoop& home) {
+  co_await stop_devices(home);
+  for (Device* device : devices_of(home)) co_await device->close();
 }
 
 void Machine::halt() {
   park_vcpus();
-  call(loop_, stop_devices());
+  for_each_loop([this](EventLoop& loop) { call(loop, stop_devices(loop)); });
   phase_ = Phase::paused;
 }
 
@@ -266,9 +284,26 @@ bool Machine::takes_reset() {
   return std::exchange(reset_asked_, false) && !end_;
 }
 
+bool Machine::is_interrupted() {
+  const std::lock_guard lock(mutex_);
+  return reset_asked_ || pause_asked_;
+}
+
+bool Machine::takes_resume() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(resume_asked_, false);
+}
+
+std::optional<std::string> Machine::takes_pause() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(pause_asked_, std::nullopt);
+}
+
 void Machine::resume() {
   expect(Phase::paused, "only a paused machine can be resumed");
-  call(loop_, [this] { start_devices(); });
+  takes_resume();
+  takes_pause();  // before the devices go on, and may ask again
+  for_each_loop([this](EventLoop& loop) { call(loop, [&] { start_devices(loop); }); });
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
   phase_ = Phase::running;
   resume_vcpus();
@@ -277,7 +312,7 @@ void Machine::resume() {
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
   end_threads();
-  block_on(loop_, close_devices());
+  for_each_loop([this](EventLoop& loop) { block_on(loop, close_devices(loop)); });
   phase_ = Phase::stopped;
   finish({.reason = End::Reason::stopped});
 }
@@ -308,8 +343,10 @@ void Machine::save(const std::string& directory) {
   for (auto& vcpu : vcpus_) writer.put(vcpu_name(vcpu->id()), save_vcpu(vcpu->kvm(), shape));
   writer.put("vm", save_vm(vm_, has_pc_irqchip()));
   if (ioapic_) writer.put("ioapic", ioapic_->save());
-  call(loop_, [&] {
-    for (const auto& device : devices_) device->save(writer);
+  for_each_loop([&](EventLoop& loop) {
+    call(loop, [&] {
+      for (const Device* device : devices_of(loop)) device->save(writer);
+    });
   });
   Snapshot::save(directory, {memory_.size(), config_.vcpus}, writer.take(), memory_);
 }
@@ -317,8 +354,10 @@ void Machine::save(const std::string& directory) {
 // A reset is the state of a machine that never ran, which KVM itself gives us: from a VM made for
 // the purpose, so that an ordinary start pays nothing for it.
 void Machine::reset() try {
-  call(loop_, [this] {
-    for (auto& device : devices_) device->reset();
+  for_each_loop([this](EventLoop& loop) {
+    call(loop, [&] {
+      for (Device* device : devices_of(loop)) device->reset();
+    });
   });
   KvmVm fresh = kvm_.create_vm();
   create_irqchip(fresh);
@@ -369,6 +408,27 @@ void Machine::request_stop() {
   finish({.reason = End::Reason::stopped});
 }
 
+void Machine::request_pause(std::string why) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!pause_asked_) pause_asked_ = std::move(why);
+  }
+  request_pause_all();
+  event_.notify_all();
+}
+
+void Machine::request_resume() {
+  {
+    const std::lock_guard lock(mutex_);
+    resume_asked_ = true;
+  }
+  event_.notify_all();
+}
+
+void Machine::on_pause(std::function<void(const std::string& why)> listener) {
+  on_pause_ = std::move(listener);
+}
+
 void Machine::guest_reset() {
   if (!config_.reboot || !boot_) return finish({.reason = End::Reason::reset});
   {
@@ -381,7 +441,7 @@ void Machine::guest_reset() {
 
 bool Machine::wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline) {
   std::unique_lock lock(mutex_);
-  const auto happened = [this] { return end_ || reset_asked_; };
+  const auto happened = [this] { return end_ || reset_asked_ || pause_asked_ || resume_asked_; };
   if (deadline) return event_.wait_until(lock, *deadline, happened);
   event_.wait(lock, happened);
   return true;
@@ -400,20 +460,31 @@ std::optional<End> Machine::wait_until(std::chrono::steady_clock::time_point dea
   return std::nullopt;
 }
 
-// Carries out what happened: the end, for which everything stops, or a reboot.
+// Carries out what happened: the end, for which everything stops, a pause, a resume or a reboot.
 std::optional<End> Machine::settle() {
   std::optional<End> end;
   {
     const std::lock_guard lock(mutex_);
     end = end_;
   }
-  if (end) {
+  if (end)
     stop();
-  } else {
-    pause();
+  else
+    settle_requests();
+  return end;
+}
+
+void Machine::settle_requests() {
+  const bool resume_asked = takes_resume();
+  const bool was_running = phase_ == Phase::running;
+  if (was_running && !is_interrupted()) return;  // and does not need to be resumed
+  if (was_running) pause();
+  if (takes_reset()) reset();
+  if (const auto why = takes_pause()) {
+    if (on_pause_) on_pause_(*why);
+  } else if (was_running || resume_asked) {
     resume();
   }
-  return end;
 }
 
 uint64_t Machine::exits() const noexcept {

@@ -1,4 +1,4 @@
-// A virtual machine: memory, vCPUs, one I/O loop, devices, and their life together.
+// A virtual machine: memory, vCPUs, I/O loops, devices, and their life together.
 //
 //   Machine vm{{.memory = {.size = 512 * MiB}, .vcpus = 2}};
 //   vm.boot({.kernel = "vmlinuz", .cmdline = "console=ttyS0"});
@@ -8,10 +8,11 @@
 //
 //   created --start()--> running <--pause()/resume()--> paused --stop()/wait()--> stopped
 //
-// Thread: one owner, the control thread; only request_stop() may be called from elsewhere. Devices
-// are built on the control thread while the loop is idle; from start() on the loop runs on its own
-// thread. A machine uses nothing process-wide: several may live in one process, after one another
-// and at once. Reboots that the guest asks for are carried out inside wait() and wait_until().
+// Thread: one owner, the control thread; only the request_…() may be called from elsewhere. Devices
+// are built on the control thread while the loops are idle; from start() on each loop runs on a
+// thread of its own. A machine uses nothing process-wide: several may live in one process, after
+// one another and at once. Reboots that the guest asks for, and what was requested, are carried out
+// inside wait() and wait_until().
 // Errors: ConfigError and std::system_error until start() has returned; afterwards what happens is
 // told by End.
 #pragma once
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -93,8 +95,12 @@ class Machine final : private VcpuEvents, private MachineControl {
     adopt(std::move(device));
     return reference;
   }
-  void adopt(std::unique_ptr<Device> device);  // throws ConfigError when its name is taken
+  void adopt(std::unique_ptr<Device> device) { adopt(std::move(device), loop_); }
+  // `home` is one of the machine's loops. Throws ConfigError when the device's name is taken.
+  void adopt(std::unique_ptr<Device> device, EventLoop& home);
   DeviceEnv& env() noexcept { return env_; }
+  // A further loop, for devices that would keep the others waiting.
+  EventLoop& add_loop();
   StateReader& saved() noexcept { return saved_; }
 
   void start();
@@ -106,13 +112,28 @@ class Machine final : private VcpuEvents, private MachineControl {
   End wait();
   // Nothing when the machine still runs at the deadline.
   std::optional<End> wait_until(std::chrono::steady_clock::time_point deadline);
-  void request_stop();  // any thread; the machine outlives the call
+
+  // Any thread; the machine outlives the call. A request to pause that comes before a resume() is
+  // settled by it; one to resume a machine that runs does nothing.
+  void request_stop();
+  void request_pause(std::string why);
+  void request_resume();
+  // Called on the control thread, by wait(), when the machine was paused as somebody requested.
+  void on_pause(std::function<void(const std::string& why)> listener);
 
   const MachineConfig& config() const noexcept { return config_; }
   uint64_t exits() const noexcept;  // exits to user space so far, of all vCPUs
 
  private:
   enum class Phase : uint8_t { created, running, paused, stopped };
+  struct IoThread {
+    EventLoop loop;
+    std::thread thread;
+  };
+  struct Placed {
+    std::unique_ptr<Device> device;
+    EventLoop* home;
+  };
 
   Machine(MachineConfig config, std::optional<Snapshot> snapshot);
 
@@ -134,21 +155,33 @@ class Machine final : private VcpuEvents, private MachineControl {
   void restore();
   void restore_vcpus(const std::vector<VcpuState>& states);
   void reset();  // paused
+  bool is_interrupted();
   bool takes_reset();
+  bool takes_resume();
+  std::optional<std::string> takes_pause();
   StateShape state_shape() const;
   void halt();
   void park_vcpus();
   void resume_vcpus();
   void start_threads();
   void end_threads();
-  void start_devices();
-  Task<void> stop_devices();
-  Task<void> close_devices();
+  // Calls step(loop) for each loop, in the order of their creation.
+  template <class Step>
+  void for_each_loop(Step step) {
+    step(loop_);
+    for (const auto& io_thread : io_threads_) step(io_thread->loop);
+  }
+  // The devices at home on one loop, in the order of their creation.
+  std::vector<Device*> devices_of(const EventLoop& home) const;
+  void start_devices(EventLoop& home);
+  Task<void> stop_devices(EventLoop& home);
+  Task<void> close_devices(EventLoop& home);
   void check_name(const std::string& name) const;
   void expect(Phase phase, const char* what) const;
   CpuidTable first_cpuid() const;
   bool has_ended();
   std::optional<End> settle();
+  void settle_requests();
   bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);
 
   // Declared in the order of dependency: later members use earlier ones and are destroyed first.
@@ -160,6 +193,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   KvmVm vm_;
   GuestMemory memory_;
   EventLoop loop_;
+  std::vector<std::unique_ptr<IoThread>> io_threads_;  // of add_loop()
   WorkerPool pool_;
   Bus mmio_{"mmio"};
   Bus pio_{"port"};
@@ -169,15 +203,18 @@ class Machine final : private VcpuEvents, private MachineControl {
   std::vector<AcpiDevice> acpi_;
   DeviceEnv env_;
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::vector<std::unique_ptr<Device>> devices_;
+  std::vector<Placed> devices_;
   std::optional<LinuxBoot> boot_;
   Phase phase_ = Phase::created;
-  std::thread io_thread_;
+  std::thread io_thread_;  // runs loop_
+  std::function<void(const std::string&)> on_pause_;
 
   std::mutex mutex_;
   std::condition_variable event_;
   std::optional<End> end_;    // guarded by mutex_, the first one counts
-  bool reset_asked_ = false;  // guarded by mutex_
+  bool reset_asked_ = false;  // guarded by mutex_, as the two below
+  bool resume_asked_ = false;
+  std::optional<std::string> pause_asked_;  // why; the first one counts
 };
 
 }  // namespace vireo

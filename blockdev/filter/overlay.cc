@@ -23,6 +23,7 @@ Limits limits_over(const Limits& base, const Limits& upper) noexcept {
       .size = base.size,
       .block = std::max(base.block, upper.block),
       .buffer_alignment = std::max(base.buffer_alignment, upper.buffer_alignment),
+      .logical_block = base.logical_block,
       .optimal_block = std::max<uint32_t>(base.optimal_block, kGranule),
       .read_only = false,
       .can_discard = upper.can_discard,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "vmm/base/error.h"
+
 namespace vireo::blk {
 
 using std::chrono::nanoseconds;
@@ -17,7 +19,26 @@ double largest_content(uint64_t rate, uint64_t burst) noexcept {
   return std::max({wanted, per_second / 100, 1.0});
 }
 
+constexpr uint64_t kLongestBurst = 3600;              // seconds
+constexpr uint64_t kHighestRate = 1'000'000'000'000;  // what a burst multiplies still fits
+
 }  // namespace
+
+bool ThrottleRates::any() const noexcept {
+  return (iops.rate | iops_read.rate | iops_write.rate | bps.rate | bps_read.rate |
+          bps_write.rate) != 0;
+}
+
+void check_rate_limit(const RateLimit& limit, const std::string& what) {
+  const auto refuse = [&](const char* why) { throw ConfigError(what + ": " + why); };
+  if (limit.rate > kHighestRate || limit.burst > kHighestRate)
+    refuse("more than 10^12 a second is no limit");
+  if (limit.burst != 0 && limit.rate == 0) refuse("a burst needs the rate that it goes beyond");
+  if (limit.burst != 0 && limit.burst < limit.rate) refuse("the burst is below the rate");
+  if (limit.burst_length < 1 || limit.burst_length > kLongestBurst)
+    refuse("a burst lasts 1 to 3600 seconds");
+  if (limit.burst_length != 1 && limit.burst == 0) refuse("a burst's length needs the burst");
+}
 
 TokenBucket::TokenBucket(uint64_t rate, uint64_t burst, Time now) noexcept
     : rate_(static_cast<double>(rate)),
@@ -40,67 +61,92 @@ void TokenBucket::take(uint64_t tokens) noexcept {
   if (rate_ != 0) content_ -= static_cast<double>(tokens);
 }
 
-ThrottleNode::ThrottleNode(EventLoop& loop, std::unique_ptr<Node> below, ThrottleRates rates)
-    : loop_(loop),
-      below_(std::move(below)),
-      requests_(rates.iops, rates.iops_burst, loop.now()),
-      bytes_(rates.bps, rates.bps_burst, loop.now()) {}
+RateMeter::RateMeter(const RateLimit& limit, TokenBucket::Time now) noexcept
+    : sustained_(limit.rate, limit.burst * limit.burst_length, now),
+      peak_(limit.burst_length > 1 ? limit.burst : 0, 0, now) {}
 
-nanoseconds ThrottleNode::wait(uint64_t bytes) {
-  const auto now = loop_.now();
-  return std::max(requests_.wait(now, 1), bytes_.wait(now, bytes));
+nanoseconds RateMeter::wait(TokenBucket::Time now, uint64_t tokens) noexcept {
+  return std::max(sustained_.wait(now, tokens), peak_.wait(now, tokens));
 }
 
-Task<void> ThrottleNode::admit(uint64_t bytes) {
+void RateMeter::take(uint64_t tokens) noexcept {
+  sustained_.take(tokens);
+  peak_.take(tokens);
+}
+
+nanoseconds ThrottleNode::Meters::wait(TokenBucket::Time now, uint64_t length) noexcept {
+  return std::max(requests.wait(now, 1), bytes.wait(now, length));
+}
+
+void ThrottleNode::Meters::take(uint64_t length) noexcept {
+  requests.take(1);
+  bytes.take(length);
+}
+
+ThrottleNode::ThrottleNode(EventLoop& loop, std::unique_ptr<Node> below, const ThrottleRates& rates)
+    : loop_(loop),
+      below_(std::move(below)),
+      shared_{{rates.iops, loop.now()}, {rates.bps, loop.now()}},
+      reads_{{{rates.iops_read, loop.now()}, {rates.bps_read, loop.now()}}},
+      writes_{{{rates.iops_write, loop.now()}, {rates.bps_write, loop.now()}}} {}
+
+nanoseconds ThrottleNode::wait(Lane& lane, uint64_t bytes) {
+  const auto now = loop_.now();
+  return std::max(shared_.wait(now, bytes), lane.own.wait(now, bytes));
+}
+
+Task<void> ThrottleNode::admit(Lane& lane, uint64_t bytes) {
   ++held_back_;
-  AsyncMutex::Guard guard = co_await turn_.lock();
-  for (nanoseconds left = wait(bytes); left.count() > 0 && !hurried_; left = wait(bytes)) {
-    Pause pause{*this, left};
+  AsyncMutex::Guard guard = co_await lane.turn.lock();
+  for (nanoseconds left = wait(lane, bytes); left.count() > 0 && !hurried_;
+       left = wait(lane, bytes)) {
+    Pause pause{loop_, lane, left};
     co_await pause;
   }
-  requests_.take(1);
-  bytes_.take(bytes);
+  shared_.take(bytes);
+  lane.own.take(bytes);
   if (--held_back_ == 0) hurried_ = false;
   guard.unlock();
 }
 
 void ThrottleNode::Pause::await_suspend(std::coroutine_handle<> handle) {
-  node.paused_ = handle;
-  node.timer_ = node.loop_.after(length, [throttle = &node] { throttle->end_pause(); });
+  lane.paused = handle;
+  lane.timer = loop.after(length, [waiting = &lane] { waiting->end_pause(); });
 }
 
-void ThrottleNode::end_pause() {
-  timer_.reset();
-  if (const auto handle = std::exchange(paused_, nullptr)) handle.resume();
+void ThrottleNode::Lane::end_pause() {
+  timer.reset();
+  if (const auto handle = std::exchange(paused, nullptr)) handle.resume();
 }
 
 void ThrottleNode::hurry() {
   below_->hurry();
   if (held_back_ == 0) return;
   hurried_ = true;
-  end_pause();
+  reads_.end_pause();
+  writes_.end_pause();
 }
 
 Task<std::error_code> ThrottleNode::read(uint64_t offset, IoVecs into) {
-  co_await admit(total_length(into));
+  co_await admit(reads_, total_length(into));
   const std::error_code error = co_await below_->read(offset, std::move(into));
   co_return error;
 }
 
 Task<std::error_code> ThrottleNode::write(uint64_t offset, IoVecs from, WriteFlags flags) {
-  co_await admit(total_length(from));
+  co_await admit(writes_, total_length(from));
   const std::error_code error = co_await below_->write(offset, std::move(from), flags);
   co_return error;
 }
 
 Task<std::error_code> ThrottleNode::discard(uint64_t offset, uint64_t length) {
-  co_await admit(0);
+  co_await admit(writes_, 0);
   const std::error_code error = co_await below_->discard(offset, length);
   co_return error;
 }
 
 Task<std::error_code> ThrottleNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
-  co_await admit(0);
+  co_await admit(writes_, 0);
   const std::error_code error = co_await below_->zero(offset, length, flags);
   co_return error;
 }

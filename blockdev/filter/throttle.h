@@ -1,9 +1,10 @@
-// Holds requests back so that a disk keeps to a number of requests and of bytes per second, with
-// bursts after quiet times. Requests go on in order of arrival.
+// Holds requests back so that a disk keeps to numbers of requests and of bytes per second, with
+// bursts after quiet times. Reads and writes each go on in order of arrival; they wait for their
+// own limits and for those they share.
 //
-// Reads and writes cost one request and their bytes, discards and zeroing one request, flushes
-// nothing. hurry() lets go what is held back: whoever waits for the disk to become idle does not
-// wait for the rate; what was let go is owed and slows later requests down.
+// Reads and writes cost one request and their bytes, discards and zeroing one request of the
+// writes', flushes nothing. hurry() lets go what is held back: whoever waits for the disk to become
+// idle does not wait for the rate; what was let go is owed and slows later requests down.
 //
 // Thread: the graph's loop. Owns the node below.
 #pragma once
@@ -12,6 +13,7 @@
 #include <coroutine>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "blockdev/node.h"
 #include "vmm/base/async_sync.h"
@@ -19,15 +21,23 @@
 
 namespace vireo::blk {
 
-// 0 means no limit; a burst of 0 means a tenth of a second's worth.
-struct ThrottleRates {
-  uint64_t iops = 0;        // requests per second
-  uint64_t iops_burst = 0;  // requests at once after a quiet time
-  uint64_t bps = 0;         // bytes per second
-  uint64_t bps_burst = 0;   // bytes at once after a quiet time
-
-  bool any() const noexcept { return iops != 0 || bps != 0; }
+// One limit. After a quiet time as much as `burst` allows for `burst_length` seconds goes at once
+// or, where the burst lasts longer than a second, at that higher rate.
+struct RateLimit {
+  uint64_t rate = 0;          // per second; 0: no limit
+  uint64_t burst = 0;         // per second; 0: a tenth of a second's worth goes at once
+  uint64_t burst_length = 1;  // seconds
 };
+
+struct ThrottleRates {
+  RateLimit iops{}, iops_read{}, iops_write{};  // requests: together, reads, writes
+  RateLimit bps{}, bps_read{}, bps_write{};     // bytes
+
+  bool any() const noexcept;
+};
+
+// Throws ConfigError when a limit contradicts itself; `what` names it.
+void check_rate_limit(const RateLimit& limit, const std::string& what);
 
 // Fills up at `rate` tokens a second to `burst`. What is larger than the bucket may be taken when
 // it is full; the rest is a debt.
@@ -47,9 +57,21 @@ class TokenBucket {
   Time filled_;
 };
 
+// A limit at work: a bucket for what lasts, another for the height of a long burst.
+class RateMeter {
+ public:
+  RateMeter(const RateLimit& limit, TokenBucket::Time now) noexcept;
+  std::chrono::nanoseconds wait(TokenBucket::Time now, uint64_t tokens) noexcept;
+  void take(uint64_t tokens) noexcept;
+
+ private:
+  TokenBucket sustained_;
+  TokenBucket peak_;
+};
+
 class ThrottleNode final : public Node {
  public:
-  ThrottleNode(EventLoop& loop, std::unique_ptr<Node> below, ThrottleRates rates);
+  ThrottleNode(EventLoop& loop, std::unique_ptr<Node> below, const ThrottleRates& rates);
 
   const Limits& limits() const noexcept override { return below_->limits(); }
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
@@ -63,28 +85,41 @@ class ThrottleNode final : public Node {
   void hurry() override;
 
  private:
-  Task<void> admit(uint64_t bytes);
-  std::chrono::nanoseconds wait(uint64_t bytes);
-
-  // A sleep that hurry() can end; one at a time.
+  // A number of requests and one of bytes.
+  struct Meters {
+    RateMeter requests;
+    RateMeter bytes;
+    std::chrono::nanoseconds wait(TokenBucket::Time now, uint64_t length) noexcept;
+    void take(uint64_t length) noexcept;
+  };
+  // Requests of one direction.
+  struct Lane {
+    Meters own;
+    AsyncMutex turn{};  // whoever holds it is the next to go
+    std::coroutine_handle<> paused{};
+    EventLoop::Registration timer{};
+    void end_pause();
+  };
+  // A sleep that hurry() can end; one at a time in each lane.
   struct Pause {
-    ThrottleNode& node;
+    EventLoop& loop;
+    Lane& lane;
     std::chrono::nanoseconds length;
     bool await_ready() const noexcept { return false; }
     void await_suspend(std::coroutine_handle<> handle);
     void await_resume() const noexcept {}
   };
-  void end_pause();
+
+  Task<void> admit(Lane& lane, uint64_t bytes);
+  std::chrono::nanoseconds wait(Lane& lane, uint64_t bytes);
 
   EventLoop& loop_;
   std::unique_ptr<Node> below_;
-  TokenBucket requests_;
-  TokenBucket bytes_;
-  AsyncMutex turn_;  // whoever holds it is the next to go
+  Meters shared_;
+  Lane reads_;
+  Lane writes_;
   size_t held_back_ = 0;
   bool hurried_ = false;  // until nothing is held back any more
-  std::coroutine_handle<> paused_{};
-  EventLoop::Registration timer_;
 };
 
 }  // namespace vireo::blk

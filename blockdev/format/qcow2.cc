@@ -13,6 +13,7 @@ using qcow2::Traffic;
 
 namespace {
 
+constexpr size_t kParallelClusters = 16;
 constexpr uint64_t kPreallocateStep = 64 * 1024 * 1024;  // bytes of the disk between two looks up
 
 }  // namespace
@@ -68,6 +69,8 @@ Task<void> Qcow2::start(bool for_repair) {
   }
   if (error)
     throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
+  if (!image_->read_only && !for_repair && image_->fixed_overlap())
+    error = co_await image_->corrupt("tables that its header names overlap");
   keep_dirty_ = for_repair && image_->header.dirty();
   if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
 }
@@ -99,7 +102,7 @@ Task<std::error_code> Qcow2::write(uint64_t offset, IoVecs from, WriteFlags flag
   Traffic::Pass pass(traffic_);
   const uint64_t length = total_length(from);
   const std::optional<Mapping> run = tables_.map.find(offset, length);
-  if (!flags.fua && run && run->length == length && !image_->is_corrupt() &&
+  if (!flags.fua && !flags.compressed && run && run->length == length && !image_->is_corrupt() &&
       writer_.overwrites(*run))
     co_return co_await image_->guest_file().node().write(run->host, std::move(from), flags);
   co_return co_await write_range(offset, std::move(from), flags, pass);
@@ -109,14 +112,36 @@ Task<std::error_code> Qcow2::write_range(uint64_t offset, IoVecs from, WriteFlag
                                          Traffic::Pass& pass) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   IoVecs again = from;
-  std::error_code error = co_await writer_.write(offset, std::move(from));
+  std::error_code error = co_await change_range(offset, std::move(from), flags.compressed);
   if (error == std::errc::no_space_on_device && tables_.allocator.waiting_to_be_freed() > 0) {
     error = co_await make_space(pass);
     Traffic::Pass second(traffic_);
-    if (!error) error = co_await writer_.write(offset, std::move(again));
+    if (!error) error = co_await change_range(offset, std::move(again), flags.compressed);
   }
   if (!error && flags.fua) error = co_await tables_.flush();
   co_return co_await after_change(error, pass);
+}
+
+Task<std::error_code> Qcow2::change_range(uint64_t offset, IoVecs from, bool compressed) {
+  if (compressed) co_return co_await compress_range(offset, std::move(from));
+  co_return co_await writer_.write(offset, std::move(from));
+}
+
+// Clusters side by side: compressing is the work of all processors.
+Task<std::error_code> Qcow2::compress_range(uint64_t offset, IoVecs from) {
+  const uint64_t cluster = image_->geometry.cluster_size();
+  if (offset % cluster != 0) co_return std::make_error_code(std::errc::invalid_argument);
+  const uint64_t length = total_length(from);
+  qcow2::Gather gather(kParallelClusters);
+  for (uint64_t done = 0; done < length && !gather.error(); done += cluster) {
+    const uint64_t some = std::min(cluster, length - done);
+    const bool whole = some == cluster || offset + length == limits_.size;
+    IoVecs part = slice(from, done, some);
+    Task<std::error_code> task = whole ? writer_.write_compressed(offset + done, std::move(part))
+                                       : writer_.write(offset + done, std::move(part));
+    co_await gather.add(std::move(task));
+  }
+  co_return co_await gather.done();
 }
 
 // The disk is full, but clusters wait for the flush that lets them go.
@@ -158,21 +183,25 @@ Task<std::error_code> Qcow2::zero(uint64_t offset, uint64_t length, ZeroFlags fl
   co_return co_await after_change(error, pass);
 }
 
-Task<std::error_code> Qcow2::write_compressed(uint64_t offset, IoVecs from) {
-  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  while (!traffic_.open()) co_await traffic_.opened();
-  Traffic::Pass pass(traffic_);
-  const std::error_code error = co_await writer_.write_compressed(offset, std::move(from));
-  co_return co_await after_change(error, pass);
-}
-
 Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
   while (!traffic_.open()) co_await traffic_.opened();
   const Traffic::Pass pass(traffic_);
   co_return co_await reader_.extent(offset, length);
 }
 
-Task<std::error_code> Qcow2::preallocate(uint64_t start, qcow2::Writer::Preallocate how,
+Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t length) {
+  while (!traffic_.open()) co_await traffic_.opened();
+  const Traffic::Pass pass(traffic_);
+  qcow2::Outcome<qcow2::Layout> layout = co_await tables_.map.layout(offset, length);
+  qcow2::Layout& run = layout.value;
+  if (layout.error || run.kind != qcow2::Kind::data || !image_->data) co_return layout;
+  const Extent below = co_await image_->data->node().extent(*run.host, run.length);
+  run.length = std::min(run.length, below.length);
+  run.zero = below.zero;
+  co_return layout;
+}
+
+Task<std::error_code> Qcow2::preallocate(uint64_t start, Preallocation how,
                                          ProgressFunction progress) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   const AsyncMutex::Guard guard = co_await alone_.lock();
@@ -231,13 +260,33 @@ Task<std::error_code> Qcow2::delete_snapshot(std::string id_or_name) {
   co_return error;
 }
 
-Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair) {
+Task<std::error_code> Qcow2::show_snapshot(std::string id_or_name) {
+  VMM_CHECK(image_->read_only, "an image that shows a snapshot is not changed");
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const std::error_code error = co_await snapshots_.show(std::move(id_or_name));
+  update_limits();
+  co_return error;
+}
+
+Task<std::error_code> Qcow2::clear() {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const std::error_code error = co_await snapshots_.clear();
+  reader_.decompressor().clear();
+  co_return error;
+}
+
+Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction progress) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
   qcow2::Checker checker(*image_, tables_, snapshots_);
   if (image_->read_only) repair = qcow2::Repair::none;
-  qcow2::CheckResult result = co_await checker.run(repair);
+  qcow2::CheckResult result = co_await checker.run(repair, std::move(progress));
   if (repair == qcow2::Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
   co_return result;
 }

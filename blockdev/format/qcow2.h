@@ -36,6 +36,8 @@ class Qcow2 final : public Node {
 
   const Limits& limits() const noexcept override { return limits_; }
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
+  // Compressed: whole clusters from the start of one on; what is left behind them is written plain,
+  // unless the disk ends there. EINVAL elsewhere, ENOTSUP with a data file.
   Task<std::error_code> write(uint64_t offset, IoVecs from, WriteFlags flags) override;
   Task<std::error_code> flush() override;
   Task<std::error_code> discard(uint64_t offset, uint64_t length) override;
@@ -47,11 +49,10 @@ class Qcow2 final : public Node {
 
   const qcow2::Header& header() const noexcept { return image_->header; }
   Node* backing() noexcept { return reader_.backing(); }
-  // One cluster, or what is left of the disk, stored compressed if that is smaller.
-  Task<std::error_code> write_compressed(uint64_t offset, IoVecs from);
+  // What the image itself says of the run at `offset`, up to `length` bytes.
+  Task<qcow2::Outcome<qcow2::Layout>> layout(uint64_t offset, uint64_t length);
   // Allocates what is not allocated from `start` to the disk's end.
-  Task<std::error_code> preallocate(uint64_t start, qcow2::Writer::Preallocate how,
-                                    ProgressFunction progress);
+  Task<std::error_code> preallocate(uint64_t start, Preallocation how, ProgressFunction progress);
 
   using Snapshots = std::vector<qcow2::SnapshotInfo>;
   const Snapshots& snapshots() const noexcept { return snapshots_.list(); }
@@ -59,8 +60,14 @@ class Qcow2 final : public Node {
   // The disk becomes what it was; its size too. By id or name; ENOENT.
   Task<std::error_code> apply_snapshot(std::string id_or_name);
   Task<std::error_code> delete_snapshot(std::string id_or_name);
+  // The disk shows what it was then, as long as the image is open; read-only images. By id or name;
+  // ENOENT.
+  Task<std::error_code> show_snapshot(std::string id_or_name);
+  // Lets go of all that the disk holds, so that its backing image shows everywhere. What snapshots
+  // hold stays.
+  Task<std::error_code> clear();
 
-  Task<qcow2::CheckResult> check(qcow2::Repair repair);
+  Task<qcow2::CheckResult> check(qcow2::Repair repair, ProgressFunction progress = {});
   // Names another backing image in the header (empty: none); content is the caller's business. The
   // node that is read does not change.
   Task<std::error_code> set_backing(std::string name, std::string format);
@@ -70,6 +77,8 @@ class Qcow2 final : public Node {
   void update_limits() noexcept;
   Task<std::error_code> write_range(uint64_t offset, IoVecs from, WriteFlags flags,
                                     qcow2::Traffic::Pass& pass);
+  Task<std::error_code> change_range(uint64_t offset, IoVecs from, bool compressed);
+  Task<std::error_code> compress_range(uint64_t offset, IoVecs from);
   Task<std::error_code> make_space(qcow2::Traffic::Pass& pass);
   Task<std::error_code> after_change(std::error_code error, qcow2::Traffic::Pass& pass);
   Task<void> repair_unclosed();
@@ -113,6 +122,7 @@ struct Qcow2Options {
   bool read_only = false;
   bool backing = false;            // may open the files that the image names
   bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
+  std::string snapshot;            // show this internal snapshot; read_only
   bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so
   std::string backing_format;      // instead of a recorded one
   uint64_t metadata_cache = 0;     // bytes; 0: kDefaultCache

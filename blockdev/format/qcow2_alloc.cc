@@ -16,18 +16,6 @@ std::error_code no_space() noexcept {
   return std::make_error_code(std::errc::no_space_on_device);
 }
 
-// Says that the mutex is held, so that those who cannot wait keep away.
-class Busy {
- public:
-  explicit Busy(bool& flag) noexcept : flag_(flag) { flag_ = true; }
-  Busy(const Busy&) = delete;
-  Busy& operator=(const Busy&) = delete;
-  ~Busy() { flag_ = false; }
-
- private:
-  bool& flag_;
-};
-
 }  // namespace
 
 Allocator::Allocator(Image& image, uint64_t cache_bytes)
@@ -42,10 +30,18 @@ Task<std::error_code> Allocator::load() {
   const std::error_code error =
       co_await image_.file.read(image_.header.refcount_table_offset, bytes);
   if (error) co_return error;
+  table_at_ = {image_.header.refcount_table_offset, bytes.size()};
   table_.resize(bytes.size() / 8);
   for (size_t i = 0; i < table_.size(); ++i)
     table_[i] = load_be64(bytes.data() + i * 8) & kRefcountOffsetMask;
+  note_blocks();
   co_return std::error_code{};
+}
+
+Buffer table_bytes(const std::vector<uint64_t>& table) {
+  Buffer bytes(table.size() * 8);
+  for (size_t i = 0; i < table.size(); ++i) store_be64(bytes.data() + i * 8, table[i]);
+  return bytes;
 }
 
 bool Allocator::has_block(uint64_t cluster) const noexcept {
@@ -75,14 +71,16 @@ std::optional<uint64_t> Allocator::used_end() const noexcept {
   return *end_ << cluster_bits_;
 }
 
-void Allocator::replace_table(std::vector<uint64_t> table) {
+void Allocator::replace_table(std::vector<uint64_t> table, HostRange at) {
   for (const uint64_t block : table_)
     if (block != 0) cache_.forget(block, image_.geometry.cluster_size());
   table_ = std::move(table);
+  table_at_ = at;
   dirty_entries_.clear();
   end_.reset();
   scan_ = 1;
   packed_ = 0;
+  note_blocks();
 }
 
 Task<Outcome<uint64_t>> Allocator::find_used_end() {
@@ -95,13 +93,33 @@ Task<Outcome<uint64_t>> Allocator::find_used_end() {
   co_return Outcome<uint64_t>{{}, *end_ << cluster_bits_};
 }
 
+void Allocator::note_blocks() {
+  if (image_.read_only) return;
+  std::vector<uint64_t> clusters;
+  for (const uint64_t block : table_)
+    if (block != 0) clusters.push_back(block >> cluster_bits_);
+  image_.refcount_blocks.assign(std::move(clusters));
+}
+
+// No refcount block can be there, or something else is there too.
+bool Allocator::bad_block(uint64_t block) const noexcept {
+  const uint64_t cluster = block >> cluster_bits_;
+  return image_.geometry.in_cluster(block) != 0 || block >= kMaxHostOffset || block == 0 ||
+         !image_.file.contains(block, 1) ||
+         image_.is_fixed(block, image_.geometry.cluster_size()) ||
+         image_.refcount_blocks.count(cluster) > 1 || image_.l2_tables.any(cluster, cluster + 1) ||
+         image_.snapshot_l1s.overlaps(block, image_.geometry.cluster_size());
+}
+
+Task<std::error_code> Allocator::impossible_block(uint64_t block) {
+  std::string why = fmt::format("a refcount block lies at {:#x}", block);
+  co_return co_await image_.corrupt(std::move(why));
+}
+
 // The slice that holds a cluster's count; its block must exist. Error: EIO for an impossible block.
 Task<Outcome<SliceCache::Slice*>> Allocator::slice(uint64_t cluster) {
-  const uint64_t block = table_[block_of(cluster)];
-  if (image_.geometry.in_cluster(block) != 0 || block >= kMaxHostOffset || block == 0 ||
-      !image_.file.contains(block, 1)) {
-    std::string why = fmt::format("a refcount block lies at {:#x}", block);
-    const std::error_code error = co_await image_.corrupt(std::move(why));
+  if (const uint64_t block = table_[block_of(cluster)]; bad_block(block)) {
+    const std::error_code error = co_await impossible_block(block);
     co_return Outcome<SliceCache::Slice*>{error};
   }
   const uint64_t offset = slice_of(cluster);
@@ -358,6 +376,7 @@ Task<std::error_code> Allocator::create_block(uint64_t block) {
   cache_.forget(offset, image_.geometry.cluster_size());
   image_.file.touched(offset + image_.geometry.cluster_size());
   table_[block] = offset;
+  image_.refcount_blocks.insert(at);
   dirty_entries_.insert(block);
   if (counts_itself) put(*cache_.insert_zeros(slice_of(at)), at, 1);
   if (scan_ == at) scan_ = at + 1;
@@ -417,26 +436,26 @@ Task<std::error_code> Allocator::grow_table(uint64_t entries) {
 
 // Writes a new refcount table at cluster `first` and makes the header point to it.
 Task<std::error_code> Allocator::install_table(std::vector<uint64_t> table, uint64_t first) {
-  Buffer bytes(table.size() * 8);
-  for (size_t i = 0; i < table.size(); ++i) store_be64(bytes.data() + i * 8, table[i]);
+  Buffer bytes = table_bytes(table);
   std::error_code error = co_await write_back();
   if (!error) error = co_await image_.file.write(first << cluster_bits_, bytes);
   if (!error) error = co_await image_.file.flush();
   if (error) co_return error;
-  Header& header = image_.header;
-  const HostRange old{header.refcount_table_offset,
-                      uint64_t{header.refcount_table_clusters} << cluster_bits_};
-  header.refcount_table_offset = first << cluster_bits_;
-  header.refcount_table_clusters = static_cast<uint32_t>(bytes.size() >> cluster_bits_);
-  error = co_await image_.write_fields();
-  if (!error) error = co_await image_.file.flush();
-  if (error) {  // which of the two tables is on disk is not known: both stay, with all they count
-    header.refcount_table_offset = old.offset;
-    header.refcount_table_clusters = static_cast<uint32_t>(old.length >> cluster_bits_);
-    co_return error;
+  const HostRange old = table_at_, now{first << cluster_bits_, bytes.size()};
+  if (!shadow_) {  // otherwise the header will name it together with all else
+    Header next = image_.header;
+    next.refcount_table_offset = now.offset;
+    next.refcount_table_clusters = static_cast<uint32_t>(now.length >> cluster_bits_);
+    error = co_await image_.publish(std::move(next));
+    if (error) co_return error;
   }
   table_ = std::move(table);
-  free_later(old.offset, old.length);
+  table_at_ = now;
+  note_blocks();
+  if (shadow_)
+    shadow_->unused.push_back(old);
+  else
+    free_later(old.offset, old.length);
   co_return std::error_code{};
 }
 
@@ -449,7 +468,7 @@ Task<std::error_code> Allocator::write_entries() {
     Buffer bytes(block_size);
     for (uint64_t i = 0; i < block_size / 8; ++i)
       store_be64(bytes.data() + i * 8, table_[part / 8 + i]);
-    error = co_await image_.file.write(image_.header.refcount_table_offset + part, bytes);
+    error = co_await image_.file.write(table_at_.offset + part, bytes);
     while (at != entries.end() && *at * 8 < part + block_size) ++at;
   }
   if (error) dirty_entries_.merge(entries);
@@ -484,6 +503,11 @@ Task<std::error_code> Allocator::add_locked(uint64_t offset, uint64_t length, in
     if (delta > 0 && count == image_.geometry.refcount_max())
       co_return std::make_error_code(std::errc::value_too_large);
     count = delta > 0 ? count + 1 : count - 1;
+    if (count == 0 && forbidden(at, 1)) {
+      std::string why =
+          fmt::format("cluster {:#x} holds a table and is freed", at << cluster_bits_);
+      co_return co_await image_.corrupt(std::move(why));
+    }
     put(*found.value, at, count);
     if (count > 0) continue;
     scan_ = std::min(scan_, at);
@@ -564,7 +588,7 @@ Task<Outcome<std::vector<HostRange>>> Allocator::last_references(
     for (uint64_t at = range.offset; at < range.offset + range.length; at += cluster) {
       const Outcome<uint64_t> count = co_await refcount(at);
       if (count.error) co_return Result{count.error};
-      if (count.value != 1) continue;
+      if (count.value != 1 || image_.is_metadata(at, cluster)) continue;
       if (!last.empty() && last.back().offset + last.back().length == at)
         last.back().length += cluster;
       else

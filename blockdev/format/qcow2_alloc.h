@@ -16,6 +16,11 @@
 //      a request may still read or write them through the old mapping.
 // With lazy refcounts step 1 is left out and the dirty bit is on disk before step 3.
 //
+// Operations that change counts, COPIED flags and header together (snapshots) cannot be put into
+// such an order: a count and a flag that contradict each other are a corruption. They work on a
+// shadow, a copy of the whole refcount structure in free clusters, write their new tables beside
+// the old ones, and let one write of the header, which names them all, make them valid.
+//
 // Thread: the node's loop. Owns the refcount table and the cache of refcount blocks.
 // Errors: those of the file, ENOSPC when it is full, EIO when the refcounts contradict the image.
 #pragma once
@@ -38,12 +43,31 @@ struct Run {
   bool zeros = false;  // never written: reads as zeros
 };
 
-struct HostRange {
-  uint64_t offset = 0;
-  uint64_t length = 0;
+// A refcount structure to be built from cluster `first` on: its table, then its blocks.
+struct RefcountArea {
+  uint64_t first = 0;
+  uint64_t table_clusters = 0;
+  uint64_t clusters = 0;        // all of it
+  std::vector<uint64_t> table;  // host offsets of the blocks
 };
+// `needed`: the blocks that there must be; those that count the area itself come in addition.
+RefcountArea place_refcounts(const Geometry& geometry, std::vector<bool> needed, uint64_t first);
+// A refcount table as it is stored.
+Buffer table_bytes(const std::vector<uint64_t>& table);
 
 class Allocator {
+  // Says that the mutex is held, so that those who cannot wait keep away.
+  class Busy {
+   public:
+    explicit Busy(bool& flag) noexcept : flag_(flag) { flag_ = true; }
+    Busy(const Busy&) = delete;
+    Busy& operator=(const Busy&) = delete;
+    ~Busy() { flag_ = false; }
+
+   private:
+    bool& flag_;
+  };
+
  public:
   Allocator(Image& image, uint64_t cache_bytes);
 
@@ -81,6 +105,18 @@ class Allocator {
   Task<std::error_code> set(uint64_t cluster, uint64_t value);
   bool has_block(uint64_t cluster) const noexcept;
 
+  // From here on counts change in a copy. What is allocated is free on disk until the header names
+  // the copy (refcount_table() says where it is); then accept_shadow() lets the old structure and
+  // all that drop() found unused go, with the next flush. abandon_shadow() forgets the copy.
+  Task<std::error_code> begin_shadow();
+  bool in_shadow() const noexcept { return shadow_.has_value(); }
+  // One reference less for all clusters that the range touches. The last one stays until the shadow
+  // is accepted, so that nothing the old tables need is used again before.
+  Task<std::error_code> drop(uint64_t offset, uint64_t length);
+  HostRange refcount_table() const noexcept { return table_at_; }
+  void accept_shadow();
+  void abandon_shadow();
+
   // Step 1.
   bool has_dirty() const noexcept { return cache_.has_dirty() || !dirty_entries_.empty(); }
   Task<std::error_code> write_back();
@@ -88,7 +124,7 @@ class Allocator {
   // The end of the last cluster in use, if it is known.
   std::optional<uint64_t> used_end() const noexcept;
   const std::vector<uint64_t>& table() const noexcept { return table_; }
-  void replace_table(std::vector<uint64_t> table);  // after a rebuild
+  void replace_table(std::vector<uint64_t> table, HostRange at);  // after a rebuild
   // Looks for the end anew, after a shrink.
   Task<Outcome<uint64_t>> find_used_end();
 
@@ -96,6 +132,14 @@ class Allocator {
   struct Batch {
     uint64_t epoch = 0;
     std::vector<HostRange> ranges;
+  };
+  // What was in force before begin_shadow(), and what goes when it no longer is.
+  struct Shadow {
+    std::vector<uint64_t> table;
+    HostRange table_at;
+    std::optional<uint64_t> end;
+    uint64_t scan = 0;
+    std::vector<HostRange> unused;
   };
   uint64_t block_of(uint64_t cluster) const noexcept { return cluster / block_entries_; }
   uint64_t slice_of(uint64_t cluster) const noexcept;  // host offset; the block exists
@@ -121,6 +165,11 @@ class Allocator {
   Task<std::error_code> mark_used(uint64_t first, uint64_t count);
   Task<std::error_code> add_locked(uint64_t offset, uint64_t length, int delta);
   Task<std::error_code> write_entries();
+  Task<std::error_code> copy_structure();
+  Task<std::error_code> copy_block(uint64_t block, const RefcountArea& area);
+  bool bad_block(uint64_t block) const noexcept;
+  void note_blocks();
+  Task<std::error_code> impossible_block(uint64_t block);
   Task<Outcome<std::vector<HostRange>>> last_references(const std::vector<HostRange>& ranges);
   Task<std::error_code> punch(std::vector<HostRange> ranges);
 
@@ -129,7 +178,9 @@ class Allocator {
   const uint64_t block_entries_;
   const uint64_t slice_entries_;
   SliceCache cache_;
-  std::vector<uint64_t> table_;       // host offsets of refcount blocks
+  std::vector<uint64_t> table_;  // host offsets of refcount blocks
+  HostRange table_at_;           // where it is stored
+  std::optional<Shadow> shadow_;
   std::set<uint64_t> dirty_entries_;  // of table_
   AsyncMutex mutex_;                  // held while allocations and counts change over suspensions
   AsyncMutex writing_;                // one write-back at a time

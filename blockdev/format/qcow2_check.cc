@@ -28,8 +28,16 @@ void Checker::complain(bool fixed, std::string what) {
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }
 
-Task<CheckResult> Checker::run(Repair repair) {
+// One more table was read.
+std::error_code Checker::step() {
+  done_ = std::min(done_ + 1, total_);
+  if (!progress_ || progress_(done_, total_)) return {};
+  return std::make_error_code(std::errc::operation_canceled);
+}
+
+Task<CheckResult> Checker::run(Repair repair, ProgressFunction progress) {
   repair_ = repair;
+  progress_ = std::move(progress);
   std::error_code error;
   if (image_.read_only)
     error = co_await tables_.allocator.load();
@@ -46,6 +54,7 @@ Task<CheckResult> Checker::run(Repair repair) {
 Task<std::error_code> Checker::check_all() {
   result_.total_clusters = div_up(image_.header.size, geometry_.cluster_size());
   std::error_code error = co_await collect_tables();
+  total_ = active_.size() + 2 * l2_tables_.size();  // entries, windows, counts of one window
   if (!error) error = co_await check_entries();
   if (error) co_return error;
   check_blocks();
@@ -156,7 +165,10 @@ void Checker::note_entry(const L2Entry& entry) {
 
 Task<std::error_code> Checker::check_entries() {
   std::error_code error;
-  for (size_t i = 0; i < active_.size() && !error; ++i) error = co_await check_table(active_[i]);
+  for (size_t i = 0; i < active_.size() && !error; ++i) {
+    error = co_await check_table(active_[i]);
+    if (!error) error = step();
+  }
   if (!error && repair_ == Repair::all) error = co_await tables_.settle();
   co_return error;
 }
@@ -275,14 +287,18 @@ Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
       if (block != 0 && !block_is_bad(block)) add(counts, block, geometry_.cluster_size(), 1);
   }
   std::error_code error = co_await count_bitmaps(counts);
-  for (size_t i = 0; i < l2_tables_.size() && !error; ++i)
+  for (size_t i = 0; i < l2_tables_.size() && !error; ++i) {
     error = co_await count_table(counts, l2_tables_[i]);
+    if (!error) error = step();
+  }
   co_return error;
 }
 
 bool Checker::block_is_bad(uint64_t block) const noexcept {
   return geometry_.in_cluster(block) != 0 || block >= kMaxHostOffset ||
-         !image_.file.contains(block, 1) || image_.is_metadata(block, geometry_.cluster_size());
+         !image_.file.contains(block, 1) || image_.is_fixed(block, geometry_.cluster_size()) ||
+         image_.l2_tables.any(block >> geometry_.cluster_bits,
+                              (block >> geometry_.cluster_bits) + 1);
 }
 
 void Checker::check_blocks() {
@@ -313,6 +329,7 @@ Task<std::error_code> Checker::compare_windows() {
   for (uint64_t block = 0; block < table.size(); ++block)
     if (table[block] != 0) windows.insert(block * per_block / kWindowClusters);
   if (windows.size() > kMaxWindows) co_return too_scattered();
+  if (windows.size() > 1) total_ += (windows.size() - 1) * l2_tables_.size();
   for (auto at = windows.begin(); at != windows.end() && !error; ++at)
     error = co_await compare_window(*at);
   co_return error;
@@ -354,6 +371,10 @@ Task<std::error_code> Checker::compare_block(uint64_t block, const Counts& count
 
 Task<std::error_code> Checker::compare_cluster(uint64_t cluster, uint64_t stored, uint64_t found) {
   const bool leak = stored > found;
+  if (leak) {
+    const uint64_t end = (cluster + 1) << geometry_.cluster_bits;
+    result_.image_end_offset = std::max(result_.image_end_offset, end);
+  }
   const bool missing = !tables_.allocator.has_block(cluster);
   const bool fix = repair_ == Repair::all || (leak && repair_ == Repair::leaks);
   ++(leak ? result_.leaks : result_.corruptions);

@@ -38,7 +38,8 @@ class Checker {
 
   Checker(Image& image, Tables& tables, Snapshots& snapshots);
 
-  Task<CheckResult> run(Repair repair);
+  // Told to stop, it ends with an error and leaves what it has repaired so far.
+  Task<CheckResult> run(Repair repair, ProgressFunction progress = {});
 
  private:
   // L2 tables, each with the number of L1 entries that lead to it.
@@ -54,6 +55,7 @@ class Checker {
     std::set<uint64_t>* blocks = nullptr;
   };
 
+  std::error_code step();
   Task<std::error_code> check_all();
   Task<std::error_code> collect_tables();
   Task<std::error_code> collect_l1(std::vector<uint64_t> l1, uint64_t references, bool active);
@@ -77,8 +79,7 @@ class Checker {
   Task<std::error_code> check_copied();
 
   Task<std::error_code> rebuild();
-  Task<std::error_code> write_blocks(const std::vector<uint64_t>& table, uint64_t area,
-                                     uint64_t area_end);
+  Task<std::error_code> write_blocks(const RefcountArea& area);
   void complain(bool fixed, std::string what);
 
   Image& image_;
@@ -97,6 +98,8 @@ class Checker {
   uint64_t last_host_ = 0;  // for fragmentation
   bool rebuild_ = false;    // the refcount structure itself is unusable
   uint64_t complaints_ = 0;
+  ProgressFunction progress_;
+  uint64_t done_ = 0, total_ = 0;  // tables read, and to be read
 };
 
 }  // namespace vireo::blk::qcow2

@@ -15,6 +15,8 @@ constexpr int kWindowBits = -12;  // raw deflate, 4 KiB window: what the format'
 constexpr size_t kParallel = 16;
 constexpr uint64_t kRecentBytes = 1024 * 1024;
 constexpr uint64_t kMinRecent = 4;
+// 8 MiB, what every decoder has to have (RFC 8878, 3.1.1.1.2): more is an attempt on our memory.
+constexpr int kMaxZstdWindowLog = 23;
 
 Bytef* zlib_bytes(std::span<const std::byte> bytes) noexcept {
   return const_cast<Bytef*>(reinterpret_cast<const Bytef*>(bytes.data()));
@@ -36,6 +38,7 @@ bool unzstd_all(std::span<const std::byte> from, std::span<std::byte> to) noexce
   const std::unique_ptr<ZSTD_DCtx, decltype(&ZSTD_freeDCtx)> context{ZSTD_createDCtx(),
                                                                      &ZSTD_freeDCtx};
   if (!context) return false;
+  ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, kMaxZstdWindowLog);
   ZSTD_inBuffer in{from.data(), from.size(), 0};
   ZSTD_outBuffer out{to.data(), to.size(), 0};
   while (out.pos < out.size) {

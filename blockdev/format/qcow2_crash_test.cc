@@ -1,6 +1,9 @@
 // What a crash leaves: the log of everything that was written is cut at every point, and between
 // two flushes of the file any part of the writes may be missing. What is left must be free of
-// corruption and hold everything that the guest had flushed.
+// corruption and hold everything that the guest had flushed. A crash inside an operation on the
+// whole image (snapshots, resizing) leaves it as before or as after, never between.
+#include <map>
+
 #include <catch2/catch.hpp>
 
 #include "blockdev/testing/qcow2_fixture.h"
@@ -19,6 +22,7 @@ struct Checkpoint {
   size_t position = 0;  // in the log
   Bytes content;        // what is safe, except where later requests, up to the next one, change it
   std::vector<std::pair<uint64_t, uint64_t>> touched;  // offset and length of those
+  bool operation = false;  // what follows is an operation on the whole image
 };
 
 void apply(Storage& storage, const Storage::Write& write) {
@@ -49,13 +53,17 @@ class CrashRun {
       std::copy_n(backing_->bytes.begin(), std::min(backing_size, options_.size), model_.begin());
   }
 
-  void record(int rounds) {
+  void record(int rounds, bool operations) {
     auto image = open(storage_, &shuffle_);
     checkpoint();
     for (int i = 0; i < rounds; ++i) {
       batch(*image);
       if (random_() % 3 == 0) batch(*image);
       REQUIRE_FALSE(block_on(world_.loop, image->flush()));
+      checkpoint();
+      if (!operations) continue;
+      checkpoints_.back().operation = true;
+      operation(*image, i);
       checkpoint();
     }
     REQUIRE_FALSE(block_on(world_.loop, image->close()));
@@ -74,8 +82,8 @@ class CrashRun {
         if (random_() % 2 == 0) apply(some, log[i]);
       }
       INFO("the log is cut after " << cut << " of " << log.size() << " writes");
-      examine(all, checkpoints_[at]);
-      if (cut > next && random_() % 2 == 0) examine(some, checkpoints_[at]);
+      examine(all, at);
+      if (cut > next && random_() % 2 == 0) examine(some, at);
       if (cut < log.size() && log[cut].kind == Storage::Write::Kind::flush) {
         for (; next < cut; ++next) apply(safe, log[next]);
       }
@@ -89,6 +97,38 @@ class CrashRun {
     if (backing_) base = std::make_unique<ScriptedMemory>(backing_);
     return world_.open(std::move(storage), {.read_only = read_only, .metadata_cache = 64 * 1024},
                        std::move(base), shuffle);
+  }
+  // Every one of them in turn; the disk grows and shrinks where that is possible.
+  void operation(Qcow2& image, int number) {
+    const std::string name = "s" + std::to_string(number);
+    std::error_code error;
+    switch (number % 5) {
+      case 0:
+      case 1:
+        error = block_on(world_.loop, image.create_snapshot(name));
+        snapshots_[name] = model_;
+        break;
+      case 2:
+        error = block_on(world_.loop, image.apply_snapshot("s0"));
+        model_ = snapshots_["s0"];
+        break;
+      case 3:
+        error = block_on(world_.loop, image.delete_snapshot("s1"));
+        break;
+      default:
+        resize(image, model_.size() * 5 / 3);
+        checkpoint();
+        checkpoints_.back().operation = true;
+        resize(image, model_.size() / 2);
+    }
+    INFO("operation " << number);
+    REQUIRE_FALSE(error);
+  }
+  void resize(Qcow2& image, uint64_t size) {
+    if (options_.version < 3) return;
+    size -= size % 512;
+    REQUIRE_FALSE(block_on(world_.loop, image.resize(size)));
+    model_.resize(size);
   }
   void checkpoint() { checkpoints_.push_back({storage_->log.size(), model_, {}}); }
   void batch(Qcow2& image) {
@@ -124,7 +164,14 @@ class CrashRun {
     std::fill_n(buffers.back()->data(), length, fill);
     return image.write(offset, {buffers.back()->vector()}, {});
   }
-  void examine(const Storage& crashed, const Checkpoint& safe) {
+  static bool holds(Bytes now, const Checkpoint& safe) {
+    for (const auto& [offset, length] : safe.touched) {
+      if (offset + length > now.size() || offset + length > safe.content.size()) return false;
+      std::memcpy(now.data() + offset, safe.content.data() + offset, length);
+    }
+    return now == safe.content;
+  }
+  void examine(const Storage& crashed, size_t at) {
     auto storage = std::make_shared<Storage>(crashed);
     storage->log_writes = false;
     const bool lazy = options_.lazy_refcounts;
@@ -132,18 +179,31 @@ class CrashRun {
     const qcow2::CheckResult check = block_on(world_.loop, image->check(qcow2::Repair::none));
     CHECK(check.errors == 0);
     REQUIRE(check.corruptions == 0);
-    Bytes now = world_.read(*image, 0, model_.size());
-    for (const auto& [offset, length] : safe.touched)
-      std::memcpy(now.data() + offset, safe.content.data() + offset, length);
-    REQUIRE(std::memcmp(now.data(), safe.content.data(), now.size()) == 0);
+    const Bytes now = world_.read(*image, 0, image->limits().size);
+    const Checkpoint& safe = checkpoints_[at];
+    REQUIRE((holds(now, safe) || (safe.operation && now == checkpoints_[at + 1].content)));
+    const auto listed = image->snapshots();
     REQUIRE_FALSE(block_on(world_.loop, image->close()));
-    if (random_() % 200 == 0 && have_qemu()) {
-      const TempDir dir;
-      if (backing_) backing_->save(dir.path("base.raw"));
-      const CommandResult qemu = qemu_check(*storage, dir);
-      INFO(qemu.output);
-      REQUIRE((qemu.status == 0 || qemu.status == 3));
-    }
+    const unsigned one_in = safe.operation ? 16 : 200;
+    if (random_() % one_in == 0) ask_qemu(*storage);
+    if (!listed.empty() && random_() % 8 == 0)
+      look_into(storage, listed[random_() % listed.size()].name);
+  }
+  void ask_qemu(const Storage& storage) {
+    if (!have_qemu()) return;
+    const TempDir dir;
+    if (backing_) backing_->save(dir.path("base.raw"));
+    const CommandResult qemu = qemu_check(storage, dir);
+    INFO(qemu.output);
+    REQUIRE((qemu.status == 0 || qemu.status == 3));
+  }
+  void look_into(std::shared_ptr<Storage> storage, const std::string& snapshot) {
+    auto image = open(std::move(storage), nullptr);
+    REQUIRE_FALSE(block_on(world_.loop, image->apply_snapshot(snapshot)));
+    REQUIRE(world_.read(*image, 0, image->limits().size) == snapshots_[snapshot]);
+    const qcow2::CheckResult check = block_on(world_.loop, image->check(qcow2::Repair::none));
+    REQUIRE((check.errors == 0 && check.corruptions == 0));
+    REQUIRE_FALSE(block_on(world_.loop, image->close()));
   }
 
   Qcow2CreateOptions options_;
@@ -154,6 +214,7 @@ class CrashRun {
   Storage start_;
   Bytes model_;
   std::vector<Checkpoint> checkpoints_;
+  std::map<std::string, Bytes> snapshots_;  // all that there ever were
 };
 
 }  // namespace
@@ -186,6 +247,32 @@ TEST_CASE("a crash leaves no corruption and all that was flushed") {
     options.lazy_refcounts = true;
   }
   CrashRun run(options, backing, seed);
-  run.record(rounds);
+  run.record(rounds, false);
+  run.replay();
+}
+
+TEST_CASE("a crash inside a snapshot or resize operation leaves the image before or after it") {
+  Qcow2CreateOptions options{.size = 60 * 1024, .cluster_size = 1024};
+  uint64_t backing = 0;
+  SECTION("version 3") {}
+  SECTION("version 2 has no dirty bit to help") {
+    options.version = 2;
+  }
+  SECTION("tiny clusters, wide refcounts: the refcount table grows") {
+    options.size = 24 * 1024;
+    options.cluster_size = 512;
+    options.refcount_bits = 64;
+  }
+  SECTION("subclusters over a backing image") {
+    options.cluster_size = 16384;
+    options.size = 300 * 1024;
+    options.extended_l2 = true;
+    backing = 200 * 1024;
+  }
+  SECTION("lazy refcounts") {
+    options.lazy_refcounts = true;
+  }
+  CrashRun run(options, backing, 12);
+  run.record(5, true);
   run.replay();
 }

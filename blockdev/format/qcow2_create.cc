@@ -116,17 +116,6 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
   co_return error;
 }
 
-Writer::Preallocate preallocate_how(Preallocation wanted) {
-  switch (wanted) {
-    case Preallocation::falloc:
-      return Writer::Preallocate::falloc;
-    case Preallocation::full:
-      return Writer::Preallocate::full;
-    default:
-      return Writer::Preallocate::metadata;
-  }
-}
-
 // The image opens its data file through this; it hands out the node it was given.
 struct GivenNode {
   std::unique_ptr<Node> node;
@@ -173,9 +162,29 @@ void check_create_options(const Qcow2CreateOptions& options) {
   check(fits_first_cluster(header), options, "the header does not fit into a cluster");
 }
 
+// The header, the tables that map the disk, and the refcounts of them, of the disk's clusters and
+// of themselves, for which reason they are counted until nothing is added.
+uint64_t full_file_size(const Qcow2CreateOptions& options) {
+  const Geometry geometry = make_header(options).geometry();
+  const uint64_t cluster = geometry.cluster_size();
+  const uint64_t guest = div_up(options.size, cluster);
+  const uint64_t l2 = div_up(guest, geometry.l2_entries());
+  const uint64_t without_refcounts = 1 + guest + l2 + div_up(l2 * 8, cluster);
+  uint64_t total = 0;
+  for (uint64_t next = without_refcounts; next != total;) {
+    total = next;
+    const uint64_t blocks = div_up(total, geometry.refcount_block_entries());
+    next = without_refcounts + blocks + div_up(blocks * 8, cluster);
+  }
+  return total * cluster;
+}
+
 Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,
                         Qcow2CreateOptions options, ProgressFunction progress) {
   check_create_options(options);
+  // A raw data file is to show what is written there by others, too.
+  if (options.data_file_raw && options.preallocation == Preallocation::off)
+    options.preallocation = Preallocation::metadata;
   VMM_CHECK((data != nullptr) == !options.data_file.empty(), "a data file has a name and a node");
   Header header = make_header(options);
   const uint64_t size = header.size;
@@ -196,8 +205,7 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   Qcow2Options open{.path = options.path, .backing = true, .no_backing = true};
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
-  const Writer::Preallocate how = preallocate_how(options.preallocation);
-  error = co_await image->preallocate(0, how, std::move(progress));
+  error = co_await image->preallocate(0, options.preallocation, std::move(progress));
   const std::error_code last = co_await image->close();
   throw_if(error ? error : last, options);
 }

@@ -8,13 +8,11 @@
 #include <memory>
 #include <string>
 
-#include "blockdev/format/qcow2_format.h"
+#include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
 #include "blockdev/node.h"
 
 namespace vireo::blk {
-
-enum class Preallocation : uint8_t { off, metadata, falloc, full };
 
 struct Qcow2CreateOptions {
   std::string path;  // for messages
@@ -34,6 +32,9 @@ struct Qcow2CreateOptions {
 
 // Throws ConfigError, without touching anything.
 void check_create_options(const Qcow2CreateOptions& options);
+
+// Bytes of the file once every cluster of the disk is allocated. Options are checked.
+uint64_t full_file_size(const Qcow2CreateOptions& options);
 
 // Overwrites `file` (and sizes `data`, if there is one) and closes both.
 Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<Node> data,

@@ -40,6 +40,33 @@ Task<std::error_code> Image::write_fields() {
   co_return co_await file.write(0, first_);
 }
 
+Task<std::error_code> Image::write_layout(const Header& from) {
+  header.size = from.size;
+  header.l1_offset = from.l1_offset;
+  header.l1_entries = from.l1_entries;
+  header.refcount_table_offset = from.refcount_table_offset;
+  header.refcount_table_clusters = from.refcount_table_clusters;
+  header.snapshots_offset = from.snapshots_offset;
+  header.snapshot_count = from.snapshot_count;
+  std::error_code error = co_await write_fields();
+  if (!error) error = co_await file.flush();
+  co_return error;
+}
+
+Task<std::error_code> Image::publish(Header next) {
+  const Header before = header;
+  const std::error_code error = co_await write_layout(next);
+  if (!error) co_return error;
+  const std::error_code again = co_await write_layout(before);
+  if (again) {
+    host.log.error("qcow2", fmt::format("the header of image '{}' cannot be written ({}); the "
+                                        "image takes no more writes",
+                                        name, again.message()));
+    corrupt_ = true;
+  }
+  co_return error;
+}
+
 Task<std::error_code> Image::write_header() {
   const AsyncMutex::Guard guard = co_await writing_.lock();
   const std::vector<std::byte> bytes = serialise_header(header, name);
@@ -71,12 +98,24 @@ Task<std::error_code> Image::corrupt(std::string why) {
   co_return io_error();
 }
 
-bool Image::is_metadata(uint64_t offset, uint64_t length) const noexcept {
+bool Image::is_fixed(uint64_t offset, uint64_t length) const noexcept {
   return offset < geometry.cluster_size() ||
          overlap(offset, length, header.l1_offset, uint64_t{header.l1_entries} * 8) ||
          overlap(offset, length, header.refcount_table_offset,
                  uint64_t{header.refcount_table_clusters} << geometry.cluster_bits) ||
          overlap(offset, length, header.snapshots_offset, snapshot_table_bytes);
+}
+
+bool Image::fixed_overlap() const noexcept {
+  const uint64_t refcount_table = uint64_t{header.refcount_table_clusters} << geometry.cluster_bits;
+  const uint64_t l1 = uint64_t{header.l1_entries} * 8;
+  return overlap(header.l1_offset, l1, header.refcount_table_offset, refcount_table) ||
+         overlap(header.l1_offset, l1, header.snapshots_offset, snapshot_table_bytes) ||
+         overlap(header.refcount_table_offset, refcount_table, header.snapshots_offset,
+                 snapshot_table_bytes) ||
+         snapshot_l1s.overlaps(header.l1_offset, l1) ||
+         snapshot_l1s.overlaps(header.refcount_table_offset, refcount_table) ||
+         snapshot_l1s.overlaps(header.snapshots_offset, snapshot_table_bytes);
 }
 
 }  // namespace vireo::blk::qcow2

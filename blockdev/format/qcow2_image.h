@@ -9,6 +9,7 @@
 
 #include "blockdev/format/qcow2_header.h"
 #include "blockdev/format/qcow2_host.h"
+#include "blockdev/format/qcow2_places.h"
 #include "blockdev/host.h"
 
 namespace vireo::blk::qcow2 {
@@ -32,6 +33,10 @@ class Image {
 
   // Writes the fields of `header`, in one sector; does not flush.
   Task<std::error_code> write_fields();
+  // Lets the size and the places of all tables be those of `next`, on disk, with a flush, before
+  // this returns. After a failure they are the old ones again; when even that cannot be written,
+  // nobody knows which are in force, and the image takes no more writes.
+  Task<std::error_code> publish(Header next);
   // Writes fields, extensions and backing file name; does not flush.
   Task<std::error_code> write_header();
   // The dirty bit ("refcounts may be wrong"): on disk, with a flush, before this returns.
@@ -44,11 +49,30 @@ class Image {
   void clear_corrupt() noexcept { corrupt_ = false; }  // after a repair
 
   // True when the range holds the header, the active L1 table, the refcount table or the snapshot
-  // table: nothing that the guest writes may go there, whatever an L2 entry says.
-  bool is_metadata(uint64_t offset, uint64_t length) const noexcept;
+  // table, which the header names.
+  bool is_fixed(uint64_t offset, uint64_t length) const noexcept;
+  // True when it holds any table that the image depends on, as far as that is known without
+  // reading (of snapshots: their L1 tables): nothing that the guest writes may go there, no new
+  // cluster may be made there, and the last reference to it may not go. Images opened read-only do
+  // not know their tables.
+  bool is_metadata(uint64_t offset, uint64_t length) const noexcept {
+    const uint64_t first = offset >> geometry.cluster_bits;
+    const uint64_t end = ((offset + length - 1) >> geometry.cluster_bits) + 1;
+    return l2_tables.any(first, end) || refcount_blocks.any(first, end) ||
+           snapshot_l1s.overlaps(offset, length) || is_fixed(offset, length);
+  }
+  // Tables that the header names lie on top of each other.
+  bool fixed_overlap() const noexcept;
+
+  // Kept by those who own the tables.
   uint64_t snapshot_table_bytes = 0;  // known once the table has been read
+  RangeSet snapshot_l1s;
+  ClusterSet l2_tables;  // of the active L1 table
+  ClusterSet refcount_blocks;
 
  private:
+  Task<std::error_code> write_layout(const Header& from);
+
   Buffer first_;  // the blocks of the file that the header's fields lie in
   AsyncMutex writing_;
   bool corrupt_ = false;

@@ -22,7 +22,18 @@ Task<std::error_code> Map::load() {
   if (error) co_return error;
   l1_.resize(image_.header.l1_entries);
   for (size_t i = 0; i < l1_.size(); ++i) l1_[i] = load_be64(bytes.data() + i * 8);
+  note_tables();
   co_return std::error_code{};
+}
+
+// Which clusters may not be written to as data.
+void Map::note_tables() {
+  if (image_.read_only) return;
+  std::vector<uint64_t> clusters;
+  for (const uint64_t entry : l1_)
+    if ((entry & kOffsetMask) != 0)
+      clusters.push_back((entry & kOffsetMask) >> geometry_.cluster_bits);
+  image_.l2_tables.assign(std::move(clusters));
 }
 
 uint64_t Map::table_offset(uint64_t l1_index) const noexcept {
@@ -30,8 +41,15 @@ uint64_t Map::table_offset(uint64_t l1_index) const noexcept {
 }
 
 bool Map::bad_table(uint64_t table) const noexcept {
-  return geometry_.in_cluster(table) != 0 || image_.is_metadata(table, geometry_.cluster_size()) ||
+  return geometry_.in_cluster(table) != 0 || image_.is_fixed(table, geometry_.cluster_size()) ||
          !image_.file.contains(table, 1);
+}
+
+// Something else is there too. Reading such a table is harmless, writing it is not.
+bool Map::shared_place(uint64_t table) const noexcept {
+  const uint64_t cluster = table >> geometry_.cluster_bits;
+  return image_.l2_tables.count(cluster) > 1 || image_.refcount_blocks.any(cluster, cluster + 1) ||
+         image_.snapshot_l1s.overlaps(table, geometry_.cluster_size());
 }
 
 // The table exists.
@@ -153,7 +171,38 @@ Task<Outcome<EntryRange>> Map::entries(uint64_t first_cluster, uint64_t count) {
   co_return Outcome<EntryRange>{{}, std::move(range)};
 }
 
+// As far as the entries of one slice go.
+Task<Outcome<Layout>> Map::layout(uint64_t guest, uint64_t length) {
+  const uint64_t cluster = geometry_.cluster_size(), granule = geometry_.granule();
+  const uint64_t start = align_down(guest, granule);
+  const uint64_t first = guest >> geometry_.cluster_bits;
+  const uint64_t count = div_up(geometry_.in_cluster(guest) + length, cluster);
+  Outcome<EntryRange> range = co_await entries(first, count);
+  if (range.error) co_return Outcome<Layout>{range.error};
+  const uint64_t end = (first + range.value.entries.size()) * cluster;
+  Layout run{};
+  for (uint64_t at = start; at < end; at += granule) {
+    const L2Entry& entry = range.value.entries[(at >> geometry_.cluster_bits) - first];
+    const auto subcluster = static_cast<uint32_t>(geometry_.in_cluster(at) / granule);
+    Layout next{.kind = entry.kind(geometry_, subcluster)};
+    next.zero = next.kind == Kind::zero;
+    if (next.kind == Kind::invalid) co_return Outcome<Layout>{io_error()};
+    if (entry.has_host(geometry_)) next.host = entry.host() + geometry_.in_cluster(at);
+    if (at == start) run = next;
+    const bool in_a_row = run.host ? next.host == *run.host + (at - start) : !next.host;
+    if (next.kind != run.kind || !in_a_row) break;
+    run.length = at + granule - guest;
+  }
+  run.length = std::min(run.length, length);
+  if (run.host) *run.host += guest - start;
+  co_return Outcome<Layout>{{}, run};
+}
+
 void Map::set_l1_entry(uint64_t index, uint64_t entry) {
+  if (const uint64_t old = l1_[index] & kOffsetMask; old != 0)
+    image_.l2_tables.erase(old >> geometry_.cluster_bits);
+  if (const uint64_t table = entry & kOffsetMask; table != 0)
+    image_.l2_tables.insert(table >> geometry_.cluster_bits);
   l1_[index] = entry;
   dirty_l1_.insert(index / l1_part_);
 }
@@ -161,20 +210,24 @@ void Map::set_l1_entry(uint64_t index, uint64_t entry) {
 void Map::replace_l1(std::vector<uint64_t> entries) {
   l1_ = std::move(entries);
   dirty_l1_.clear();
+  note_tables();
 }
 
 Task<std::error_code> Map::prepare_table(uint64_t guest) {
   const uint64_t index = geometry_.l1_index(guest);
-  if (index < l1_.size() && (l1_[index] & kCopied) && !bad_table(l1_[index] & kOffsetMask))
-    co_return std::error_code{};
+  if (index < l1_.size() && (l1_[index] & kCopied)) {
+    const uint64_t own = l1_[index] & kOffsetMask;
+    if (!bad_table(own) && !shared_place(own)) co_return std::error_code{};
+  }
   const AsyncMutex::Guard guard = co_await tables_.lock();
   VMM_CHECK(index < l1_.size(), "the L1 table covers the disk");
   const uint64_t table = l1_[index] & kOffsetMask;
-  if (table != 0 && bad_table(table)) {
+  const bool own = (l1_[index] & kCopied) != 0;
+  if (table != 0 && (bad_table(table) || (own && shared_place(table)))) {
     std::string why = fmt::format("an L2 table lies at {:#x}", table);
     co_return co_await image_.corrupt(std::move(why));
   }
-  if (l1_[index] & kCopied) co_return std::error_code{};  // somebody was faster
+  if (own) co_return std::error_code{};  // somebody was faster
   const std::error_code error = co_await new_table(index);
   if (!error && table == 0 && cache_.make_room()) cache_.insert_zeros(slice_offset(guest));
   co_return error;

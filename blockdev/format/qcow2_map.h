@@ -25,6 +25,15 @@ struct Mapping {
   uint64_t descriptor = 0;  // compressed: of the cluster
 };
 
+// A run of one kind, with the place that the host has for it, if it has: for zeros, too, and for
+// what is not allocated beside allocated subclusters. Compressed data has none that could be told.
+struct Layout {
+  Kind kind = Kind::unallocated;
+  bool zero = false;  // reads as zeros
+  std::optional<uint64_t> host;
+  uint64_t length = 0;
+};
+
 // Entries in a row of one slice.
 struct EntryRange {
   uint64_t first_cluster = 0;  // guest cluster number
@@ -46,6 +55,8 @@ class Map {
 
   // The entries of up to `count` guest clusters, as far as the slice goes.
   Task<Outcome<EntryRange>> entries(uint64_t first_cluster, uint64_t count);
+  // The run at `guest`, up to `length`. EIO for an impossible entry.
+  Task<Outcome<Layout>> layout(uint64_t guest, uint64_t length);
   // Makes the L2 table of a guest offset exist and be the active image's alone.
   Task<std::error_code> prepare_table(uint64_t guest);
   // Changes entries of one slice, whose table is prepared. What the old entries alone referred to
@@ -80,9 +91,12 @@ class Map {
   void store(std::span<std::byte> slice, uint64_t index, const L2Entry& entry) const noexcept;
   uint64_t slice_entries() const noexcept { return slice_entries_; }
   uint64_t table_offset(uint64_t l1_index) const noexcept;
+  // No L2 table can be there.
   bool bad_table(uint64_t table) const noexcept;
 
  private:
+  bool shared_place(uint64_t table) const noexcept;
+  void note_tables();
   uint64_t slice_offset(uint64_t guest) const noexcept;
   Mapping run_of(const SliceCache::Slice& slice, uint64_t guest, uint64_t length) const noexcept;
   bool continues(const Mapping& run, const L2Entry& next, uint32_t subcluster,

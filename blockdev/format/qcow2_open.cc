@@ -73,6 +73,18 @@ Task<FirstCluster> read_start(Node& file, uint64_t length, std::string path) {
   co_return start;
 }
 
+// An error says who asked for the file.
+Task<std::unique_ptr<Node>> open_named(const Qcow2Options& options, ImageReference reference,
+                                       const OpenReference& open_reference) {
+  const char* const role = reference.is_data ? "data" : "backing";
+  check_chain(options, reference.path);
+  try {
+    co_return co_await open_reference(std::move(reference));
+  } catch (...) {
+    std::throw_with_nested(ConfigError(fmt::format("the {} file of '{}'", role, options.path)));
+  }
+}
+
 Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header& header,
                                       const OpenReference& open_reference) {
   const std::string name = header.data_file();
@@ -86,8 +98,7 @@ Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header&
                            .read_only = options.read_only,
                            .is_data = true,
                            .chain = extended_chain(options)};
-  check_chain(options, reference.path);
-  co_return co_await open_reference(std::move(reference));
+  co_return co_await open_named(options, std::move(reference), open_reference);
 }
 
 Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Header& header,
@@ -111,8 +122,7 @@ Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Head
                            .format = format,
                            .read_only = true,
                            .chain = extended_chain(options)};
-  check_chain(options, reference.path);
-  co_return co_await open_reference(std::move(reference));
+  co_return co_await open_named(options, std::move(reference), open_reference);
 }
 
 void check_blocks(const Qcow2Options& options, const Node& file, const Geometry& geometry) {
@@ -178,6 +188,12 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
   auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
   co_await node->start(options.for_repair);
+  if (!options.snapshot.empty()) {
+    const std::error_code error = co_await node->show_snapshot(options.snapshot);
+    if (error == std::errc::no_such_file_or_directory)
+      refuse(options, fmt::format("it has no snapshot '{}'", printable(options.snapshot)));
+    throw_if(error, "snapshot", options.path);
+  }
   co_return node;
 }
 

@@ -221,6 +221,19 @@ TEST_CASE("qemu goes on with an image that we wrote, and back") {
   }
 }
 
+namespace {
+
+std::string refusal(TestHost& host, const Spec& spec) {
+  try {
+    const auto disk = host.wait(open_disk(host.host(), "d", spec));
+  } catch (const std::exception& error) {
+    return describe(error);
+  }
+  return "";
+}
+
+}  // namespace
+
 TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   if (skipped()) return;
   Lab lab;
@@ -248,7 +261,12 @@ TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   SECTION("a loop is found and named") {
     lab.run("qemu-img rebase -u -f qcow2 -b top.qcow2 -F qcow2 mid.qcow2");
     spec.read_only = true;
-    CHECK_THROWS_WITH(host.wait(open_disk(host.host(), "d", spec)),
-                      Catch::Matchers::Contains("form a loop"));
+    CHECK_THAT(refusal(host, spec), Catch::Matchers::Contains("form a loop"));
+  }
+  SECTION("a missing image is named with the one that asked for it") {
+    lab.run("rm base.raw");
+    spec.read_only = true;
+    CHECK_THAT(refusal(host, spec), Catch::Matchers::Contains("of '" + lab.dir.path("mid.qcow2")) &&
+                                        Catch::Matchers::Contains(lab.dir.path("base.raw")));
   }
 }

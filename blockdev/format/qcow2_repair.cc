@@ -9,52 +9,41 @@ namespace vireo::blk::qcow2 {
 
 Task<std::error_code> Checker::rebuild() {
   complain(true, "its refcounts are built anew");
-  const uint64_t per_block = geometry_.refcount_block_entries();
   std::set<uint64_t> windows, blocks;
   Counts noted{.windows = &windows, .blocks = &blocks};
   std::error_code error = co_await count(noted, false);
   if (error) co_return error;
   // Behind everything, the old structure too: it stays in force until the header changes.
-  const uint64_t area = std::max(div_up(image_.file.size(), geometry_.cluster_size()),
-                                 result_.image_end_offset >> geometry_.cluster_bits);
-  uint64_t clusters = 0, table_clusters = 0;
-  for (uint64_t before = ~uint64_t{0}; clusters != before;) {
-    before = clusters;
-    for (uint64_t b = area / per_block; b <= (area + clusters) / per_block; ++b) blocks.insert(b);
-    table_clusters = div_up((*blocks.rbegin() + 1) * 8, geometry_.cluster_size());
-    clusters = table_clusters + blocks.size();
-  }
-  if (table_clusters << geometry_.cluster_bits > kMaxRefcountTableBytes)
+  const uint64_t first = std::max(div_up(image_.file.size(), geometry_.cluster_size()),
+                                  result_.image_end_offset >> geometry_.cluster_bits);
+  std::vector<bool> needed(blocks.empty() ? 0 : *blocks.rbegin() + 1);
+  for (const uint64_t block : blocks) needed[block] = true;
+  RefcountArea area = place_refcounts(geometry_, std::move(needed), first);
+  if (area.table_clusters << geometry_.cluster_bits > kMaxRefcountTableBytes)
     co_return std::make_error_code(std::errc::file_too_large);
-  std::vector<uint64_t> table(table_clusters * geometry_.cluster_size() / 8);
-  uint64_t next = area + table_clusters;
-  for (const uint64_t block : blocks) table[block] = next++ << geometry_.cluster_bits;
-  error = co_await write_blocks(table, area, area + clusters);
+  error = co_await write_blocks(area);
   if (error) co_return error;
 
-  Buffer bytes(table.size() * 8);
-  for (size_t i = 0; i < table.size(); ++i) store_be64(bytes.data() + i * 8, table[i]);
-  error = co_await image_.file.write(area << geometry_.cluster_bits, bytes);
+  Buffer bytes = table_bytes(area.table);
+  const HostRange at{first << geometry_.cluster_bits, bytes.size()};
+  error = co_await image_.file.write(at.offset, bytes);
   if (!error) error = co_await image_.file.flush();
   if (error) co_return error;
-  const Header before = image_.header;
-  image_.header.refcount_table_offset = area << geometry_.cluster_bits;
-  image_.header.refcount_table_clusters = static_cast<uint32_t>(table_clusters);
-  error = co_await image_.write_fields();
-  if (!error) error = co_await image_.file.flush();
-  if (error) {
-    image_.header = before;
-    co_return error;
-  }
-  tables_.allocator.replace_table(std::move(table));
+  Header next = image_.header;
+  next.refcount_table_offset = at.offset;
+  next.refcount_table_clusters = static_cast<uint32_t>(area.table_clusters);
+  error = co_await image_.publish(std::move(next));
+  if (error) co_return error;
+  tables_.allocator.replace_table(std::move(area.table), at);
   result_.corruptions_fixed = result_.corruptions;
   result_.leaks_fixed = result_.leaks;
   rebuild_ = false;
   co_return error;
 }
 
-Task<std::error_code> Checker::write_blocks(const std::vector<uint64_t>& table, uint64_t area,
-                                            uint64_t area_end) {
+Task<std::error_code> Checker::write_blocks(const RefcountArea& area) {
+  const std::vector<uint64_t>& table = area.table;
+  const uint64_t area_end = area.first + area.clusters;
   const uint64_t per_block = geometry_.refcount_block_entries();
   const uint64_t cluster = geometry_.cluster_size();
   Counts counts;
@@ -67,7 +56,7 @@ Task<std::error_code> Checker::write_blocks(const std::vector<uint64_t>& table, 
       counts.counts.resize(std::min(kWindowClusters, align_up(area_end, per_block) - window_first));
       const std::error_code error = co_await count(counts, false);
       if (error) co_return error;
-      add(counts, area * cluster, (area_end - area) * cluster, 1);
+      add(counts, area.first * cluster, area.clusters * cluster, 1);
       counted = true;
     }
     Buffer bytes = Buffer::zeros(cluster);

@@ -25,12 +25,9 @@ Task<std::error_code> Resizer::resize(uint64_t size) {
 }
 
 Task<std::error_code> Resizer::publish_size(uint64_t size) {
-  const uint64_t before = image_.header.size;
-  image_.header.size = size;
-  std::error_code error = co_await image_.write_fields();
-  if (!error) error = co_await image_.file.flush();
-  if (error) image_.header.size = before;
-  co_return error;
+  Header next = image_.header;
+  next.size = size;
+  co_return co_await image_.publish(std::move(next));
 }
 
 Task<std::error_code> Resizer::grow(uint64_t size) {
@@ -53,19 +50,16 @@ Task<std::error_code> Resizer::grow_l1(uint64_t entries) {
   l1.resize(entries);
   const Outcome<uint64_t> offset = co_await tree.write_l1(l1);
   if (offset.error) co_return offset.error;
-  Header& header = image_.header;
-  const Header before = header;
-  header.l1_offset = offset.value;
-  header.l1_entries = static_cast<uint32_t>(entries);
-  std::error_code error = co_await image_.write_fields();
-  if (!error) error = co_await image_.file.flush();
-  if (error) {
-    header = before;
-    co_return error;
-  }
+  std::error_code error = co_await tables_.settle();
+  if (error) co_return error;
+  const HostRange old{image_.header.l1_offset, uint64_t{image_.header.l1_entries} * 8};
+  Header next = image_.header;
+  next.l1_offset = offset.value;
+  next.l1_entries = static_cast<uint32_t>(entries);
+  error = co_await image_.publish(std::move(next));
+  if (error) co_return error;
   tables_.map.replace_l1(std::move(l1));
-  if (before.l1_entries > 0)
-    tables_.allocator.free_later(before.l1_offset, uint64_t{before.l1_entries} * 8);
+  if (old.length > 0) tables_.allocator.free_later(old.offset, old.length);
   co_return co_await tables_.settle();
 }
 
@@ -92,6 +86,7 @@ Task<std::error_code> Resizer::shrink(uint64_t size) {
   Tree tree(image_, tables_);
   error = co_await tables_.settle();
   if (!error) error = co_await tree.drop_references(std::move(beyond));
+  if (!error) error = co_await tables_.settle();
   if (error) co_return error;
   tables_.map.forget_all();
   const Outcome<uint64_t> end = co_await tables_.allocator.find_used_end();

@@ -107,7 +107,17 @@ Task<std::error_code> Snapshots::load() {
   if (table.error) co_return table.error;
   list_ = std::move(table.value.list);
   image_.snapshot_table_bytes = table.value.length;
+  note_l1s();
   co_return std::error_code{};
+}
+
+// Where no guest data may go. Absurd places are found when they are read.
+void Snapshots::note_l1s() {
+  std::vector<HostRange> ranges;
+  for (const SnapshotInfo& info : list_)
+    if (info.l1_offset < kMaxHostOffset)
+      ranges.push_back({info.l1_offset, uint64_t{info.l1_entries} * 8});
+  image_.snapshot_l1s.assign(std::move(ranges));
 }
 
 const SnapshotInfo* Snapshots::find(const std::string& id_or_name) const noexcept {
@@ -128,57 +138,76 @@ std::string Snapshots::next_id() const {
 Task<std::error_code> Snapshots::begin() {
   std::error_code error = image_.is_corrupt() ? io_error() : std::error_code{};
   if (!error) error = co_await tables_.settle();
-  if (!error) error = co_await image_.set_dirty(true);
+  if (!error) error = co_await tables_.allocator.begin_shadow();
   co_return error;
 }
 
-// The flags follow the counts, also after a failure half way; then the dirty bit may go.
-Task<std::error_code> Snapshots::finish(std::error_code error) {
-  std::error_code last = co_await tables_.settle();
-  tables_.map.forget_all();
-  const Outcome<uint64_t> flags = co_await tree_.check_copied(true);
-  if (!last) last = flags.error;
-  if (!last) last = co_await tables_.settle();
-  if (!last) last = co_await image_.set_dirty(false);
-  co_return error ? error : last;
+Task<Outcome<uint64_t>> Snapshots::write_list(const std::vector<SnapshotInfo>& list) {
+  const std::vector<std::byte> bytes = serialise_snapshots(list);
+  if (bytes.size() > kMaxSnapshotTableBytes || list.size() > kMaxSnapshots)
+    co_return Outcome<uint64_t>{std::make_error_code(std::errc::file_too_large)};
+  if (bytes.empty()) co_return Outcome<uint64_t>{};
+  const uint64_t clusters = div_up(bytes.size(), image_.geometry.cluster_size());
+  const Outcome<Run> run = co_await tables_.allocator.allocate_contiguous(clusters);
+  if (run.error) co_return Outcome<uint64_t>{run.error};
+  Buffer table = Buffer::zeros(clusters << image_.geometry.cluster_bits);
+  std::memcpy(table.data(), bytes.data(), bytes.size());
+  const std::error_code error = co_await image_.file.write(run.value.offset, table);
+  co_return Outcome<uint64_t>{error, run.value.offset};
 }
 
-// Writes a new snapshot table and lets the header point to it.
-Task<std::error_code> Snapshots::publish(std::vector<SnapshotInfo> list) {
-  Header& header = image_.header;
-  const HostRange old{header.snapshots_offset, image_.snapshot_table_bytes};
-  const std::vector<std::byte> bytes = serialise_snapshots(list);
-  uint64_t offset = 0;
-  if (bytes.size() > kMaxSnapshotTableBytes || list.size() > kMaxSnapshots)
-    co_return std::make_error_code(std::errc::file_too_large);
-  if (!bytes.empty()) {
-    const uint64_t clusters = div_up(bytes.size(), image_.geometry.cluster_size());
-    const Outcome<Run> run = co_await tables_.allocator.allocate_contiguous(clusters);
-    if (run.error) co_return run.error;
-    offset = run.value.offset;
-    Buffer table = Buffer::zeros(clusters << image_.geometry.cluster_bits);
-    std::memcpy(table.data(), bytes.data(), bytes.size());
-    std::error_code error = co_await image_.file.write(offset, table);
-    if (!error) error = co_await tables_.settle();
-    if (error) {
-      [[maybe_unused]] const std::error_code leak =
-          co_await tables_.allocator.free_unused(offset, table.size());
-      co_return error;
-    }
-  }
-  const Header before = header;
-  header.snapshot_count = static_cast<uint32_t>(list.size());
-  header.snapshots_offset = offset;
-  std::error_code error = co_await image_.write_fields();
+// Everything new beside the old, on stable storage; gives the header that makes it valid.
+Task<Outcome<Header>> Snapshots::write_tables(Next& next) {
+  Header header = image_.header;
+  std::error_code error =
+      co_await tables_.allocator.drop(header.snapshots_offset, image_.snapshot_table_bytes);
+  if (error) co_return Outcome<Header>{error};
+  Outcome<std::vector<uint64_t>> l1 = co_await tree_.with_true_flags(next.l1);
+  if (l1.error) co_return Outcome<Header>{l1.error};
+  next.l1 = std::move(l1.value);
+  const Outcome<uint64_t> l1_at = co_await tree_.write_l1(next.l1);
+  if (l1_at.error) co_return Outcome<Header>{l1_at.error};
+  const Outcome<uint64_t> list_at = co_await write_list(next.list);
+  if (list_at.error) co_return Outcome<Header>{list_at.error};
+  error = co_await tables_.allocator.write_back();
   if (!error) error = co_await image_.file.flush();
+  const HostRange counts = tables_.allocator.refcount_table();
+  header.l1_offset = l1_at.value;
+  header.l1_entries = static_cast<uint32_t>(next.l1.size());
+  header.size = next.size;
+  header.snapshots_offset = list_at.value;
+  header.snapshot_count = static_cast<uint32_t>(next.list.size());
+  header.refcount_table_offset = counts.offset;
+  header.refcount_table_clusters =
+      static_cast<uint32_t>(counts.length >> image_.geometry.cluster_bits);
+  co_return Outcome<Header>{error, std::move(header)};
+}
+
+// Before the header is written an error changes nothing; afterwards only leaks can follow.
+Task<std::error_code> Snapshots::publish(Outcome<Next> next) {
+  std::error_code error = next.error;
+  if (!error) {
+    Outcome<Header> header = co_await write_tables(next.value);
+    error = header.error;
+    if (!error) error = co_await image_.publish(std::move(header.value));
+  }
+  tables_.map.forget_all();
   if (error) {
-    header = before;
+    tables_.allocator.abandon_shadow();
     co_return error;
   }
-  if (old.length > 0) tables_.allocator.free_later(old.offset, old.length);
-  image_.snapshot_table_bytes = bytes.size();
-  list_ = std::move(list);
+  tables_.allocator.accept_shadow();
+  tables_.map.replace_l1(std::move(next.value.l1));
+  list_ = std::move(next.value.list);
+  image_.snapshot_table_bytes = serialise_snapshots(list_).size();
+  note_l1s();
+  [[maybe_unused]] const std::error_code later = co_await tables_.settle();
   co_return error;
+}
+
+Task<std::error_code> Snapshots::drop_active_l1() {
+  const Header& header = image_.header;
+  co_return co_await tables_.allocator.drop(header.l1_offset, uint64_t{header.l1_entries} * 8);
 }
 
 Task<std::error_code> Snapshots::create(std::string name) {
@@ -194,104 +223,111 @@ Task<std::error_code> Snapshots::create(std::string name) {
                     .date_seconds = static_cast<uint32_t>(nanoseconds / 1'000'000'000),
                     .date_nanoseconds = static_cast<uint32_t>(nanoseconds % 1'000'000'000),
                     .disk_size = image_.header.size};
-  std::error_code error = co_await begin();
+  const std::error_code error = co_await begin();
   if (error) co_return error;
-  error = co_await create_dirty(std::move(info));
-  co_return co_await finish(error);
+  Outcome<Next> next = co_await with_new(std::move(info));
+  co_return co_await publish(std::move(next));
 }
 
-Task<std::error_code> Snapshots::create_dirty(SnapshotInfo info) {
-  std::vector<uint64_t> l1 = tables_.map.l1();
-  for (uint64_t& entry : l1) entry &= ~kCopied;
-  info.l1_entries = static_cast<uint32_t>(l1.size());
-  std::error_code error = co_await tree_.add_references(l1);
-  if (error) co_return error;
-  const Outcome<uint64_t> copy = co_await tree_.write_l1(l1);
-  error = copy.error;
-  if (!error) {
-    info.l1_offset = copy.value;
-    std::vector<SnapshotInfo> list = list_;
-    list.push_back(std::move(info));
-    error = co_await publish(std::move(list));
-  }
-  if (error) {  // nobody refers to the copy
-    if (!copy.error && !l1.empty()) tables_.allocator.free_later(copy.value, l1.size() * 8);
-    [[maybe_unused]] const std::error_code leak = co_await tree_.drop_references(std::move(l1));
-  }
-  co_return error;
+// The active L1 table becomes the snapshot's.
+Task<Outcome<Snapshots::Next>> Snapshots::with_new(SnapshotInfo info) {
+  Next next{list_, tables_.map.l1(), image_.header.size};
+  info.l1_offset = image_.header.l1_offset;
+  info.l1_entries = image_.header.l1_entries;
+  next.list.push_back(std::move(info));
+  const std::error_code error = co_await tree_.add_references(next.l1);
+  co_return Outcome<Next>{error, std::move(next)};
 }
 
 Task<std::error_code> Snapshots::apply(std::string id_or_name) {
   const SnapshotInfo* found = find(id_or_name);
   if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
   SnapshotInfo info = *found;
+  const std::error_code error = co_await begin();
+  if (error) co_return error;
+  Outcome<Next> next = co_await returned_to(std::move(info));
+  co_return co_await publish(std::move(next));
+}
+
+uint64_t Snapshots::disk_size(const SnapshotInfo& info) const noexcept {
+  return info.disk_size != 0 ? info.disk_size : image_.header.size;
+}
+
+// Long enough for the snapshot's disk.
+Task<Outcome<std::vector<uint64_t>>> Snapshots::read_l1(SnapshotInfo info) {
+  using Result = Outcome<std::vector<uint64_t>>;
+  Result l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
+  if (l1.error) co_return l1;
+  const uint64_t size = disk_size(info);
+  const uint64_t needed = image_.geometry.l1_entries_for(size);
+  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return Result{io_error()};
+  if (l1.value.size() < needed) l1.value.resize(needed);
+  co_return l1;
+}
+
+Task<std::error_code> Snapshots::show(std::string id_or_name) {
+  const SnapshotInfo* found = find(id_or_name);
+  if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
+  SnapshotInfo info = *found;
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
+  if (l1.error) co_return l1.error;
+  image_.header.size = size;
+  tables_.map.replace_l1(std::move(l1.value));
+  co_return std::error_code{};
+}
+
+Task<std::error_code> Snapshots::clear() {
   std::error_code error = co_await begin();
   if (error) co_return error;
-  error = co_await apply_dirty(std::move(info));
-  co_return co_await finish(error);
-}
-
-// A new active L1 table, which the header names together with the disk's size.
-Task<std::error_code> Snapshots::publish_l1(std::vector<uint64_t> l1, uint64_t size) {
-  const Outcome<uint64_t> offset = co_await tree_.write_l1(l1);
-  if (offset.error) co_return offset.error;
-  Header& header = image_.header;
-  const Header before = header;
-  header.l1_offset = offset.value;
-  header.l1_entries = static_cast<uint32_t>(l1.size());
-  header.size = size;
-  std::error_code error = co_await image_.write_fields();
-  if (!error) error = co_await image_.file.flush();
-  if (error) {
-    header = before;
-    co_return error;
-  }
-  tables_.map.replace_l1(std::move(l1));
-  if (before.l1_entries > 0)
-    tables_.allocator.free_later(before.l1_offset, uint64_t{before.l1_entries} * 8);
-  co_return error;
-}
-
-Task<std::error_code> Snapshots::apply_dirty(SnapshotInfo info) {
-  Outcome<std::vector<uint64_t>> target = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
-  if (target.error) co_return target.error;
-  const uint64_t size = info.disk_size != 0 ? info.disk_size : image_.header.size;
-  std::vector<uint64_t> l1 = std::move(target.value);
-  for (uint64_t& entry : l1) entry &= ~kCopied;
-  const uint64_t needed = image_.geometry.l1_entries_for(size);
-  if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return io_error();
-  if (l1.size() < needed) l1.resize(needed);
-  std::error_code error = co_await tree_.add_references(l1);
+  Outcome<Next> next = co_await emptied();
+  error = co_await publish(std::move(next));
   if (error) co_return error;
+  const Outcome<uint64_t> end = co_await tables_.allocator.find_used_end();
+  if (end.error) co_return end.error;
+  co_return co_await image_.file.cut(end.value);
+}
+
+Task<Outcome<Snapshots::Next>> Snapshots::emptied() {
   std::vector<uint64_t> old = tables_.map.l1();
-  error = co_await publish_l1(l1, size);
-  if (error) {
-    [[maybe_unused]] const std::error_code leak = co_await tree_.drop_references(std::move(l1));
-    co_return error;
-  }
-  co_return co_await tree_.drop_references(std::move(old));
+  Next next{list_, std::vector<uint64_t>(old.size()), image_.header.size};
+  std::error_code error = co_await tree_.drop_references(std::move(old));
+  if (!error) error = co_await drop_active_l1();
+  co_return Outcome<Next>{error, std::move(next)};
+}
+
+Task<Outcome<Snapshots::Next>> Snapshots::returned_to(SnapshotInfo info) {
+  const uint64_t size = disk_size(info);
+  Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
+  if (l1.error) co_return Outcome<Next>{l1.error};
+  Next next{list_, std::move(l1.value), size};
+  std::error_code error = co_await tree_.add_references(next.l1);
+  std::vector<uint64_t> old = tables_.map.l1();
+  if (!error) error = co_await tree_.drop_references(std::move(old));
+  if (!error) error = co_await drop_active_l1();
+  co_return Outcome<Next>{error, std::move(next)};
 }
 
 Task<std::error_code> Snapshots::remove(std::string id_or_name) {
   const SnapshotInfo* found = find(id_or_name);
   if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
   SnapshotInfo info = *found;
-  std::error_code error = co_await begin();
+  const std::error_code error = co_await begin();
   if (error) co_return error;
-  error = co_await remove_dirty(std::move(info));
-  co_return co_await finish(error);
+  Outcome<Next> next = co_await without(std::move(info));
+  co_return co_await publish(std::move(next));
 }
 
-Task<std::error_code> Snapshots::remove_dirty(SnapshotInfo info) {
+Task<Outcome<Snapshots::Next>> Snapshots::without(SnapshotInfo info) {
   Outcome<std::vector<uint64_t>> l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
-  if (l1.error) co_return l1.error;
-  std::vector<SnapshotInfo> list = list_;
-  std::erase(list, info);
-  std::error_code error = co_await publish(std::move(list));
-  if (error) co_return error;
-  if (info.l1_entries > 0)
-    tables_.allocator.free_later(info.l1_offset, uint64_t{info.l1_entries} * 8);
-  co_return co_await tree_.drop_references(std::move(l1.value));
+  if (l1.error) co_return Outcome<Next>{l1.error};
+  Next next{list_, tables_.map.l1(), image_.header.size};
+  std::erase(next.list, info);
+  std::error_code error = co_await tree_.drop_references(std::move(l1.value));
+  if (!error)
+    error = co_await tables_.allocator.drop(info.l1_offset, uint64_t{info.l1_entries} * 8);
+  if (!error) error = co_await drop_active_l1();
+  co_return Outcome<Next>{error, std::move(next)};
 }
 
 }  // namespace vireo::blk::qcow2

@@ -1,9 +1,9 @@
 // Internal snapshots ("Snapshots"): the table of them, taking, returning to and deleting them.
 //
-// Thread: the node's loop; the caller has the image for himself. Counts and COPIED flags cannot
-// change on disk in one moment, so a version 3 image carries the dirty bit while an operation runs:
-// whoever opens it for writing after a crash in between counts its clusters anew. Version 2 has no
-// such bit; a crash can leave flags that 'check' reports and repairs.
+// Counts and COPIED flags change together with the header, in a shadow (qcow2_alloc.h): a crash at
+// any point leaves the image as it was before the operation or as it is after it.
+//
+// Thread: the node's loop; the caller has the image for himself.
 // Errors: those of the file, ENOSPC, ENOENT, EEXIST, ENOTSUP (external data, refcount_bits=1).
 #pragma once
 
@@ -54,15 +54,30 @@ class Snapshots {
   Task<std::error_code> create(std::string name);
   Task<std::error_code> apply(std::string id_or_name);
   Task<std::error_code> remove(std::string id_or_name);
+  // In memory only.
+  Task<std::error_code> show(std::string id_or_name);
+  // The active tables become empty.
+  Task<std::error_code> clear();
 
  private:
-  Task<std::error_code> create_dirty(SnapshotInfo info);
-  Task<std::error_code> apply_dirty(SnapshotInfo info);
-  Task<std::error_code> remove_dirty(SnapshotInfo info);
-  Task<std::error_code> publish(std::vector<SnapshotInfo> list);
-  Task<std::error_code> publish_l1(std::vector<uint64_t> l1, uint64_t size);
+  // What an image is made of at the end of an operation.
+  struct Next {
+    std::vector<SnapshotInfo> list;
+    std::vector<uint64_t> l1;
+    uint64_t size = 0;
+  };
+  Task<Outcome<Next>> with_new(SnapshotInfo info);
+  Task<Outcome<Next>> returned_to(SnapshotInfo info);
+  Task<Outcome<Next>> without(SnapshotInfo info);
+  Task<Outcome<Next>> emptied();
+  Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
+  uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> begin();
-  Task<std::error_code> finish(std::error_code error);
+  Task<std::error_code> publish(Outcome<Next> next);
+  Task<Outcome<Header>> write_tables(Next& next);
+  Task<Outcome<uint64_t>> write_list(const std::vector<SnapshotInfo>& list);
+  Task<std::error_code> drop_active_l1();
+  void note_l1s();
   const SnapshotInfo* find(const std::string& id_or_name) const noexcept;
   std::string next_id() const;
 

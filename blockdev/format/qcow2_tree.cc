@@ -38,8 +38,7 @@ Task<Outcome<uint64_t>> Tree::write_l1(std::vector<uint64_t> entries) {
   const Outcome<Run> run =
       co_await tables_.allocator.allocate_contiguous(bytes.size() >> image_.geometry.cluster_bits);
   if (run.error) co_return Outcome<uint64_t>{run.error};
-  std::error_code error = co_await image_.file.write(run.value.offset, bytes);
-  if (!error) error = co_await tables_.settle();
+  const std::error_code error = co_await image_.file.write(run.value.offset, bytes);
   if (error) {
     [[maybe_unused]] const std::error_code leak =
         co_await tables_.allocator.free_unused(run.value.offset, bytes.size());
@@ -87,7 +86,9 @@ Task<Outcome<Tree::Ranges>> Tree::references(uint64_t table, uint64_t slice) {
 }
 
 Task<std::error_code> Tree::change_range(HostRange range, int delta) {
-  if (delta > 0) co_return co_await tables_.allocator.add(range.offset, range.length, delta);
+  Allocator& allocator = tables_.allocator;
+  if (delta > 0) co_return co_await allocator.add(range.offset, range.length, delta);
+  if (allocator.in_shadow()) co_return co_await allocator.drop(range.offset, range.length);
   tables_.allocator.free_later(range.offset, range.length);
   co_return std::error_code{};
 }
@@ -107,14 +108,10 @@ Task<std::error_code> Tree::change_table(uint64_t table, int delta) {
 
 Task<std::error_code> Tree::add_references(std::vector<uint64_t> l1) {
   std::error_code error;
-  size_t done = 0;
-  for (; done < l1.size() && !error; ++done) {
-    const uint64_t table = l1[done] & kOffsetMask;
+  for (size_t i = 0; i < l1.size() && !error; ++i) {
+    const uint64_t table = l1[i] & kOffsetMask;
     if (table != 0) error = co_await change_table(table, +1);
   }
-  if (!error) co_return error;
-  l1.resize(done - 1);  // the last table's share stays as a leak
-  [[maybe_unused]] const std::error_code leak = co_await drop_references(std::move(l1));
   co_return error;
 }
 
@@ -126,7 +123,6 @@ Task<std::error_code> Tree::drop_references(std::vector<uint64_t> l1) {
     error = co_await change_table(table, -1);
     if (!error && tables_.many_waiting()) error = co_await tables_.settle();
   }
-  if (!error) error = co_await tables_.settle();
   co_return error;
 }
 
@@ -137,9 +133,11 @@ Task<Outcome<bool>> Tree::check_flag(uint64_t host, uint64_t entry) {
   co_return Outcome<bool>{count.error, !count.error && differs};
 }
 
-Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool fix) {
+// The entries of a slice whose flags differ.
+Task<Outcome<std::vector<size_t>>> Tree::wrong_flags(uint64_t table, uint64_t slice) {
+  using Result = Outcome<std::vector<size_t>>;
   const Outcome<std::vector<L2Entry>> entries = co_await read_slice(table, slice);
-  if (entries.error) co_return Outcome<uint64_t>{entries.error};
+  if (entries.error) co_return Result{entries.error};
   std::vector<size_t> wrong;
   for (size_t i = 0; i < entries.value.size(); ++i) {
     const L2Entry& entry = entries.value[i];
@@ -147,22 +145,69 @@ Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool f
     if (!entry.compressed() && entry.host() != 0) {
       const uint64_t host = entry.host();
       const Outcome<bool> flag = co_await check_flag(host, entry.descriptor);
-      if (flag.error) co_return Outcome<uint64_t>{flag.error};
+      if (flag.error) co_return Result{flag.error};
       differs = flag.value;
     }
     if (differs) wrong.push_back(i);
   }
-  if (!fix || wrong.empty()) co_return Outcome<uint64_t>{{}, wrong.size()};
+  co_return Result{{}, std::move(wrong)};
+}
+
+Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool fix) {
+  const Outcome<std::vector<size_t>> wrong = co_await wrong_flags(table, slice);
+  if (wrong.error || !fix || wrong.value.empty())
+    co_return Outcome<uint64_t>{wrong.error, wrong.value.size()};
   const Outcome<SliceCache::Slice*> found =
       co_await tables_.map.slice_at(slice_offset(table, slice));
   if (found.error) co_return Outcome<uint64_t>{found.error};
   const std::span<std::byte> bytes = tables_.map.edit(*found.value);
-  for (const size_t i : wrong) {
-    L2Entry entry = entries.value[i];
+  for (const size_t i : wrong.value) {
+    L2Entry entry = tables_.map.entry(*found.value, i);
     entry.descriptor ^= kCopied;
     tables_.map.store(bytes, i, entry);
   }
-  co_return Outcome<uint64_t>{{}, wrong.size()};
+  co_return Outcome<uint64_t>{{}, wrong.value.size()};
+}
+
+// A copy of a table in which the flags of some entries are turned.
+Task<Outcome<uint64_t>> Tree::rewritten(uint64_t table, std::vector<size_t> wrong) {
+  Buffer bytes(image_.geometry.cluster_size());
+  std::error_code error = co_await image_.file.read(table, bytes);
+  if (error) co_return Outcome<uint64_t>{error};
+  for (const size_t i : wrong) {
+    std::byte* at = bytes.data() + i * image_.geometry.l2_entry_size();
+    store_be64(at, load_be64(at) ^ kCopied);
+  }
+  const Outcome<Run> run = co_await tables_.allocator.allocate(1);
+  if (run.error) co_return Outcome<uint64_t>{run.error};
+  error = co_await image_.file.write(run.value.offset, bytes);
+  if (!error) error = co_await tables_.allocator.drop(table, bytes.size());
+  co_return Outcome<uint64_t>{error, run.value.offset};
+}
+
+Task<Outcome<uint64_t>> Tree::true_table(uint64_t table) {
+  std::vector<size_t> all;
+  for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
+    const Outcome<std::vector<size_t>> wrong = co_await wrong_flags(table, slice);
+    if (wrong.error) co_return Outcome<uint64_t>{wrong.error};
+    for (const size_t i : wrong.value) all.push_back(slice * tables_.map.slice_entries() + i);
+  }
+  if (all.empty()) co_return Outcome<uint64_t>{{}, table};
+  co_return co_await rewritten(table, std::move(all));
+}
+
+Task<Outcome<std::vector<uint64_t>>> Tree::with_true_flags(std::vector<uint64_t> l1) {
+  using Result = Outcome<std::vector<uint64_t>>;
+  for (uint64_t& entry : l1) {
+    const uint64_t table = entry & kOffsetMask;
+    if (table == 0) continue;
+    const Outcome<uint64_t> now = co_await true_table(table);
+    if (now.error) co_return Result{now.error};
+    const Outcome<uint64_t> count = co_await tables_.allocator.refcount(now.value);
+    if (count.error) co_return Result{count.error};
+    entry = now.value | (count.value == 1 ? kCopied : 0);
+  }
+  co_return Result{{}, std::move(l1)};
 }
 
 Task<Outcome<uint64_t>> Tree::check_copied(bool fix) {

@@ -18,14 +18,18 @@ class Tree {
 
   // An L1 table as it is on disk.
   Task<Outcome<std::vector<uint64_t>>> read_l1(uint64_t offset, uint64_t entries);
-  // Writes an L1 table to new clusters and flushes; gives its offset (0 for an empty one).
+  // Writes an L1 table to new clusters; gives its offset (0 for an empty one).
   Task<Outcome<uint64_t>> write_l1(std::vector<uint64_t> entries);
-  // One reference more for every table and cluster; undone as far as possible when it fails.
+  // One reference more for every table and cluster.
   Task<std::error_code> add_references(std::vector<uint64_t> l1);
-  // One less, and what nobody refers to any more is given back.
+  // One less. What nobody refers to any more is given back, after the next flush or with the
+  // shadow.
   Task<std::error_code> drop_references(std::vector<uint64_t> l1);
   // Compares the COPIED flags of the active tables with the counts; gives the number that differed.
   Task<Outcome<uint64_t>> check_copied(bool fix);
+  // In a shadow: the same L1 table with flags that say what the counts say. L2 tables whose flags
+  // change are copied; the old ones stay as they are.
+  Task<Outcome<std::vector<uint64_t>>> with_true_flags(std::vector<uint64_t> l1);
 
  private:
   using Ranges = std::vector<HostRange>;
@@ -34,7 +38,10 @@ class Tree {
   Task<std::error_code> change_table(uint64_t table, int delta);
   Task<std::error_code> change_range(HostRange range, int delta);
   Task<Outcome<bool>> check_flag(uint64_t host, uint64_t entry);
+  Task<Outcome<std::vector<size_t>>> wrong_flags(uint64_t table, uint64_t slice);
   Task<Outcome<uint64_t>> check_slice(uint64_t table, uint64_t slice, bool fix);
+  Task<Outcome<uint64_t>> true_table(uint64_t table);
+  Task<Outcome<uint64_t>> rewritten(uint64_t table, std::vector<size_t> wrong);
   uint64_t slices_in_table() const noexcept;
   uint64_t slice_offset(uint64_t table, uint64_t slice) const noexcept;
 

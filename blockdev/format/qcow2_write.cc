@@ -21,6 +21,13 @@ Writer::Writer(Image& image, Tables& tables, Reader& reader)
       guest_file_(image.guest_file()),
       geometry_(image.geometry) {}
 
+// An entry leads in place to a table, or to where the file has no cluster (the file may have been
+// cut).
+bool Writer::must_not_write(uint64_t host, uint64_t length) const noexcept {
+  if (image_.data) return false;
+  return image_.is_metadata(host, length) || !image_.file.contains(host, 1);
+}
+
 bool Writer::needs_cluster(const L2Entry& entry) const noexcept {
   if (geometry_.data_file) return false;
   return !entry.has_host(geometry_) || !entry.copied();
@@ -137,8 +144,9 @@ Task<std::error_code> Writer::write(uint64_t guest, IoVecs from) {
     error = image_.is_corrupt() ? io_error() : run.error;
     if (error) break;
     if (run.value.kind == Kind::data && run.value.in_place) {
-      if (!image_.data && image_.is_metadata(run.value.host, run.value.length)) {
-        std::string why = fmt::format("guest offset {:#x} is mapped to a table", guest + done);
+      if (must_not_write(run.value.host, run.value.length)) {
+        std::string why = fmt::format("guest offset {:#x} is mapped to {:#x}, which cannot be data",
+                                      guest + done, run.value.host);
         error = co_await image_.corrupt(std::move(why));
         break;
       }
@@ -178,6 +186,12 @@ Task<Outcome<uint64_t>> Writer::write_allocating(uint64_t guest, IoVecs from) {
   const uint64_t claimed_end = (first + old.value.entries.size()) << geometry_.cluster_bits;
   Plan doing = plan(guest, std::min(length, claimed_end - guest), std::move(old.value));
   if (doing.length == 0) co_return Outcome<uint64_t>{};
+  if (doing.in_place && must_not_write(doing.host, doing.end - doing.start)) {
+    std::string why = fmt::format("guest offset {:#x} is mapped to {:#x}, which cannot be data",
+                                  guest, doing.host);
+    const std::error_code error = co_await image_.corrupt(std::move(why));
+    co_return Outcome<uint64_t>{error};
+  }
   std::error_code error = co_await map_.prepare_table(guest);
   if (!error) error = co_await find_place(doing);
   if (error) co_return Outcome<uint64_t>{error};

@@ -12,6 +12,13 @@
 #include "blockdev/format/qcow2_read.h"
 #include "blockdev/format/qcow2_tables.h"
 
+namespace vireo::blk {
+
+// What is set aside for a disk in advance: nothing, the mapping, space on the host, zeros in it.
+enum class Preallocation : uint8_t { off, metadata, falloc, full };
+
+}  // namespace vireo::blk
+
 namespace vireo::blk::qcow2 {
 
 class Writer {
@@ -24,8 +31,7 @@ class Writer {
   Task<std::error_code> zero(uint64_t guest, uint64_t length, bool may_unmap);
   Task<std::error_code> discard(uint64_t guest, uint64_t length);
   // Allocates what is not allocated without writing data; `length` may be anything.
-  enum class Preallocate : uint8_t { metadata, falloc, full };
-  Task<std::error_code> preallocate(uint64_t guest, uint64_t length, Preallocate how);
+  Task<std::error_code> preallocate(uint64_t guest, uint64_t length, Preallocation how);
 
   // A run whose bytes may be written where they are.
   bool overwrites(const Mapping& run) const noexcept {
@@ -46,6 +52,7 @@ class Writer {
   };
   enum class Change : uint8_t { zero, zero_and_unmap };
 
+  bool must_not_write(uint64_t host, uint64_t length) const noexcept;
   bool needs_cluster(const L2Entry& entry) const noexcept;
   bool valid(const L2Entry& entry) const noexcept;
   bool known_zero(const L2Entry& entry) const noexcept;
@@ -69,8 +76,8 @@ class Writer {
   Task<std::error_code> zero_data_file(uint64_t guest, uint64_t length, Change how);
   Task<Outcome<bool>> store_compressed(uint64_t guest, std::span<const std::byte> packed);
   Task<std::error_code> write_bytes(uint64_t offset, std::span<const std::byte> bytes);
-  Task<Outcome<uint64_t>> preallocate_some(uint64_t guest, uint64_t length, Preallocate how);
-  Task<std::error_code> fill(Run run, Preallocate how);
+  Task<Outcome<uint64_t>> preallocate_some(uint64_t guest, uint64_t length, Preallocation how);
+  Task<std::error_code> fill(Run run, Preallocation how);
 
   Image& image_;
   Tables& tables_;

@@ -162,7 +162,7 @@ Task<std::error_code> Writer::zero_data_file(uint64_t guest, uint64_t length, Ch
   co_return std::error_code{};
 }
 
-Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preallocate how) {
+Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preallocation how) {
   std::error_code error;
   for (uint64_t done = 0; done < length && !error;) {
     const Outcome<uint64_t> some = co_await preallocate_some(guest + done, length - done, how);
@@ -172,7 +172,8 @@ Task<std::error_code> Writer::preallocate(uint64_t guest, uint64_t length, Preal
   co_return error;
 }
 
-Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length, Preallocate how) {
+Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length,
+                                                 Preallocation how) {
   const uint64_t cluster = geometry_.cluster_size();
   const uint64_t first = guest >> geometry_.cluster_bits;
   const uint64_t last = (guest + length - 1) >> geometry_.cluster_bits;
@@ -200,13 +201,14 @@ Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length
 }
 
 // Gives host clusters the content and the space on the host that preallocation promises.
-Task<std::error_code> Writer::fill(Run run, Preallocate how) {
+Task<std::error_code> Writer::fill(Run run, Preallocation how) {
   const uint64_t bytes = run.clusters << geometry_.cluster_bits;
   std::error_code error = co_await guest_file_.reserve(run.offset + bytes, false);
   if (error) co_return error;
-  if (how == Preallocate::falloc || (how == Preallocate::metadata && !run.zeros && !image_.data))
+  if (how == Preallocation::falloc ||
+      (how == Preallocation::metadata && !run.zeros && !image_.data))
     co_return co_await guest_file_.node().zero(run.offset, bytes, ZeroFlags{});
-  if (how == Preallocate::metadata) co_return error;
+  if (how == Preallocation::metadata) co_return error;
   Buffer zeros = Buffer::zeros(std::min(bytes, kZeroChunk));
   for (uint64_t done = 0; done < bytes && !error;) {
     const uint64_t some = std::min<uint64_t>(bytes - done, zeros.size());
@@ -241,7 +243,8 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
     co_return Outcome<bool>{};
   }
   const Claims::Claim claim(claims_, cluster, 1);
-  std::error_code error = co_await map_.prepare_table(guest);
+  std::error_code error = image_.is_corrupt() ? io_error() : std::error_code{};
+  if (!error) error = co_await map_.prepare_table(guest);
   if (error) co_return Outcome<bool>{error};
   const Outcome<uint64_t> place = co_await tables_.allocator.allocate_bytes(packed.size());
   if (place.error) co_return Outcome<bool>{place.error};
@@ -258,11 +261,16 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
 
 Task<std::error_code> Writer::write_compressed(uint64_t guest, IoVecs from) {
   if (geometry_.data_file) co_return std::make_error_code(std::errc::not_supported);
-  Buffer plain = Buffer::zeros(geometry_.cluster_size());
-  copy_from(plain.bytes(), from);
+  Buffer joined;
+  std::span<const std::byte> plain{static_cast<const std::byte*>(from.front().iov_base),
+                                   from.front().iov_len};
+  if (plain.size() != geometry_.cluster_size()) {
+    joined = Buffer::zeros(geometry_.cluster_size());
+    copy_from(joined.bytes(), from);
+    plain = joined.bytes();
+  }
   const Compression type = image_.header.compression;
-  const std::span<const std::byte> bytes = plain.bytes();
-  auto work = [type, bytes] { return compress(type, bytes, bytes.size() - 1); };
+  auto work = [type, plain] { return compress(type, plain, plain.size() - 1); };
   std::optional<std::vector<std::byte>> packed =
       co_await offload(image_.host.pool, image_.host.loop, work);
   if (!packed) co_return co_await write(guest, std::move(from));

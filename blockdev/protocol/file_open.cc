@@ -135,6 +135,7 @@ Limits limits_of(const OpenFile& file, const FileOptions& options, const struct 
       .size = size,
       .block = block,
       .buffer_alignment = direct ? block : 1,
+      .logical_block = file.is_device ? device_block(file.fd.get()) : kSmallestBlock,
       .optimal_block = static_cast<uint32_t>(
           std::clamp<uint64_t>(std::bit_floor(preferred), kLargestBlock, 1024 * 1024)),
       .read_only = options.read_only,

@@ -164,10 +164,11 @@ class Qcow2Model {
       case 3:
         if (!data_ && r.offset % options_.create.cluster_size == 0 &&
             r.length >= options_.create.cluster_size) {
-          r.length = options_.create.cluster_size;
+          r.length -= r.length % options_.create.cluster_size;
           std::fill_n(buffer.data(), r.length, value());
           copy(buffer, r);
-          return image_->write_compressed(r.offset, {{buffer.data(), r.length}});
+          return image_->write(r.offset, {{buffer.data(), r.length}},
+                               WriteFlags{.compressed = true});
         }
         [[fallthrough]];
       default: {

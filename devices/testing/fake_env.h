@@ -48,6 +48,7 @@ class FakeDoorbells final : public Doorbells {
     return true;
   }
   size_t size() const noexcept { return table_.size(); }
+  int eventfd_at(uint64_t address, uint32_t value) const { return table_.at({address, value}); }
 
  private:
   std::map<std::pair<uint64_t, uint32_t>, int> table_;

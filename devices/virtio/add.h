@@ -16,9 +16,10 @@
 
 namespace vireo::dev {
 
+// At home on a loop of Machine::add_loop().
 template <class D, class... Args>
-D& add_virtio(Machine& machine, const std::string& name, Args&&... args) {
-  DeviceEnv& env = machine.env();
+D& add_virtio_at(Machine& machine, EventLoop& home, const std::string& name, Args&&... args) {
+  DeviceEnv env = machine.env().at(home);
   const VirtioEnv virtio_env{env.loop, env.pool, env.log};
   std::unique_ptr<D> device;
   if constexpr (requires { typename D::State; })
@@ -27,8 +28,15 @@ D& add_virtio(Machine& machine, const std::string& name, Args&&... args) {
   else
     device = std::make_unique<D>(name, virtio_env, std::forward<Args>(args)...);
   D& added = *device;
-  machine.add<MmioTransport>(name, std::move(device));
+  auto transport = std::make_unique<MmioTransport>(
+      name, env, std::move(device), machine.saved().take<MmioTransport::State>(name));
+  machine.adopt(std::move(transport), home);
   return added;
+}
+
+template <class D, class... Args>
+D& add_virtio(Machine& machine, const std::string& name, Args&&... args) {
+  return add_virtio_at<D>(machine, machine.env().loop, name, std::forward<Args>(args)...);
 }
 
 }  // namespace vireo::dev

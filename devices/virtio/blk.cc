@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <limits>
 #include <utility>
 
@@ -23,7 +24,8 @@ struct Blk::Request {
 
 struct Blk::Outcome {
   BlkStatus status = BlkStatus::io_error;
-  uint64_t length = 0;  // bytes from the start of `into` that are valid
+  uint64_t length = 0;       // bytes from the start of `into` that are valid
+  bool lacks_space = false;  // the host had no room
 };
 
 namespace {
@@ -37,7 +39,7 @@ uint64_t features_of(const blk::Limits& limits, uint16_t queues) {
   return features | kBlkFeatureWriteZeroes;
 }
 
-const BlkConfig& checked(const std::string& name, const BlkConfig& config) {
+BlkConfig checked(const std::string& name, BlkConfig config) {
   if (config.serial.size() > kBlkIdLength)
     throw ConfigError(fmt::format("{}: the serial '{}' is longer than {} bytes", name,
                                   config.serial, kBlkIdLength));
@@ -45,6 +47,19 @@ const BlkConfig& checked(const std::string& name, const BlkConfig& config) {
     throw ConfigError(
         fmt::format("{}: a disk has 1 to {} queues, not {}", name, Blk::kMaxQueues, config.queues));
   return config;
+}
+
+// A saved state is not trusted. Whether a kept head is one shows when it is tried again.
+BlkState checked(const std::string& name, BlkState state, const BlkConfig& config) {
+  const auto fits = [&](const BlkState::KeptRequest& kept) { return kept.queue < config.queues; };
+  if (!std::all_of(state.kept.begin(), state.kept.end(), fits))
+    throw StateError(fmt::format("the saved state of '{}' is of a disk with more queues", name));
+  return state;
+}
+
+bool lacks_space(std::error_code error) noexcept {
+  return error == std::errc::no_space_on_device ||
+         error == std::error_code(EDQUOT, std::system_category());
 }
 
 // Discards and the like: nothing when their length is no whole number of ranges. One more than is
@@ -66,20 +81,23 @@ Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, const
          State state)
     : name_(std::move(name)),
       log_(std::move(env.log)),
-      serial_(checked(name_, config).serial),
+      config_(checked(name_, config)),
       disk_(std::move(disk)),
       info_{.type = kTypeBlock,
             .features = features_of(disk_->limits(), config.queues),
             .queue_sizes = std::vector<uint16_t>(config.queues, kQueueSize)},
-      state_(state),
-      queues_(config.queues) {}
+      state_(checked(name_, std::move(state), config_)),
+      queues_(config.queues),
+      turn_end_(env.loop.each_turn([this] { notify_queues(); })) {}
 
 Blk::~Blk() = default;
 
+// Disks move between hosts: what an image was partitioned by must not depend on where it lies. So
+// images have sectors of 512 bytes; what the host would rather have is the physical block.
 std::vector<std::byte> Blk::config() const {
   const blk::Limits& limits = disk_->limits();
-  const uint32_t block = std::max(limits.block, static_cast<uint32_t>(kBlkSector));
-  const uint32_t optimal = std::max(limits.optimal_block, block);
+  const uint32_t block = limits.logical_block;
+  const uint32_t optimal = std::max({limits.optimal_block, limits.block, block});
   const uint32_t physical = std::min(std::bit_floor(optimal), std::max(block, 4096U));
   BlkConfigSpace config;
   config.capacity = capacity();
@@ -127,8 +145,34 @@ void Blk::start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t fea
   features_ = features;
   // 5.2.5.2: a driver that can not flush gets a cache that needs no flushing.
   if ((features & kBlkFeatureFlush) == 0) state_.writeback = false;
+  waits_for_space_ = false;
   queues_[index].start(std::move(queue));
+  retry_kept(index);
   queues_[index].spawn(serve(index));
+}
+
+void Blk::retry_kept(uint16_t index) {
+  std::vector<BlkState::KeptRequest> others;
+  for (const auto& kept : std::exchange(state_.kept, {})) {
+    if (kept.queue != index) {
+      others.push_back(kept);
+    } else if (auto chain = queues_[index].queue().take_again(kept.head)) {
+      queues_[index].spawn(handle(index, std::move(*chain)));
+    }
+  }
+  state_.kept.insert(state_.kept.end(), others.begin(), others.end());
+}
+
+void Blk::keep(uint16_t index, Chain chain) {
+  state_.kept.push_back({index, queues_[index].queue().keep(std::move(chain))});
+  if (std::exchange(waits_for_space_, true)) return;
+  config_.no_space(fmt::format("disk '{}': there is no space left on the host", name_));
+}
+
+// Once a turn, so that what ends together makes one interrupt.
+void Blk::notify_queues() {
+  for (QueueWork& work : queues_)
+    if (work) work.queue().notify();
 }
 
 Task<std::optional<QueueState>> Blk::stop_queue(uint16_t index) {
@@ -151,14 +195,13 @@ Task<void> Blk::handle(uint16_t index, Chain chain) {
   Request request = parse(chain);
   const uint64_t room = blk::total_length(request.into);
   const Outcome outcome = co_await execute(std::move(request));
+  if (outcome.lacks_space && config_.no_space) co_return keep(index, std::move(chain));
   const auto status = static_cast<uint8_t>(outcome.status);
   chain.writable().write(bytes_of(status));
   // The length counts from the first writable byte on (2.7.8.2): the status only when all before
   // it was written.
   const uint64_t written = outcome.length == room ? room + 1 : outcome.length;
-  Queue& queue = queues_[index].queue();
-  queue.push(std::move(chain), static_cast<uint32_t>(written));
-  queue.notify();
+  queues_[index].queue().push(std::move(chain), static_cast<uint32_t>(written));
 }
 
 Blk::Request Blk::parse(Chain& chain) const {
@@ -203,6 +246,7 @@ bool Blk::transfer_fits(uint64_t sector, const blk::IoVecs& data) const noexcept
 
 Blk::Outcome Blk::outcome_of(std::error_code error, const char* what) const {
   if (!error) return {BlkStatus::ok};
+  if (config_.no_space && lacks_space(error)) return {.lacks_space = true};
   log_.guest_noise(name_, fmt::format("{} failed: {}", what, error.message()));
   return {BlkStatus::io_error};
 }
@@ -235,7 +279,7 @@ Task<Blk::Outcome> Blk::flush() {
 
 Blk::Outcome Blk::identify(const Request& request) const {
   std::array<char, kBlkIdLength> id{};
-  std::copy(serial_.begin(), serial_.end(), id.begin());
+  std::copy(config_.serial.begin(), config_.serial.end(), id.begin());
   blk::copy_to(request.into, std::as_bytes(std::span(id)));
   return {BlkStatus::ok, std::min<uint64_t>(blk::total_length(request.into), id.size())};
 }

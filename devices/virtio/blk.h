@@ -2,12 +2,17 @@
 //
 // Thread: its loop, which is the disk's. Requests of all queues run concurrently, each as a
 // coroutine; there are never more than the queues have entries.
-// Owns the disk, which it closes in close(). The state is the cache mode; all else is the disk's.
-// What the disk refuses, a request's status byte tells the guest. The limits that the configuration
-// space states are enforced.
+// Owns the disk, which it closes in close(). The state is the cache mode and the requests that wait
+// for room; all else is the disk's. What the disk refuses, a request's status byte tells the guest.
+// The limits that the configuration space states are enforced.
+//
+// Where the host has no room for a write (ENOSPC, EDQUOT) and `no_space` is set, the request is
+// kept instead of failed, and tried again when the queue is started anew: after the machine was
+// paused and resumed.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,12 +28,27 @@ namespace vireo::dev {
 struct BlkConfig {
   std::string serial{};  // at most 20 bytes
   uint16_t queues = 1;   // 1..kMaxQueues
+  // Called on the loop when the first request since the start has to wait for room: pause the
+  // machine. Empty: such requests fail.
+  std::function<void(const std::string& why)> no_space{};
 };
 
 struct BlkState {
-  static constexpr StateTag kTag{"virtio-blk", 1};
+  static constexpr StateTag kTag{"virtio-blk", 2};
+  struct KeptRequest {
+    uint16_t queue = 0;
+    uint16_t head = 0;  // of its descriptor chain
+    static void fields(auto& self, auto& archive) {
+      archive("queue", self.queue)("head", self.head);
+    }
+    bool operator==(const KeptRequest&) const = default;
+  };
+
   bool writeback = true;  // as the driver set it, where it may
-  static void fields(auto& self, auto& archive) { archive("writeback", self.writeback); }
+  std::vector<KeptRequest> kept{};
+  static void fields(auto& self, auto& archive) {
+    archive("writeback", self.writeback)("kept", self.kept);
+  }
   bool operator==(const BlkState&) const = default;
 };
 
@@ -36,20 +56,20 @@ class Blk final : public VirtioDevice {
  public:
   using State = BlkState;
   static constexpr uint16_t kMaxQueues = 64;
-  static constexpr uint16_t kQueueSize = 256;
+  static constexpr uint16_t kQueueSize = 512;  // a request of 1 MiB in pages fits
   static constexpr uint32_t kMaxSegments = kQueueSize - 2;  // header and status are two more
   static constexpr uint32_t kMaxDiscardSectors = 2 << 20;   // 1 GiB a range
   static constexpr uint32_t kMaxDiscardRanges = 32;
   static constexpr uint32_t kMaxZeroSectors = 128 << 10;  // 64 MiB: they may have to be written
   static constexpr uint32_t kMaxZeroRanges = 1;
 
-  // Throws ConfigError on options that can not be.
+  // Throws ConfigError on options that can not be, StateError on the state of another disk.
   Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk,
       const BlkConfig& config = {}, State state = {});
   ~Blk() override;
 
   blk::Disk& disk() noexcept { return *disk_; }
-  // Makes the disk larger or smaller and tells the driver.
+  // Makes the disk larger or smaller and tells the driver; on the loop.
   Task<std::error_code> resize(uint64_t bytes);
 
   const VirtioInfo& info() const noexcept override { return info_; }
@@ -65,6 +85,9 @@ class Blk final : public VirtioDevice {
   struct Request;
   struct Outcome;
 
+  void retry_kept(uint16_t index);
+  void keep(uint16_t index, Chain chain);
+  void notify_queues();
   Task<void> serve(uint16_t index);
   Task<void> handle(uint16_t index, Chain chain);
   Request parse(Chain& chain) const;
@@ -88,12 +111,14 @@ class Blk final : public VirtioDevice {
 
   const std::string name_;
   const Logger log_;
-  const std::string serial_;
+  const BlkConfig config_;
   std::unique_ptr<blk::Disk> disk_;
   const VirtioInfo info_;
   State state_;
   uint64_t features_ = 0;  // negotiated; of use only while a queue runs
   std::vector<QueueWork> queues_;
+  bool waits_for_space_ = false;  // said so since the start
+  EventLoop::Registration turn_end_;
 };
 
 }  // namespace vireo::dev

@@ -357,17 +357,22 @@ TEST_CASE("a driver that flushes gets a cache even where it can not choose") {
 }
 
 TEST_CASE("blk tells what the disk is like") {
+  const auto block_size = [](Fixture& f) { return f.driver.read_config<le32>(20); };
+  const auto physical_exponent = [](Fixture& f) { return f.driver.read_config<uint8_t>(24); };
   Fixture f({.size = 100 * 4096 + 512, .block = 4096, .optimal_block = 65536});
   CHECK((f.driver.device_features() & kBlkFeatureDiscard) == 0);
   const auto config = f.driver.read_config<le64>(0);
   CHECK(config == 801);
-  CHECK(f.driver.read_config<le32>(20) == 4096);  // block size
-  CHECK(f.driver.read_config<uint8_t>(24) == 0);  // physical blocks are logical ones
-  CHECK(f.driver.read_config<le16>(26) == 16);    // optimal: 64 KiB
+  CHECK(block_size(f) == 512);  // whatever the host's file system works in
+  CHECK(physical_exponent(f) == 3);
+  CHECK(f.driver.read_config<uint8_t>(25) == 0);  // no offset of the alignment
+  CHECK(f.driver.read_config<le16>(26) == 128);   // smallest and best transfer: 64 KiB
+  CHECK(f.driver.read_config<le32>(28) == 128);
+  CHECK(f.driver.read_config<le32>(44) == 128);   // discards are aligned to that
   CHECK(f.driver.read_config<uint8_t>(56) == 0);  // zeroes do not unmap
-  Fixture small;
-  CHECK(small.driver.read_config<le32>(20) == 512);
-  CHECK(small.driver.read_config<uint8_t>(24) == 3);  // 4096
+  Fixture device({.size = 4 * MiB, .block = 4096, .logical_block = 4096});
+  CHECK(block_size(device) == 4096);
+  CHECK(physical_exponent(device) == 0);
 }
 
 TEST_CASE("queues work side by side") {
@@ -419,7 +424,12 @@ TEST_CASE("stopping and resetting wait for the disk") {
 }
 
 TEST_CASE("blk state is kept") {
-  vireo::testing::check_state_contract<BlkState>({{}, {.writeback = false}});
+  const BlkState state{.writeback = false, .kept = {{1, 7}, {0, 3}}};
+  vireo::testing::check_state_contract<BlkState>({{}, {.writeback = false}, state});
+  CHECK_THROWS_AS(Fixture(kLimits, {.queues = 1}, state), StateError);
+}
+
+TEST_CASE("blk goes on with the cache mode it was saved in") {
   const BlkState state{.writeback = false};
   Fixture f(kLimits, {}, state);
   CHECK(f.saved() == state);
@@ -435,8 +445,109 @@ TEST_CASE("closing the device closes the disk") {
   CHECK(f.node->calls.back() == "close");
 }
 
-TEST_CASE("the state of a disk keeps the contract") {
-  vireo::testing::check_state_contract<BlkState>({{}, {.writeback = false}});
+// Requests that find the host's file system full.
+struct FullDisk : Fixture {
+  explicit FullDisk(uint16_t queues = 1)
+      : Fixture(kLimits, {.queues = queues,
+                          .no_space = [this](const std::string& why) { asked.push_back(why); }}) {
+    start();
+    node->error = std::make_error_code(std::errc::no_space_on_device);
+  }
+  void resume() {
+    transport->start();
+    machine.settle();
+  }
+  std::vector<std::string> asked{};
+};
+
+TEST_CASE("a write without room on the host waits until the machine was paused and resumed") {
+  FullDisk f;
+  const auto first = f.submit(BlkType::write, 0, {f.pattern('a')});
+  const auto second = f.submit(BlkType::write, 1, {f.pattern('b')});
+  f.driver.kick(0);
+  CHECK(f.asked.size() == 1);
+  CHECK_THAT(f.asked[0], Catch::Contains("'vda'") && Catch::Contains("no space"));
+  CHECK_FALSE(f.driver.queue(0).take_used());
+  CHECK(f.status_of(first) == 0xee);
+  SECTION("resumed too early, it waits again") {
+    f.stop();
+    f.resume();
+    CHECK(f.asked.size() == 2);
+    CHECK_FALSE(f.driver.queue(0).take_used());
+  }
+  SECTION("other requests go on meanwhile") {
+    f.node->error = {};
+    CHECK(f.run(BlkType::read, 5, {f.sectors(1)}) == kOk);
+  }
+  f.stop();
+  CHECK(f.saved().kept == std::vector<BlkState::KeptRequest>{{0, first.head}, {0, second.head}});
+  f.node->error = {};
+  f.driver.take_interrupts();
+  f.resume();
+  CHECK(f.status_of(first) == kOk);
+  CHECK(f.status_of(second) == kOk);
+  CHECK(f.disk_byte(0) == 'a');
+  CHECK(f.disk_byte(512) == 'b');
+  CHECK(f.driver.take_interrupts() > 0);
+  f.stop();
+  CHECK(f.saved() == BlkState{});
+}
+
+TEST_CASE("flushes, discards and zeroing wait for room, too, each on its queue") {
+  FullDisk f(2);
+  const auto flush = f.submit(BlkType::flush, 0, {}, 1);
+  f.driver.kick(1);
+  const GuestBuffer range = f.driver.queue(0).readable(bytes_of(range_of(0, 8)));
+  const auto zero = f.submit(BlkType::write_zeroes, 0, {range});
+  const auto discard = f.submit(BlkType::discard, 0, {range});
+  f.driver.kick(0);
+  CHECK(f.asked.size() == 1);
+  f.stop();
+  CHECK(f.saved().kept.size() == 3);
+  f.node->error = {};
+  f.resume();
+  CHECK(f.status_of(zero) == kOk);
+  CHECK(f.status_of(discard) == kOk);
+  CHECK(static_cast<int>(f.driver.queue(1).contents(flush.status)[0]) == kOk);
+}
+
+TEST_CASE("only the lack of room keeps a request") {
+  FullDisk f;
+  f.node->error = std::make_error_code(std::errc::io_error);
+  CHECK(f.run(BlkType::write, 0, {f.pattern('x')}) == kIoError);
+  CHECK(f.asked.empty());
+}
+
+TEST_CASE("a driver's reset forgets the requests that wait for room") {
+  FullDisk f;
+  f.submit(BlkType::write, 0, {f.pattern('a')});
+  f.driver.kick(0);
+  f.driver.reset();
+  f.stop();
+  CHECK(f.saved() == BlkState{});
+}
+
+TEST_CASE("a kept request that is none ends the queue, not the process") {
+  const uint16_t head = GENERATE(uint16_t{64}, uint16_t{65535}, uint16_t{3});
+  Fixture f(kLimits, {.no_space = [](const std::string&) {}},
+            {.kept = {{0, head}, {0, head}}});  // twice the same: one at most is the driver's
+  f.node->may_answer.reset();
+  f.start();
+  CHECK(f.driver.needs_reset());
+}
+
+// What ends in one turn of the loop is told by one interrupt.
+TEST_CASE("requests that end together interrupt the driver once") {
+  Fixture f;
+  f.start(kFeatures & ~kFeatureEventIdx);
+  f.node->may_answer.reset();
+  for (uint64_t i = 0; i < 8; ++i) f.submit(BlkType::read, i, {f.sectors(1)});
+  f.driver.kick(0);
+  f.driver.take_interrupts();
+  f.node->may_answer.set();
+  f.machine.settle();
+  CHECK(f.driver.queue(0).used_index() == 8);
+  CHECK(f.driver.take_interrupts() == 1);
 }
 
 }  // namespace vireo::dev

@@ -58,7 +58,7 @@ class VirtioDevice {
   // `features` are the negotiated ones.
   virtual void start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t features) = 0;
   // Resolves when the requests under way have gone back and the queue is gone: how far it came, or
-  // nothing when it was not started. Idempotent, bounded.
+  // nothing when it was not started. Idempotent; waits for the host's work under way only.
   virtual Task<std::optional<QueueState>> stop_queue(uint16_t index) = 0;
   // Back to the power-on state; only while no queue is started.
   virtual void reset() {}

@@ -255,6 +255,24 @@ TEST_CASE("a queue that is not in RAM needs a reset") {
   CHECK(f.device->started(1));
 }
 
+// Watching a descriptor may fail on a loaded host. A loop refuses one that it watches already.
+TEST_CASE("a queue that the loop cannot watch needs a reset, and takes no vCPU with it") {
+  Fixture f;
+  f.start_driver();
+  const int kick = f.machine.doorbells.eventfd_at(f.driver.base() + mmio::kQueueNotify, 1);
+  f.driver.reset();
+  f.device->take_calls();
+  EventLoop::Registration taken = f.machine.loop.watch(kick, 0, [](uint32_t) {});
+  f.driver.start(kFeatures, {8, 16});
+  CHECK(f.driver.needs_reset());
+  CHECK(f.device->take_calls().empty());  // not even the other queue
+  CHECK_THAT(f.machine.log.back(), Catch::Contains("cannot be started"));
+  taken.reset();
+  f.driver.reset();
+  f.driver.start(kFeatures, {8, 16});
+  CHECK_FALSE(f.driver.needs_reset());
+}
+
 TEST_CASE("a malformed ring needs a reset, and the rest of the device goes on") {
   Fixture f;
   f.start_driver();

@@ -36,7 +36,11 @@ Queue::Queue(QueueEnv env, const SplitRing& ring, uint64_t features, QueueState 
       notified_used_(state.next_used),
       budget_(ring.size()),
       in_flight_(ring.size()) {
-  // Edge-triggered: the counter needs no reading, and one that is not zero fires at once.
+  watch_kick();
+}
+
+// Edge-triggered: the counter needs no reading, and one that is not zero fires at once.
+void Queue::watch_kick() {
   kick_watch_ =
       env_.loop.watch(env_.kick, EPOLLIN | EPOLLET, [this](uint32_t) { resume_waiter(); });
 }
@@ -44,6 +48,18 @@ Queue::Queue(QueueEnv env, const SplitRing& ring, uint64_t features, QueueState 
 Queue::~Queue() {
   VMM_CHECK(in_flight_count_ == 0, "a queue outlives its chains");
   VMM_CHECK(!waiter_, "a queue outlives who waits for it");
+}
+
+Queue::Lent Queue::lend() {
+  VMM_CHECK(in_flight_count_ == 0, "a queue is lent without requests under way");
+  kick_watch_.reset();
+  return {env_.memory, ring_, env_.kick, env_.interrupt, state()};
+}
+
+void Queue::take_back(QueueState state) {
+  next_available_ = known_available_ = state.next_available;
+  next_used_ = notified_used_ = state.next_used;
+  watch_kick();
 }
 
 bool Queue::has_available() {
@@ -57,7 +73,14 @@ bool Queue::has_available() {
 std::optional<Chain> Queue::pop() {
   env_.loop.check_current();
   if (stopping_ || malformed_ || budget_ == 0 || !has_available()) return std::nullopt;
-  const uint16_t head = ring_.available(next_available_);
+  auto chain = take(ring_.available(next_available_));
+  if (!chain) return std::nullopt;
+  --budget_;
+  ++next_available_;
+  return chain;
+}
+
+std::optional<Chain> Queue::take(uint16_t head) {
   if (head >= ring_.size()) {
     fail("an available head is beyond the descriptor table");
     return std::nullopt;
@@ -71,11 +94,24 @@ std::optional<Chain> Queue::pop() {
     fail(parsed.error);
     return std::nullopt;
   }
-  --budget_;
-  ++next_available_;
   in_flight_[head] = true;
   ++in_flight_count_;
   return std::optional<Chain>(std::in_place, *this, head, std::move(parsed.buffers));
+}
+
+// Its head stays marked: it is still not the driver's to use.
+uint16_t Queue::keep(Chain chain) {
+  env_.loop.check_current();
+  const uint16_t head = chain.head_;
+  forget(chain);
+  in_flight_[head] = true;
+  return head;
+}
+
+std::optional<Chain> Queue::take_again(uint16_t head) {
+  env_.loop.check_current();
+  if (stopping_ || malformed_) return std::nullopt;
+  return take(head);
 }
 
 void Queue::push(Chain chain, uint32_t written) {
@@ -88,7 +124,7 @@ void Queue::push(Chain chain, uint32_t written) {
 
 void Queue::put_back(Chain chain) {
   env_.loop.check_current();
-  VMM_CHECK(in_flight_count_ == 1, "only the last request can be put back");
+  VMM_CHECK(in_flight_count_ > 0, "only a request that was taken can be put back");
   forget(chain);
   --next_available_;
 }

@@ -60,9 +60,16 @@ class Queue {
   std::optional<Chain> pop();
   // Gives the request back; `written` bytes of its writable part, from its start, are valid.
   void push(Chain chain, uint32_t written);
-  // Undoes the last pop(): the driver never learns of it, and the request comes again. For devices
-  // that serve in order and have to stop in the middle.
+  // Undoes the last pop() that is still under way: the driver never learns of it, and the request
+  // comes again. For devices that serve in order and have to stop in the middle: those after it
+  // have been put back before.
   void put_back(Chain chain);
+  // Takes a request out of the queue without giving it back: one that has to wait until the queue
+  // was stopped and started anew. Its head, for take_again() on that queue.
+  uint16_t keep(Chain chain);
+  // A request that was kept, checked like any other; before the first pop(). Nothing, and the queue
+  // is malformed, when the driver has made nonsense of it meanwhile.
+  std::optional<Chain> take_again(uint16_t head);
   // Interrupts the driver if it wants to know of what was pushed since. Once per batch.
   void notify();
 
@@ -83,6 +90,19 @@ class Queue {
   void stop();
   bool stopping() const noexcept { return stopping_; }
   QueueState state() const noexcept { return {next_available_, next_used_}; }
+
+  // For a ring that the kernel serves for a while: what it takes to do so. From lend() to
+  // take_back() the queue itself does nothing; no request is under way then.
+  struct Lent {
+    const GuestMemory& memory;
+    const SplitRing& ring;
+    int kick;
+    std::function<void()> interrupt;
+    QueueState state;
+  };
+  Lent lend();
+  void take_back(QueueState state);
+
   size_t in_flight() const noexcept { return in_flight_count_; }
   uint16_t size() const noexcept { return ring_.size(); }
 
@@ -91,12 +111,14 @@ class Queue {
 
   bool has_available();
   void fail(std::string_view why);
+  std::optional<Chain> take(uint16_t head);
   void forget(Chain& chain);
   bool ready_or_armed();
   void park(std::coroutine_handle<> waiter);
   bool wake();
   void resume_waiter();
   void arm() noexcept;
+  void watch_kick();
 
   QueueEnv env_;
   SplitRing ring_;

@@ -71,6 +71,10 @@ void SplitRing::publish_used(uint16_t index) noexcept {
   word<uint16_t>(used_, kIndex).store(index, std::memory_order_seq_cst);
 }
 
+uint16_t SplitRing::used_index() const noexcept {
+  return word<uint16_t>(used_, kIndex).load(std::memory_order_seq_cst);
+}
+
 void SplitRing::set_no_notify(bool suppress) noexcept {
   const uint16_t flags = suppress ? kUsedNoNotify : uint16_t{0};
   word<uint16_t>(used_, kFlags).store(flags, std::memory_order_seq_cst);

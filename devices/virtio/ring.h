@@ -38,6 +38,8 @@ class SplitRing {
 
   uint16_t size() const noexcept { return size_; }
   std::span<const std::byte> descriptors() const noexcept { return descriptors_; }
+  std::span<const std::byte> available_area() const noexcept { return available_; }
+  std::span<const std::byte> used_area() const noexcept { return used_; }
 
   // The driver's side.
   uint16_t available_index() const noexcept;
@@ -48,6 +50,7 @@ class SplitRing {
   // The device's side.
   void put_used(uint16_t position, UsedElement element) noexcept;
   void publish_used(uint16_t index) noexcept;
+  uint16_t used_index() const noexcept;  // as it was published last, by whoever it was
   void set_no_notify(bool suppress) noexcept;
   void set_available_event(uint16_t index) noexcept;
 

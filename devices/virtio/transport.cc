@@ -280,16 +280,28 @@ std::unique_ptr<Queue> TransportCore::make_queue(uint16_t index,
   return Queue::create(std::move(env), layout, features, registers.progress);
 }
 
-// All queues or none: a device with a queue missing would wait for ever.
-void TransportCore::start_queues() {
-  const State now = state();
-  std::vector<std::pair<uint16_t, std::unique_ptr<Queue>>> queues;
+// All queues or none: a device with a queue missing would wait for ever. Also when the host has no
+// room for one more descriptor to watch: that must not end the thread of the vCPU which waits.
+TransportCore::NewQueues TransportCore::make_queues(const State& now) try {
+  NewQueues queues;
   for (uint16_t i = 0; i < queue_count(); ++i) {
     if (!now.queues[i].ready) continue;
     auto queue = make_queue(i, now.queues[i], now.driver_features);
-    if (!queue) return needs_reset("a queue is not in RAM or not aligned");
+    if (!queue) {
+      needs_reset("a queue is not in RAM or not aligned");
+      return {};
+    }
     queues.emplace_back(i, std::move(queue));
   }
+  return queues;
+} catch (const std::system_error& error) {
+  needs_reset(fmt::format("a queue cannot be started: {}", error.what()));
+  return {};
+}
+
+void TransportCore::start_queues() {
+  const State now = state();
+  NewQueues queues = make_queues(now);
   for (const auto& [index, queue] : queues) attach_doorbell(index);
   for (auto& [index, queue] : queues)
     device_.start_queue(index, std::move(queue), now.driver_features);

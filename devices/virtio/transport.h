@@ -13,11 +13,13 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "devices/virtio/device.h"
@@ -131,6 +133,8 @@ class TransportCore {
   bool features_acceptable() const noexcept;
   bool accept_status(uint8_t status);
   void attach_doorbell(uint16_t index);
+  using NewQueues = std::vector<std::pair<uint16_t, std::unique_ptr<Queue>>>;
+  NewQueues make_queues(const State& now);
   void start_queues();
   std::unique_ptr<Queue> make_queue(uint16_t index, const TransportState::QueueRegisters& registers,
                                     uint64_t features);

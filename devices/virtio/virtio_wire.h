@@ -22,9 +22,11 @@ inline constexpr uint64_t kFeatureEventIdx = uint64_t{1} << 29;
 inline constexpr uint64_t kFeatureVersion1 = uint64_t{1} << 32;
 
 // Device types (5).
+inline constexpr uint16_t kTypeNet = 1;
 inline constexpr uint16_t kTypeBlock = 2;
 inline constexpr uint16_t kTypeConsole = 3;
 inline constexpr uint16_t kTypeEntropy = 4;
+inline constexpr uint16_t kTypeP9 = 9;
 
 // One entry of a descriptor table (2.7.5).
 struct Descriptor {

@@ -85,16 +85,46 @@ uint64_t parse_size(std::string_view option, std::string_view text) {
   return whole;
 }
 
+std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text) {
+  constexpr uint32_t kNobody = ~uint32_t{0};  // what chown() takes for "as it is"
+  uint32_t uid = kNobody, gid = kNobody;
+  const char* const end = text.data() + text.size();
+  const auto user = std::from_chars(text.data(), end, uid);
+  const bool colon = user.ec == std::errc() && user.ptr != end && *user.ptr == ':';
+  const auto group = std::from_chars(colon ? user.ptr + 1 : end, end, gid);
+  if (!colon || group.ec != std::errc() || group.ptr != end || uid == kNobody || gid == kNobody)
+    throw ConfigError(
+        fmt::format("{}: '{}' is not UID:GID: write two numbers, such as 1000:1000", option, text));
+  return {uid, gid};
+}
+
+uint64_t parse_number(std::string_view option, std::string_view text, uint64_t least,
+                      uint64_t most) {
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size() || number < least || number > most)
+    throw ConfigError(
+        fmt::format("{}: '{}' is not a number from {} to {}", option, text, least, most));
+  return number;
+}
+
 KeyValues::KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
-                     std::initializer_list<std::string_view> known)
+                     std::vector<std::string_view> known, std::vector<std::string_view> repeatable)
     : option_(option) {
+  const auto contains = [](const auto& keys, std::string_view key) {
+    return std::find(keys.begin(), keys.end(), key) != keys.end();
+  };
   for (bool first = true; const std::string& part : split(text)) {
     const auto [key, value] = key_and_value(part, first ? bare_key : "");
     first = false;
-    if (std::find(known.begin(), known.end(), key) == known.end())
+    const bool repeats = contains(repeatable, key);
+    if (!repeats && key != bare_key && !contains(known, key)) {
+      known.insert(known.end(), repeatable.begin(), repeatable.end());
       fail(fmt::format("there is no '{}': the keys are {}", key, fmt::join(known, ", ")));
+    }
     if (!value) fail(fmt::format("'{}' lacks a value: write {}=…", key, key));
-    if (!values_.emplace(key, *value).second) fail(fmt::format("'{}' is given twice", key));
+    if (!repeats && values_.contains(key)) fail(fmt::format("'{}' is given twice", key));
+    values_.emplace(key, *value);
   }
 }
 
@@ -106,6 +136,13 @@ std::optional<std::string> KeyValues::find(std::string_view key) const {
   const auto found = values_.find(key);
   if (found == values_.end()) return std::nullopt;
   return found->second;
+}
+
+std::vector<std::string> KeyValues::all(std::string_view key) const {
+  std::vector<std::string> all;
+  const auto [begin, end] = values_.equal_range(key);
+  for (auto each = begin; each != end; ++each) all.push_back(each->second);
+  return all;
 }
 
 std::string KeyValues::get(std::string_view key, std::string_view otherwise) const {
@@ -123,6 +160,29 @@ bool KeyValues::flag(std::string_view key, bool otherwise) const {
   if (!value) return otherwise;
   if (*value != "on" && *value != "off") fail(fmt::format("{}={}: it is on or off", key, *value));
   return *value == "on";
+}
+
+uint64_t KeyValues::number(std::string_view key, uint64_t otherwise) const {
+  const auto value = find(key);
+  if (!value) return otherwise;
+  uint64_t number = 0;
+  const char* const last = value->data() + value->size();
+  const auto [end, error] = std::from_chars(value->data(), last, number);
+  if (error != std::errc() || end != last) fail(fmt::format("{}={}: it is a number", key, *value));
+  return number;
+}
+
+uint64_t KeyValues::size(std::string_view key, uint64_t otherwise) const {
+  const auto value = find(key);
+  return value ? parse_size(fmt::format("{}: {}", option_, key), *value) : otherwise;
+}
+
+std::string KeyValues::choice(std::string_view key,
+                              std::initializer_list<std::string_view> words) const {
+  std::string value = get(key, *words.begin());
+  if (std::find(words.begin(), words.end(), value) == words.end())
+    fail(fmt::format("{}={}: it is one of {}", key, value, fmt::join(words, ", ")));
+  return value;
 }
 
 }  // namespace vireo::cli

@@ -3,11 +3,12 @@
 #pragma once
 
 #include <cstdint>
-#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace vireo::cli {
 
@@ -15,22 +16,36 @@ namespace vireo::cli {
 // 1024, and b.
 uint64_t parse_size(std::string_view option, std::string_view text);
 
+// "1000:100": a user and a group by their numbers.
+std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text);
+
 // "path=disk.img,readonly=on": keys from `known` only, each at most once; a comma inside a value is
 // written twice. A first part without "=" is the value of `bare_key`.
+// A decimal number from `least` to `most`.
+uint64_t parse_number(std::string_view option, std::string_view text, uint64_t least,
+                      uint64_t most);
+
+// "path=disk.img,readonly=on": keys from `known`, each at most once, and from `repeatable`; a comma
+// inside a value is written twice. A first part without "=" is the value of `bare_key`.
 class KeyValues {
  public:
   KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
-            std::initializer_list<std::string_view> known);
+            std::vector<std::string_view> known, std::vector<std::string_view> repeatable = {});
 
   std::optional<std::string> find(std::string_view key) const;
+  std::vector<std::string> all(std::string_view key) const;
   std::string get(std::string_view key, std::string_view otherwise) const;
   std::string need(std::string_view key) const;
   bool flag(std::string_view key, bool otherwise) const;  // on or off
+  uint64_t number(std::string_view key, uint64_t otherwise) const;
+  uint64_t size(std::string_view key, uint64_t otherwise) const;
+  // One of `words`, of which the first is what holds when the key is not given.
+  std::string choice(std::string_view key, std::initializer_list<std::string_view> words) const;
 
  private:
   [[noreturn]] void fail(const std::string& why) const;
   std::string option_;
-  std::map<std::string, std::string, std::less<>> values_;
+  std::multimap<std::string, std::string, std::less<>> values_;
 };
 
 }  // namespace vireo::cli

@@ -39,6 +39,31 @@ TEST_CASE("keys and values, a bare path, and doubled commas") {
   CHECK(named.get("format", "raw") == "raw");
 }
 
+TEST_CASE("owners are two numbers") {
+  CHECK(parse_owner("--share", "1000:100") == std::pair<uint32_t, uint32_t>(1000, 100));
+  CHECK(parse_owner("--share", "0:0") == std::pair<uint32_t, uint32_t>(0, 0));
+  for (const char* text : {"", "1000", ":", "1:", ":1", "a:b", "1:2:3", "-1:0", "1: 2",
+                           "4294967295:0", "4294967296:0"})
+    CHECK_THROWS_AS(parse_owner("--share", text), ConfigError);
+}
+
+TEST_CASE("keys that may come more than once keep their order") {
+  const KeyValues keys("--net", "user,fwd=b,id=x,fwd=a", "kind", {"kind", "id"}, {"fwd"});
+  CHECK(keys.all("fwd") == std::vector<std::string>{"b", "a"});
+  CHECK(keys.all("id") == std::vector<std::string>{"x"});
+  CHECK(keys.all("none").empty());
+  CHECK(keys.need("kind") == "user");
+  CHECK_THROWS_WITH(KeyValues("--net", "user,colour=red", "kind", {"kind"}, {"fwd"}),
+                    Catch::Contains("kind, fwd"));
+}
+
+TEST_CASE("numbers have bounds") {
+  CHECK(parse_number("--n", "1", 1, 16) == 1);
+  CHECK(parse_number("--n", "16", 1, 16) == 16);
+  for (const char* text : {"", "0", "17", "-1", "1x", " 1", "99999999999999999999"})
+    CHECK_THROWS_WITH(parse_number("--n", text, 1, 16), Catch::Contains("from 1 to 16"));
+}
+
 TEST_CASE("bad keys and values are refused") {
   const auto parse = [](const char* text) {
     return KeyValues("--disk", text, "path", {"path", "readonly"});

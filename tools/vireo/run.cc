@@ -1,12 +1,17 @@
 #include "tools/vireo/run.h"
 
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -20,6 +25,8 @@
 #include "devices/virtio/add.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/p9.h"
 #include "devices/virtio/rng.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/run_options.h"
@@ -48,10 +55,14 @@ class Run {
  private:
   std::unique_ptr<dev::CharBackend> backend(const dev::CharSpec& spec);
   void add_disk(const DiskOption& disk);
+  void add_net(const NetOption& net, size_t index);
   void add_console(const dev::CharSpec& spec);
   void tell_terminal_size();
+  void add_shares();
   bool uses_terminal() const;
   End wait_for_end();
+  void paused(const dev::Terminal& terminal, const std::string& why);
+  void resume(const dev::Terminal& terminal);
   void escape(dev::EscapeCommand command);
   void terminate();
 
@@ -59,9 +70,22 @@ class Run {
   Signals signals_;  // before the machine: its threads inherit the mask
   Machine machine_;
   dev::AcpiPower* power_;
+  std::vector<std::string> shape_;            // what --dry-run prints of the networks
   dev::Console* terminal_console_ = nullptr;  // the one that is the user's terminal
   bool asked_to_end_ = false;                 // the loop's
+  std::atomic<bool> paused_ = false;
 };
+
+// Runs a step whose errors, or those of the type given, are about what the user named. All others
+// are the host's.
+template <class Error, class Step>
+auto usage_step(Step step) {
+  try {
+    return step();
+  } catch (const Error& error) {
+    throw UsageError(describe(error));
+  }
+}
 
 // A dry run leaves no trace: it makes no file, socket or terminal.
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
@@ -69,10 +93,12 @@ std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
   const auto pty_made = [](const std::string& path) {
     std::fprintf(stderr, "vireo: terminal: %s\n", path.c_str());
   };
-  return dev::make_char_backend(
-      spec, {.log = options_.machine.log,
-             .pty_made = pty_made,
-             .escape = [this](dev::EscapeCommand command) { escape(command); }});
+  const dev::CharOptions char_options{
+      .log = options_.machine.log,
+      .pty_made = pty_made,
+      .escape = [this](dev::EscapeCommand command) { escape(command); }};
+  // A file that cannot be opened is one the user named.
+  return usage_step<std::exception>([&] { return dev::make_char_backend(spec, char_options); });
 }
 
 void Run::escape(dev::EscapeCommand command) {
@@ -82,20 +108,24 @@ void Run::escape(dev::EscapeCommand command) {
     std::fprintf(stderr, "\r\n%s", std::string(dev::EscapeDecoder::help()).c_str());
 }
 
-// The first request is polite: the guest gets to shut down. The second is not.
+// The first request is polite: the guest gets to shut down, if it runs. The second is not.
 void Run::terminate() {
-  if (std::exchange(asked_to_end_, true))
+  if (std::exchange(asked_to_end_, true) || paused_)
     machine_.request_stop();
   else
     power_->press_power_button();
 }
 
 void Run::add_disk(const DiskOption& disk) {
-  DeviceEnv& env = machine_.env();
-  auto opened = block_on(
-      env.loop, blk::open_disk({env.loop, env.pool, options_.machine.log}, disk.id, disk.spec));
-  dev::add_virtio<dev::Blk>(machine_, disk.id, std::move(opened),
-                            dev::BlkConfig{.serial = disk.serial});
+  EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
+  const blk::Host host{home, machine_.env().pool, options_.machine.log};
+  auto opened = block_on(home, blk::open_disk(host, disk.id, disk.spec));
+  dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
+  if (disk.stop_when_full)
+    config.no_space = [this, path = disk.spec.path](const std::string& why) {
+      machine_.request_pause(fmt::format("{} for '{}'", why, path));
+    };
+  dev::add_virtio_at<dev::Blk>(machine_, home, disk.id, std::move(opened), config);
 }
 
 void Run::add_console(const dev::CharSpec& spec) {
@@ -111,12 +141,44 @@ void Run::tell_terminal_size() {
     terminal_console_->set_size(size.ws_col, size.ws_row);
 }
 
+// As many descriptors as this process may have; most of them for the shares, in equal parts.
+size_t descriptors_for_shares(size_t shares) {
+  constexpr rlim_t kOurs = 128, kLeast = 64, kMost = 1 << 16;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
+  limit.rlim_cur = limit.rlim_max;
+  static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
+  static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
+  const rlim_t spare = limit.rlim_cur > kOurs ? limit.rlim_cur - kOurs : 0;
+  return static_cast<size_t>(std::clamp<rlim_t>(spare / shares, kLeast, kMost));
+}
+
+void Run::add_shares() {
+  for (dev::P9Config share : options_.shares) {
+    share.share.descriptors = descriptors_for_shares(options_.shares.size());
+    dev::add_virtio<dev::P9>(machine_, "share-" + share.tag, share);
+  }
+}
+
+void Run::add_net(const NetOption& net, size_t index) {
+  auto network = with_context(
+      "--net", [&] { return dev::open_net(net.id, net.network, options_.machine.log); });
+  const dev::MacAddress mac = net.mac ? *net.mac : default_mac(options_.name, *network, index);
+  std::string line =
+      fmt::format("net      {}: {}, {}", net.id, network->description(), dev::to_string(mac));
+  dev::add_virtio<dev::Net>(machine_, net.id, std::move(network),
+                            dev::NetConfig{.mac = mac, .mtu = net.mtu, .rates = net.rates});
+  shape_.push_back(std::move(line));
+}
+
 void Run::add_devices() {
   machine_.add<dev::Uart>("com1", backend(options_.serial));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
   machine_.add<dev::I8042>("i8042");
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
+  for (size_t i = 0; i < options_.nets.size(); ++i) add_net(options_.nets[i], i);
+  add_shares();
   if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   LinuxBoot boot = options_.boot;
@@ -137,19 +199,13 @@ void Run::print_shape() {
   for (const DiskOption& disk : options_.disks)
     std::printf("disk     %s: %s%s\n", disk.id.c_str(), disk.spec.path.c_str(),
                 disk.spec.read_only ? " (read-only)" : "");
+  for (const dev::P9Config& share : options_.shares)
+    std::printf("share    %s: %s%s\n", share.tag.c_str(), share.share.directory.c_str(),
+                share.share.read_only ? " (read-only)" : "");
+  for (const std::string& line : shape_) std::printf("%s\n", line.c_str());
   for (const AcpiDevice& device : machine_.env().acpi)
     std::printf("device   at %#llx, interrupt %u\n",
                 static_cast<unsigned long long>(device.address), device.gsi);
-}
-
-// Runs a step whose errors, or those of the type given, are about what the user named.
-template <class Error = std::exception, class Step>
-void usage_step(Step step) {
-  try {
-    step();
-  } catch (const Error& error) {
-    throw UsageError(describe(error));
-  }
 }
 
 std::string last_words(const End& end) {
@@ -168,12 +224,30 @@ std::string last_words(const End& end) {
   return "";
 }
 
+// The terminal is the user's while the guest can not read from it: Ctrl-C ends, Ctrl-Z leads to a
+// shell, and fg back.
+void Run::paused(const dev::Terminal& terminal, const std::string& why) {
+  paused_ = true;
+  terminal.restore();
+  std::fprintf(stderr,
+               "vireo: %s; the machine is paused: make room, then continue it with kill -CONT %d\n",
+               why.c_str(), ::getpid());
+}
+
+void Run::resume(const dev::Terminal& terminal) {
+  if (!paused_.exchange(false)) return;
+  terminal.set_raw();
+  machine_.request_resume();
+}
+
 End Run::wait_for_end() {
   const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
   const RestoreOnCrash restore_on_crash(terminal);
-  const auto watch = signals_.watch(
-      machine_.env().loop, terminal,
-      {.terminate = [this] { terminate(); }, .resized = [this] { tell_terminal_size(); }});
+  const auto watch = signals_.watch(machine_.env().loop, terminal,
+                                    {.terminate = [this] { terminate(); },
+                                     .resume = [this, &terminal] { resume(terminal); },
+                                     .resized = [this] { tell_terminal_size(); }});
+  machine_.on_pause([this, &terminal](const std::string& why) { paused(terminal, why); });
   usage_step<ConfigError>([this] { machine_.start(); });
   return machine_.wait();
 }
@@ -187,9 +261,9 @@ int Run::run_to_end() {
 
 int run(const RunArguments& arguments) {
   std::optional<RunOptions> options;
-  usage_step([&] { options = resolve(arguments); });
+  usage_step<std::exception>([&] { options = resolve(arguments); });
   Run run(*options);
-  usage_step([&] { run.add_devices(); });
+  usage_step<ConfigError>([&] { run.add_devices(); });
   if (options->dry_run) {
     run.print_shape();
     return kOk;

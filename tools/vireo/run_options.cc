@@ -1,7 +1,6 @@
 #include "tools/vireo/run_options.h"
 
 #include <charconv>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -12,7 +11,8 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr const char* kFooter = R"(What --serial and --console connect to:
+constexpr const char* kFooter =
+    R"(What --serial and --console connect to:
   stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
   null          nothing
   file:PATH     output to a file
@@ -28,11 +28,15 @@ Exit status:
   10            stopped by a signal or Ctrl-A x
   odd           --debug-exit: (value << 1) | 1
 SIGTERM and SIGINT press the power button; the second one stops the machine at once.
+A machine that is paused (on-enospc=stop) ends at the first; SIGCONT continues it.
 
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
-            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1)";
+            --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
+            --net user,hostfwd=tcp:127.0.0.1:2222-:22
+  vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
+            in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
 uint32_t parse_cpus(const std::string& text) {
   uint32_t cpus = 0;
@@ -50,33 +54,6 @@ uint64_t parse_memory(const std::string& text) {
   if (bytes % kPageSize != 0)
     throw ConfigError(fmt::format("--memory: {} is not a multiple of 4096 bytes", text));
   return bytes;
-}
-
-DiskOption parse_disk(const std::string& text, size_t index) {
-  const KeyValues keys(
-      "--disk", text, "path",
-      {"path", "format", "readonly", "id", "serial", "cache", "backing", "snapshot"});
-  DiskOption disk;
-  disk.id = keys.get("id", fmt::format("disk{}", index));
-  disk.serial = keys.get("serial", "");
-  disk.spec.path = keys.need("path");
-  disk.spec.format = keys.get("format", "");
-  disk.spec.read_only = keys.flag("readonly", false);
-  disk.spec.cache = blk::parse_cache_mode(keys.get("cache", "writeback"));
-  disk.spec.backing = keys.flag("backing", true);
-  disk.spec.snapshot = keys.flag("snapshot", false);
-  return disk;
-}
-
-std::vector<DiskOption> parse_disks(const std::vector<std::string>& texts) {
-  std::vector<DiskOption> disks;
-  std::set<std::string> ids;
-  for (const std::string& text : texts) {
-    disks.push_back(parse_disk(text, disks.size()));
-    if (!ids.insert(disks.back().id).second)
-      throw ConfigError(fmt::format("--disk: two disks have the id '{}'", disks.back().id));
-  }
-  return disks;
 }
 
 dev::CharSpec parse_chardev(const char* option, const std::string& text) {
@@ -104,6 +81,9 @@ RunOptions resolve(const RunArguments& arguments) {
   options.boot.cmdline = arguments.append;
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
+  options.shares = parse_shares(arguments.shares);
+  options.name = arguments.name;
+  options.nets = parse_nets(arguments.nets);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -118,7 +98,7 @@ RunOptions resolve(const RunArguments& arguments) {
 
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(kFooter);
+  run->footer(std::string(kDiskHelp) + "\n" + kShareHelp + "\n" + kNetHelp + "\n" + kFooter);
   run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
@@ -131,12 +111,27 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->type_name("SIZE")
       ->capture_default_str();
   run->add_option("--disk", a.disks,
-                  "A disk, repeatable: path=FILE[,format=raw][,readonly=on][,id=NAME][,serial=S]"
-                  "[,cache=writeback|none|writethrough|unsafe][,snapshot=on]; a bare path works, "
-                  "too; snapshot=on throws all writes away at the end")
+                  "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on][,KEY=VALUE...], "
+                  "or a bare path; the keys are below")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--share", a.shares,
+                  "A directory for the guest to mount, repeatable: path=DIR,tag=NAME[,readonly=on]"
+                  "[,security=none|passthrough|mapped-xattr|mapped-file][,squash=UID:GID]"
+                  "[,msize=SIZE]; a bare path works, too")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--net", a.nets,
+                  "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
+                  "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--name", a.name,
+                  "The machine's name, which its network interfaces' addresses are derived from")
+      ->type_name("NAME");
   run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
       ->type_name("stdio|null|file:PATH|unix:PATH|pty")
       ->capture_default_str();

@@ -8,8 +8,10 @@
 
 #include <CLI/App.hpp>
 
-#include "blockdev/open.h"
 #include "devices/chardev.h"
+#include "tools/vireo/disk_option.h"
+#include "tools/vireo/net_option.h"
+#include "tools/vireo/share_option.h"
 #include "vmm/boot/linux.h"
 #include "vmm/machine.h"
 
@@ -20,7 +22,10 @@ struct RunArguments {
   std::string kernel, initrd, append;
   std::string memory = "256M";
   std::string cpus = "1";
+  std::string name;
   std::vector<std::string> disks;
+  std::vector<std::string> shares;
+  std::vector<std::string> nets;
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
@@ -29,17 +34,14 @@ struct RunArguments {
   bool no_reboot = false, debug_exit = false, dry_run = false, virtio_cmdline = false;
 };
 
-struct DiskOption {
-  std::string id;
-  std::string serial;
-  blk::Spec spec{};
-};
-
 // Checked: every value is in range and every name is known. Files are not looked at yet.
 struct RunOptions {
   MachineConfig machine{};
   LinuxBoot boot{};
+  std::string name{};  // of the machine; may be empty
   std::vector<DiskOption> disks{};
+  std::vector<dev::P9Config> shares{};
+  std::vector<NetOption> nets{};
   dev::CharSpec serial{};
   std::optional<dev::CharSpec> console{};
   bool debug_exit = false;

@@ -15,7 +15,7 @@ namespace vireo::cli {
 
 namespace {
 
-constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGWINCH};
+constexpr std::array kRead{SIGTERM, SIGINT, SIGHUP, SIGTSTP, SIGCONT, SIGWINCH};
 constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGQUIT};
 
 // A signal handler has no argument to find its terminal by.
@@ -45,6 +45,8 @@ void read_one(int fd, const dev::Terminal& terminal, const Signals::Actions& act
   switch (static_cast<int>(info.ssi_signo)) {
     case SIGTSTP:
       return suspend(terminal);
+    case SIGCONT:
+      return actions.resume();
     case SIGWINCH:
       return actions.resized();
     default:
@@ -58,6 +60,7 @@ Signals::Signals() {
   const sigset_t set = read_set();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a file at its limit is an error of the write, not our end
   fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_) throw_errno("cannot read signals from a descriptor");
 }

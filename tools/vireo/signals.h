@@ -21,6 +21,7 @@ class Signals {
   // Called on the loop.
   struct Actions {
     std::function<void()> terminate;        // for each SIGTERM, SIGINT or SIGHUP
+    std::function<void()> resume = [] {};   // SIGCONT
     std::function<void()> resized = [] {};  // SIGWINCH: the terminal has another size
   };
   // SIGTSTP gives the terminal back for as long as the process is stopped. The terminal and this

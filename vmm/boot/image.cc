@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include <fmt/core.h>
@@ -71,6 +72,8 @@ FileImage::FileImage(std::string name, UniqueFd fd, uint64_t size)
 FileImage::Opened FileImage::open(const std::string& name, const std::filesystem::path& path) {
   // Non-blocking, or a FIFO without a writer would hang here.
   Opened opened{UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}, {}};
+  if (!opened.fd && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+    throw_errno(fmt::format("cannot open {}", name));  // the host's trouble, not the file's
   if (!opened.fd)
     throw ConfigError(fmt::format("cannot open {}: {}", name, last_error().message()));
   if (::fstat(opened.fd.get(), &opened.status) != 0)

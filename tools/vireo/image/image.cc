@@ -7,9 +7,20 @@
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/bench.h"
+#include "tools/vireo/image/check.h"
+#include "tools/vireo/image/commit.h"
+#include "tools/vireo/image/compare.h"
+#include "tools/vireo/image/convert.h"
 #include "tools/vireo/image/create.h"
+#include "tools/vireo/image/dd.h"
+#include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
+#include "tools/vireo/image/map.h"
+#include "tools/vireo/image/measure.h"
+#include "tools/vireo/image/rebase.h"
+#include "tools/vireo/image/resize.h"
 #include "tools/vireo/image/session.h"
+#include "tools/vireo/image/snapshot.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -35,8 +46,18 @@ what else is not.
 
 void add_commands(CLI::App& image, int& status) {
   add_bench(image, status);
+  add_check(image, status);
+  add_commit(image, status);
+  add_compare(image, status);
+  add_convert(image, status);
   add_create(image, status);
+  add_dd(image, status);
   add_info(image, status);
+  add_map(image, status);
+  add_measure(image, status);
+  add_rebase(image, status);
+  add_resize(image, status);
+  add_snapshot(image, status);
 }
 
 int run_command(int argc, char** argv) {
@@ -62,13 +83,19 @@ void announce_image(CLI::App& app) {
 }
 
 int run_image(int argc, char** argv) {
+  // The statuses of check say what was found; errors must not look like findings.
+  const bool is_check = argc > 1 && std::strcmp(argv[1], "check") == 0;
   try {
     return run_command(argc, argv);
   } catch (const Interrupted& stop) {
     std::fprintf(stderr, "vireo: %s\n", stop.what());
     return kStopped;
-  } catch (const ConfigError& error) {
-    throw UsageError(describe(error));
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "vireo: %s\n", printable(describe(error)).c_str());
+    if (is_check) return kCheckFailed;
+    const bool usage = dynamic_cast<const UsageError*>(&error) != nullptr ||
+                       dynamic_cast<const ConfigError*>(&error) != nullptr;
+    return usage ? kUsageError : kHostError;
   }
 }
 

@@ -10,8 +10,7 @@ namespace vireo::cli {
 // many options costs the start of the other commands nothing.
 void announce_image(CLI::App& app);
 
-// The command: `argv[0]` is "image". Returns the exit status; exceptions are the caller's, but for
-// `check`, whose statuses mean something else.
+// The command: `argv[0]` is "image". Tells of errors in one line and returns the exit status.
 int run_image(int argc, char** argv);
 
 }  // namespace vireo::cli

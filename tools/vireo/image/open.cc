@@ -7,12 +7,12 @@
 
 namespace vireo::cli {
 
-void add_image_options(CLI::App& command, ImageArguments& image) {
+void add_image_options(CLI::App& command, ImageArguments& image, bool file_required) {
   command.add_option("-f,--format", image.format, "Format: raw or qcow2 (default: by the ending)")
       ->type_name("FMT");
   command.add_flag("-U,--force-share", image.force_share,
                    "Open it although another program may be writing to it");
-  command.add_option("FILE", image.path, "The image")->required()->type_name("");
+  command.add_option("FILE", image.path, "The image")->required(file_required)->type_name("");
 }
 
 void add_output_option(CLI::App& command, std::string& output) {
@@ -33,10 +33,20 @@ blk::Spec image_spec(const ImageArguments& image) {
   return spec;
 }
 
+namespace {
+
+const blk::Spec& checked(const blk::Spec& spec) {
+  if (!spec.lock && !spec.read_only)
+    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
+  return spec;
+}
+
+}  // namespace
+
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
-      disk_(session.run(blk::open_disk(session.host(), spec.path, spec))),
+      disk_(session.run(blk::open_disk(session.host(), spec.path, checked(spec)))),
       qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {}
 
 Image::~Image() {

@@ -25,7 +25,7 @@ struct ImageArguments {
 };
 
 // The options that most commands have: -f, -U and the positional FILE.
-void add_image_options(CLI::App& command, ImageArguments& image);
+void add_image_options(CLI::App& command, ImageArguments& image, bool file_required = true);
 
 // --output=human|json.
 void add_output_option(CLI::App& command, std::string& output);

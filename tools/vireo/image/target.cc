@@ -32,7 +32,7 @@ Target::~Target() {
   const auto after = status_of(path_);
   if (!before_)
     ::unlink(path_.c_str());
-  else if (after && (!S_ISREG(after->st_mode) || changed(*before_, *after)))
+  else if (after && (S_ISBLK(after->st_mode) || changed(*before_, *after)))
     std::fprintf(stderr, "vireo: '%s' is not complete\n", path_.c_str());
 }
 

@@ -1,0 +1,166 @@
+#include "devices/net/tap.h"
+
+#include <linux/if_tun.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+
+#include <cerrno>
+#include <utility>
+
+#include <fmt/core.h>
+#include <net/if.h>
+
+#include "vmm/base/error.h"
+
+namespace vireo::dev {
+
+namespace {
+
+NetOffloads offloads_of(const TapDevice& tap) {
+  if (!tap.headers) return {};
+  return {.checksum = true, .tcp4 = true, .tcp6 = true, .tcp_ecn = true, .udp = tap.udp_offload};
+}
+
+NetTraits traits_of(const TapDevice& tap) {
+  return {.queue_pairs = static_cast<uint16_t>(tap.queues.size()),
+          .mtu = tap.mtu != 1500 ? tap.mtu : uint16_t{0},
+          .from_guest = offloads_of(tap),
+          .to_guest = offloads_of(tap)};
+}
+
+}  // namespace
+
+TapNet::TapNet(std::string name, TapDevice tap, Vhost vhost, Logger log)
+    : name_(std::move(name)),
+      log_(std::move(log)),
+      tap_(std::move(tap)),
+      traits_(traits_of(tap_)),
+      queues_(tap_.queues.size()) {
+  if (!tap_.headers && vhost == Vhost::on)
+    throw ConfigError("vhost=on: the TAP was opened without IFF_VNET_HDR");
+  for (size_t pair = 0; pair < queues_.size() && tap_.headers; ++pair)
+    queues_[pair].vhost = VhostNet::open(vhost, tap_.queues[pair].get());
+}
+
+std::string TapNet::description() const {
+  return fmt::format("tap {}{}", tap_.name, queues_.front().vhost ? " with vhost-net" : "");
+}
+
+// Edge-triggered: each arrival is told once, and what is not read then stays in the TAP.
+void TapNet::open(EventLoop& loop, NetFrontend& frontend) {
+  loop_ = &loop;
+  frontend_ = &frontend;
+  if (lost_) return;
+  for (uint16_t pair = 0; pair < queues_.size(); ++pair)
+    if (!queues_[pair].lent) watch(pair);
+}
+
+void TapNet::watch(uint16_t pair) {
+  queues_[pair].watch = loop_->watch(tap_.queues[pair].get(), EPOLLIN | EPOLLOUT | EPOLLET,
+                                     [this, pair](uint32_t events) { ready(pair, events); });
+}
+
+void TapNet::close() {
+  news_.reset();
+  for (TapQueue& queue : queues_) queue.watch.reset();
+  frontend_ = nullptr;
+  loop_ = nullptr;
+}
+
+void TapNet::ready(uint16_t pair, uint32_t events) {
+  if ((events & EPOLLOUT) != 0 && std::exchange(queues_[pair].full, false))
+    frontend_->can_send(pair);
+  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 && queues_[pair].watch)
+    frontend_->frames_arrived(pair);
+}
+
+// The frontend is told in a turn of its own: this is called from inside its calls.
+void TapNet::lose(int error) {
+  if (std::exchange(lost_, true)) return;
+  log_.warn(name_, fmt::format("the TAP '{}' is gone: {}", tap_.name,
+                               std::system_category().message(error)));
+  news_ = loop_->after(std::chrono::nanoseconds(0), [this] {
+    for (TapQueue& queue : queues_) queue.watch.reset();
+    frontend_->link_changed();
+  });
+}
+
+void TapNet::set_offloads(const NetOffloads& to_guest) {
+  offloads_ = to_guest;
+  if (!tap_.headers) return;
+  const unsigned flags = (to_guest.checksum ? TUN_F_CSUM : 0U) | (to_guest.tcp4 ? TUN_F_TSO4 : 0U) |
+                         (to_guest.tcp6 ? TUN_F_TSO6 : 0U) |
+                         (to_guest.tcp_ecn ? TUN_F_TSO_ECN : 0U) | (to_guest.udp ? TUN_F_UFO : 0U);
+  if (::ioctl(tap_.queues.front().get(), TUNSETOFFLOAD, flags) != 0 && !lost_)
+    log_.warn(name_, fmt::format("the TAP '{}' keeps its offloads: {}", tap_.name,
+                                 last_error().message()));
+}
+
+// Of a TAP with several queues, the kernel spreads frames over those that are attached.
+void TapNet::set_queue_pairs(uint16_t pairs) {
+  for (uint16_t pair = 0; pair < queues_.size() && queues_.size() > 1; ++pair) {
+    const bool wanted = pair < pairs;
+    if (queues_[pair].attached == wanted) continue;
+    ifreq request{};
+    request.ifr_flags = wanted ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+    if (::ioctl(tap_.queues[pair].get(), TUNSETQUEUE, &request) == 0)
+      queues_[pair].attached = wanted;
+    else if (!lost_)
+      log_.warn(name_, fmt::format("queue {} of the TAP '{}' stays as it is: {}", pair, tap_.name,
+                                   last_error().message()));
+  }
+}
+
+std::span<const iovec> TapNet::with_header(const NetHeader& header, std::span<const iovec> frame) {
+  if (!tap_.headers) return frame;
+  parts_.clear();
+  parts_.push_back({const_cast<NetHeader*>(&header), sizeof(header)});
+  parts_.insert(parts_.end(), frame.begin(), frame.end());
+  return parts_;
+}
+
+// An interface that is down, or a frame that the kernel finds fault with, is no reason to stop.
+NetBackend::Sent TapNet::send(uint16_t pair, const NetHeader& header,
+                              std::span<const iovec> frame) {
+  if (lost_ || !queues_[pair].attached) return Sent::dropped;
+  const std::span<const iovec> parts = with_header(header, frame);
+  while (::writev(tap_.queues[pair].get(), parts.data(), static_cast<int>(parts.size())) < 0) {
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) {
+      queues_[pair].full = true;
+      return Sent::full;
+    }
+    if (errno == EBADFD) lose(errno);
+    return Sent::dropped;
+  }
+  return Sent::taken;
+}
+
+NetBackend::Received TapNet::receive(uint16_t pair, std::span<const iovec> into) {
+  Received received;
+  if (lost_ || !queues_[pair].attached) return received;
+  const std::span<const iovec> parts = with_header(received.header, into);
+  ssize_t length = 0;
+  do {
+    length = ::readv(tap_.queues[pair].get(), parts.data(), static_cast<int>(parts.size()));
+  } while (length < 0 && errno == EINTR);
+  if (length < 0) {
+    if (errno == EBADFD) lose(errno);
+    return received;
+  }
+  const size_t header = tap_.headers ? sizeof(NetHeader) : 0;
+  received.length = static_cast<size_t>(length) - header;
+  // What the kernel knows of checksums is for those who have asked (virtio 1.2, 5.1.6.4.1).
+  if (!offloads_.checksum) received.header.flags = 0;
+  return received;
+}
+
+void TapNet::set_lent(uint16_t pair, bool lent) {
+  queues_[pair].lent = lent;
+  if (lent)
+    queues_[pair].watch.reset();
+  else if (loop_ != nullptr && !lost_)
+    watch(pair);
+}
+
+}  // namespace vireo::dev

@@ -1,0 +1,47 @@
+// What a user mode network is asked for, in the words of QEMU's -netdev user. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <netinet/in.h>
+
+namespace vireo::dev {
+
+// A port of the host's that leads to one of the guest's.
+struct HostForward {
+  bool udp = false;
+  in_addr host{};  // all zeros: any address
+  uint16_t host_port = 0;
+  in_addr guest{};  // all zeros: the first that DHCP gives, 10.0.2.15
+  uint16_t guest_port = 0;
+};
+
+// A server in the guest's network that is really on the host: each connection is one to a Unix
+// socket, or a command with the connection as its standard input and output.
+struct GuestForward {
+  enum class Kind : uint8_t { unix_socket, command };
+  in_addr server{};
+  uint16_t port = 0;
+  Kind kind = Kind::unix_socket;
+  std::string target{};
+};
+
+struct UserNetConfig {
+  std::string hostname{};  // that DHCP gives
+  bool ipv6 = true;
+  bool restricted = false;  // only what is forwarded: nothing else gets out
+  std::string tftp{};       // a directory to serve; empty: no server
+  uint16_t mtu = 1500;
+  std::vector<HostForward> host_forwards{};
+  std::vector<GuestForward> guest_forwards{};
+};
+
+// "tcp:127.0.0.1:2222-:22", "udp::5353-10.0.2.15:53", "::8080-:80". Throws ConfigError.
+HostForward parse_host_forward(std::string_view text);
+// "tcp:10.0.2.100:1234-unix:PATH", "…-cmd:COMMAND". Throws ConfigError.
+GuestForward parse_guest_forward(std::string_view text);
+
+}  // namespace vireo::dev

@@ -1,0 +1,44 @@
+#include "tools/vireo/image/chain.h"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "tools/vireo/image/format.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& name) {
+  for (size_t i = 0; i < chain.size(); ++i) {
+    std::error_code ignored;
+    if (chain[i].path == name || std::filesystem::equivalent(chain[i].path, name, ignored))
+      return i;
+  }
+  return chain.size();
+}
+
+std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec) {
+  std::vector<blk::Spec> chain;
+  for (std::string context;;) {
+    if (find_in_chain(chain, spec.path) < chain.size())
+      throw ConfigError(
+          fmt::format("{}: '{}' comes twice: the chain is a loop", context, printable(spec.path)));
+    const auto describe = [&] { return session.run(blk::describe_image(session.host(), spec)); };
+    const blk::ImageDescription image =
+        context.empty() ? describe() : with_context(context, describe);
+    spec.format = image.format;
+    chain.push_back(spec);
+    if (!image.qcow2 || image.qcow2->header.backing_file.empty()) return chain;
+    context = fmt::format("the backing file of '{}'", printable(spec.path));
+    spec.path = blk::resolve_reference(image.path, image.qcow2->header.backing_file);
+    spec.format = image.qcow2->header.backing_format();
+    if (spec.format.empty())
+      throw ConfigError(
+          fmt::format("{}: its format is not recorded; record it with 'vireo image "
+                      "rebase -u -b FILE -F FMT'",
+                      context));
+  }
+}
+
+}  // namespace vireo::cli

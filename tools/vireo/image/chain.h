@@ -1,0 +1,22 @@
+// The images that an image lies over, from what their headers say. Nothing stays open.
+//
+// Thread: the session's. Throws ConfigError and std::system_error that say whose backing file it
+// is.
+#pragma once
+
+#include <vector>
+
+#include "blockdev/open.h"
+#include "tools/vireo/image/session.h"
+
+namespace vireo::cli {
+
+// Outermost first, `spec` itself included; the others as it is, with the names and formats that
+// are recorded.
+std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec);
+
+// The place in the chain of the image that `name` means: the path as it was found, or any other
+// name of the same file. The chain's size if there is none.
+size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& name);
+
+}  // namespace vireo::cli

@@ -1,0 +1,99 @@
+#include "tools/vireo/image/compare.h"
+
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "blockdev/job/compare.h"
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/job.h"
+#include "tools/vireo/image/open.h"
+
+namespace vireo::cli {
+
+namespace {
+
+using blk::Comparison;
+
+constexpr int kDiffer = 1;
+
+struct CompareArguments {
+  ImageArguments first, second;
+  bool strict = false;
+  ProgressArguments progress;
+};
+
+std::unique_ptr<Image> open(Session& session, const CompareArguments& arguments,
+                            ImageArguments image) {
+  image.cache = arguments.first.cache;
+  image.force_share = arguments.first.force_share;
+  blk::Spec spec = image_spec(image);
+  spec.read_only = true;
+  return std::make_unique<Image>(session, spec);
+}
+
+Comparison run(Session& session, const CompareArguments& arguments, Image& first, Image& second) {
+  Progress progress(arguments.progress);
+  const blk::Source one(first.disk()), two(second.disk());
+  return session.run(blk::compare(one, two, arguments.strict, job_control(session, progress)));
+}
+
+// The words are qemu-img's.
+int verdict(const CompareArguments& arguments, const std::string& text, int status) {
+  if (!arguments.progress.quiet) std::printf("%s\n", text.c_str());
+  return status;
+}
+
+int compare(const CompareArguments& arguments) {
+  Session session;
+  const auto first = open(session, arguments, arguments.first);
+  const auto second = open(session, arguments, arguments.second);
+  const bool sizes_differ = first->size() != second->size();
+  if (arguments.strict && sizes_differ)
+    return verdict(arguments, "Strict mode: Image size mismatch!", kDiffer);
+  const Comparison result = run(session, arguments, *first, *second);
+  check_job(session, result.failure, first->path(), second->path());
+  if (sizes_differ) verdict(arguments, "Warning: Image size mismatch!", kOk);
+  switch (result.verdict) {
+    case Comparison::Verdict::content_differs:
+      return verdict(arguments, fmt::format("Content mismatch at offset {}!", result.offset),
+                     kDiffer);
+    case Comparison::Verdict::allocation_differs:
+      return verdict(arguments,
+                     fmt::format("Strict mode: Offset {} block status mismatch!", result.offset),
+                     kDiffer);
+    case Comparison::Verdict::same:
+      break;
+  }
+  return verdict(arguments, "Images are identical.", kOk);
+}
+
+}  // namespace
+
+void add_compare(CLI::App& image, int& status) {
+  auto arguments = std::make_shared<CompareArguments>();
+  auto* const command = image.add_subcommand("compare", "Tell whether two images show the same");
+  command->footer(
+      "A longer image may go on with zeros. Exit status: 0 they show the same, 1 they do not, 2 "
+      "and\n"
+      "more when that cannot be told.");
+  command->add_option("-f", arguments->first.format, "Format of the first (default: by its ending)")
+      ->type_name("FMT");
+  command->add_option("-F", arguments->second.format, "Format of the second")->type_name("FMT");
+  command
+      ->add_option("-T", arguments->first.cache,
+                   "Cache of both: writeback, none, writethrough, unsafe")
+      ->type_name("CACHE")
+      ->capture_default_str();
+  command->add_flag("-s,--strict", arguments->strict, "Size and allocation have to agree as well");
+  command->add_flag("-U,--force-share", arguments->first.force_share,
+                    "Open them although another program may be writing to them");
+  add_progress_options(*command, arguments->progress);
+  command->add_option("FILE1", arguments->first.path, "An image")->required()->type_name("");
+  command->add_option("FILE2", arguments->second.path, "Another")->required()->type_name("");
+  command->callback([arguments, &status] { status = compare(*arguments); });
+}
+
+}  // namespace vireo::cli

@@ -1,0 +1,248 @@
+#include "tools/vireo/image/convert.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "blockdev/create.h"
+#include "blockdev/job/convert.h"
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/job.h"
+#include "tools/vireo/image/open.h"
+#include "tools/vireo/image/target.h"
+#include "tools/vireo/parse.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+struct ConvertArguments {
+  std::vector<std::string> files;  // the last is the target
+  std::string format, target_format;
+  std::string cache = "writeback", target_cache = "unsafe";
+  std::string backing, backing_format;
+  std::string snapshot;
+  std::string sparse = "4k", rate = "0";
+  std::vector<std::string> options;
+  size_t in_flight = 8;
+  bool compressed = false, any_order = false, force_share = false;
+  bool existing = false, target_is_zero = false;
+  ProgressArguments progress;
+};
+
+using Images = std::vector<std::unique_ptr<Image>>;
+
+[[noreturn]] void refuse(const std::string& why) {
+  throw ConfigError(why);
+}
+
+// "snapshot.id=1", "snapshot.name=clean" or either without the key.
+std::string snapshot_of(const std::string& text) {
+  for (const char* const key : {"snapshot.id=", "snapshot.name="})
+    if (text.starts_with(key)) return text.substr(std::string_view(key).size());
+  return text;
+}
+
+uint64_t sparse_of(const ConvertArguments& arguments) {
+  const uint64_t sparse = parse_size("-S", arguments.sparse);
+  if (sparse % blk::Source::kSector != 0 || sparse > blk::kConvertChunk)
+    refuse(fmt::format("-S: '{}' is not a multiple of 512 up to 1M", arguments.sparse));
+  return sparse;
+}
+
+CreateOptions target_options(const ConvertArguments& arguments) {
+  CreateOptions options =
+      parse_create_options(arguments.files.back(), arguments.target_format, arguments.options);
+  if (!arguments.backing.empty()) options.image.backing_file = arguments.backing;
+  if (!arguments.backing_format.empty()) options.image.backing_format = arguments.backing_format;
+  return options;
+}
+
+void check_arguments(const ConvertArguments& arguments, const CreateOptions& target) {
+  if (arguments.files.size() < 2) refuse("convert needs a source and a target (try --help)");
+  const bool over_backing = !target.image.backing_file.empty();
+  if (over_backing && arguments.files.size() > 2)
+    refuse("-B: several sources cannot share one backing file; convert them one by one");
+  if (arguments.compressed && target.format != "qcow2")
+    refuse("-c: only qcow2 images are compressed; add -O qcow2");
+  if (arguments.compressed && target.image.preallocation != blk::Preallocation::off)
+    refuse("-c: what is compressed cannot be preallocated; leave preallocation out");
+  if (arguments.target_is_zero && !arguments.existing)
+    refuse("--target-is-zero is about a target that exists; add -n");
+  if (arguments.target_is_zero && over_backing)
+    refuse("--target-is-zero: a target over a backing file shows what that holds");
+  if (arguments.existing && !arguments.options.empty())
+    refuse("-n: a target that exists has its options; leave -o out");
+}
+
+Images open_sources(Session& session, const ConvertArguments& arguments) {
+  Images sources;
+  for (size_t i = 0; i + 1 < arguments.files.size(); ++i) {
+    blk::Spec spec = image_spec({.path = arguments.files[i],
+                                 .format = arguments.format,
+                                 .cache = arguments.cache,
+                                 .force_share = arguments.force_share});
+    spec.read_only = true;
+    spec.internal = snapshot_of(arguments.snapshot);
+    spec.throttle.bps.rate = parse_size("-r", arguments.rate);
+    std::error_code ignored;
+    if (std::filesystem::equivalent(spec.path, arguments.files.back(), ignored))
+      refuse(fmt::format("'{}' is source and target; give the target another name", spec.path));
+    sources.push_back(std::make_unique<Image>(session, spec));
+  }
+  return sources;
+}
+
+// Opened and locked while the target is made.
+std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& options) {
+  if (options.image.backing_file.empty()) return nullptr;
+  blk::Spec spec = image_spec({});
+  spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
+  spec.format = options.image.backing_format;
+  spec.read_only = true;
+  return with_context(fmt::format("the backing file of '{}'", options.image.path),
+                      [&] { return std::make_unique<Image>(session, spec); });
+}
+
+void create_target(Session& session, CreateOptions options, uint64_t size) {
+  if (options.size && *options.size < size)
+    refuse(fmt::format("-o: size: the source has {} bytes", size));
+  options.image.size = options.size.value_or(size);
+  blk::check_create(options.format, options.image);
+  const std::unique_ptr<Image> backing = open_backing(session, options);
+  const auto watch = [&session](uint64_t, uint64_t) { return !session.interrupted(); };
+  session.run_job(blk::create_image(session.host(), options.format, options.image, watch));
+}
+
+std::unique_ptr<Image> open_target(Session& session, const ConvertArguments& arguments,
+                                   const CreateOptions& options) {
+  blk::Spec spec = image_spec(
+      {.path = arguments.files.back(), .format = options.format, .cache = arguments.target_cache});
+  return std::make_unique<Image>(session, spec);
+}
+
+bool is_regular(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_regular_file(path, ignored);
+}
+
+void copy(Session& session, const ConvertArguments& arguments, const CreateOptions& options,
+          const blk::Source& source) {
+  const std::unique_ptr<Image> target = open_target(session, arguments, options);
+  if (target->size() < source.size())
+    refuse(fmt::format("'{}' is smaller than the source: {} bytes, and {} are needed",
+                       target->path(), target->size(), source.size()));
+  const bool over_backing = !options.image.backing_file.empty();
+  const bool new_file = !arguments.existing && is_regular(target->path()) && !over_backing;
+  blk::ConvertOptions how{.sparse = sparse_of(arguments),
+                          .target_is_zero = new_file || arguments.target_is_zero,
+                          .only_allocated = over_backing,
+                          .any_order = arguments.any_order};
+  if (arguments.compressed)
+    how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();
+  {
+    Progress progress(arguments.progress);
+    blk::JobControl control = job_control(session, progress);
+    control.in_flight = arguments.in_flight;
+    const auto result = session.run(blk::convert(source, target->disk(), how, std::move(control)));
+    check_job(session, result, arguments.files.front(), target->path());
+  }
+  target->check(session.run(target->disk().flush()), "complete");
+  target->close();
+}
+
+int convert(const ConvertArguments& arguments) {
+  if (asks_for_help(arguments.options)) {
+    std::fputs(create_options_help(arguments.target_format).c_str(), stdout);
+    return kOk;
+  }
+  if (arguments.files.empty()) refuse("convert needs a source and a target (try --help)");
+  const CreateOptions options = target_options(arguments);
+  check_arguments(arguments, options);
+  Session session;
+  const Images sources = open_sources(session, arguments);
+  blk::Source source;
+  for (const auto& image : sources) source.add(image->disk());
+  Target target(arguments.files.back());
+  if (!arguments.existing) create_target(session, options, source.size());
+  copy(session, arguments, options, source);
+  target.complete();
+  return kOk;
+}
+
+void add_source_options(CLI::App& command, ConvertArguments& arguments) {
+  command.add_option("-f,--format", arguments.format, "Format of the sources (default: by ending)")
+      ->type_name("FMT");
+  command
+      .add_option("-l,--snapshot", arguments.snapshot,
+                  "Copy this internal snapshot: its id or name")
+      ->type_name("SNAPSHOT");
+  command
+      .add_option("-T", arguments.cache,
+                  "Cache of the sources: writeback, none, writethrough, unsafe")
+      ->type_name("CACHE")
+      ->capture_default_str();
+  command.add_flag("-U,--force-share", arguments.force_share,
+                   "Open the sources although another program may be writing to them");
+  command.add_option("-r,--rate", arguments.rate, "Read at most so many bytes a second")
+      ->type_name("SIZE");
+}
+
+void add_target_options(CLI::App& command, ConvertArguments& arguments) {
+  command
+      .add_option("-O,--target-format", arguments.target_format,
+                  "Format of the target: raw or qcow2 (default: by ending, else raw)")
+      ->type_name("FMT");
+  add_create_options(command, arguments.options);
+  command.add_flag("-c,--compress", arguments.compressed, "Compress (qcow2)");
+  command
+      .add_option(
+          "-B,--backing", arguments.backing,
+          "Lay the target over this image, which holds what the source's backing image does")
+      ->type_name("FILE");
+  command.add_option("-F,--backing-format", arguments.backing_format, "Its format")
+      ->type_name("FMT");
+  command
+      .add_option("-S", arguments.sparse,
+                  "Zeros of this size become holes; 0: write all, into a fully allocated target")
+      ->type_name("SIZE")
+      ->capture_default_str();
+  command.add_option("-t", arguments.target_cache, "Cache of the target, as -T")
+      ->type_name("CACHE")
+      ->capture_default_str();
+  command.add_flag("-n", arguments.existing, "The target exists: write into it");
+  command.add_flag("--target-is-zero", arguments.target_is_zero, "...and reads as zeros");
+}
+
+}  // namespace
+
+void add_convert(CLI::App& image, int& status) {
+  auto arguments = std::make_shared<ConvertArguments>();
+  auto* const command =
+      image.add_subcommand("convert", "Copy images into a new one, of another format or kind");
+  command->footer(
+      "Chains of images become one, holes and zeros cost nothing. A new target that is not\n"
+      "complete is removed.\n\n"
+      "Examples:\n"
+      "  vireo image convert -p disk.qcow2 disk.raw\n"
+      "  vireo image convert -c -O qcow2 -o compression_type=zstd disk.img small.qcow2");
+  add_source_options(*command, *arguments);
+  add_target_options(*command, *arguments);
+  command->add_option("-m", arguments->in_flight, "Requests at a time")
+      ->type_name("COUNT")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  command->add_flag("-W", arguments->any_order, "Write in any order");
+  add_progress_options(*command, arguments->progress);
+  command->add_option("FILES", arguments->files, "The source, or several to be joined; the target")
+      ->type_name("");
+  command->callback([arguments, &status] { status = convert(*arguments); });
+}
+
+}  // namespace vireo::cli

@@ -1,0 +1,201 @@
+#include "tools/vireo/image/map.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/format.h"
+#include "tools/vireo/image/json.h"
+#include "tools/vireo/image/open.h"
+#include "tools/vireo/parse.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+struct MapArguments {
+  ImageArguments image;
+  std::string output = "human";
+  std::string start, length;
+};
+
+// One image of the chain, and the file that its data lies in.
+struct Layer {
+  blk::Node* node;
+  blk::Qcow2* qcow2;  // or null: raw
+  std::string data_path;
+};
+
+struct Entry {
+  uint64_t start = 0, length = 0;
+  size_t depth = 0;
+  bool present = false, zero = false, data = false;
+  std::optional<uint64_t> offset;  // in the layer's data file
+};
+
+// The images from the top down.
+std::vector<Layer> layers_of(Image& image) {
+  std::vector<Layer> layers;
+  std::string path = image.path();
+  for (blk::Node* node = &image.disk().graph(); node != nullptr;) {
+    auto* const qcow2 = dynamic_cast<blk::Qcow2*>(node);
+    layers.push_back({node, qcow2, path});
+    if (qcow2 == nullptr) break;
+    const blk::qcow2::Header& header = qcow2->header();
+    if (header.has_data_file())
+      layers.back().data_path = blk::resolve_reference(path, header.data_file());
+    path = blk::resolve_reference(path, header.backing_file);
+    node = qcow2->backing();
+  }
+  return layers;
+}
+
+Task<Entry> raw_entry(blk::Node& node, uint64_t start, uint64_t length) {
+  const blk::Extent extent = co_await node.extent(start, length);
+  co_return Entry{.start = start,
+                  .length = std::min(extent.length, length),
+                  .present = true,
+                  .zero = extent.zero,
+                  .data = extent.data,
+                  .offset = start};
+}
+
+Task<Entry> qcow2_entry(blk::Qcow2& image, uint64_t start, uint64_t length) {
+  const auto layout = co_await image.layout(start, length);
+  if (layout.error) throw std::system_error(layout.error, "cannot read the mapping");
+  using blk::qcow2::Kind;
+  const Kind kind = layout.value.kind;
+  co_return Entry{.start = start,
+                  .length = layout.value.length,
+                  .present = kind != Kind::unallocated,
+                  .zero = layout.value.zero,
+                  .data = kind == Kind::data || kind == Kind::compressed,
+                  .offset = layout.value.host};
+}
+
+// What the chain says of the run at `start`: the first image that has it, or where the search ends
+// because there is nothing below, which reads as zeros.
+Task<Entry> find_entry(const std::vector<Layer>& layers, uint64_t start, uint64_t length) {
+  for (size_t depth = 0;; ++depth) {
+    const Layer& layer = layers[depth];
+    Entry entry;
+    if (layer.qcow2 != nullptr)
+      entry = co_await qcow2_entry(*layer.qcow2, start, length);
+    else
+      entry = co_await raw_entry(*layer.node, start, length);
+    entry.depth = depth;
+    if (entry.present) co_return entry;
+    const uint64_t below = depth + 1 < layers.size() ? layers[depth + 1].node->limits().size : 0;
+    if (start >= below) {
+      entry.zero = true;
+      co_return entry;
+    }
+    length = std::min(entry.length, below - start);
+  }
+}
+
+bool continues(const Entry& entry, const Entry& next) {
+  const auto what = [](const Entry& e) {
+    return std::tuple(e.depth, e.present, e.zero, e.data, e.offset.has_value());
+  };
+  return what(entry) == what(next) &&
+         (!entry.offset || *entry.offset + entry.length == *next.offset);
+}
+
+class Printer {
+ public:
+  Printer(const std::vector<Layer>& layers, bool json) : layers_(layers), json_(json) {
+    std::printf("%s", json_ ? "[" : "Offset          Length          Mapped to       File\n");
+  }
+  void print(const Entry& entry) { json_ ? print_json(entry) : print_human(entry); }
+  void finish() const {
+    if (json_) std::printf("]\n");
+  }
+
+ private:
+  void print_json(const Entry& entry) {
+    Json json = Json::object();
+    json.add("start", entry.start).add("length", entry.length).add("depth", entry.depth);
+    json.add("present", entry.present).add("zero", entry.zero).add("data", entry.data);
+    if (entry.offset) json.add("offset", *entry.offset);
+    std::printf("%s%s", separator_, json.line().c_str());
+    separator_ = ",\n";
+  }
+  void print_human(const Entry& entry) const {
+    if (!entry.data || entry.zero) return;
+    if (!entry.offset)
+      throw ConfigError(
+          "the image has compressed clusters, which --output json lists and this table cannot");
+    std::printf("%#-16llx%#-16llx%#-16llx%s\n", static_cast<unsigned long long>(entry.start),
+                static_cast<unsigned long long>(entry.length),
+                static_cast<unsigned long long>(*entry.offset),
+                printable(layers_[entry.depth].data_path).c_str());
+  }
+
+  const std::vector<Layer>& layers_;
+  const bool json_;
+  const char* separator_ = "";
+};
+
+void print_map(Session& session, const std::vector<Layer>& layers, uint64_t start, uint64_t end,
+               bool json) {
+  Printer printer(layers, json);
+  Entry entry;
+  for (uint64_t at = start; at < end;) {
+    session.stop_if_interrupted();
+    const Entry next = session.run(find_entry(layers, at, end - at));
+    at += next.length;
+    if (entry.length > 0 && continues(entry, next)) {
+      entry.length += next.length;
+      continue;
+    }
+    if (entry.length > 0) printer.print(entry);
+    entry = next;
+  }
+  if (entry.length > 0) printer.print(entry);
+  printer.finish();
+}
+
+int map(const MapArguments& arguments) {
+  const uint64_t start =
+      arguments.start.empty() ? 0 : parse_size("--start-offset", arguments.start);
+  Session session;
+  blk::Spec spec = image_spec(arguments.image);
+  spec.read_only = true;
+  Image image(session, spec);
+  uint64_t end = image.size();
+  if (!arguments.length.empty()) {
+    const uint64_t length = parse_size("--max-length", arguments.length);
+    end = std::min(end, start + length);
+  }
+  print_map(session, layers_of(image), start, end, arguments.output == "json");
+  return kOk;
+}
+
+}  // namespace
+
+void add_map(CLI::App& image, int& status) {
+  auto arguments = std::make_shared<MapArguments>();
+  auto* const command =
+      image.add_subcommand("map", "Tell where the parts of a disk lie in the files of its chain");
+  command->footer(
+      "The table lists data only; JSON lists everything: 'depth' is the image of the chain, 0 the\n"
+      "top; 'present' says that some image has it, 'zero' that it reads as zeros, 'data' that it\n"
+      "may be something else, and 'offset' where in the file it lies.");
+  add_image_options(*command, arguments->image);
+  add_output_option(*command, arguments->output);
+  command->add_option("-s,--start-offset", arguments->start, "Begin here")->type_name("SIZE");
+  command->add_option("-l,--max-length", arguments->length, "End after so many bytes")
+      ->type_name("SIZE");
+  command->callback([arguments, &status] { status = map(*arguments); });
+}
+
+}  // namespace vireo::cli

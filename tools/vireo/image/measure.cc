@@ -1,0 +1,125 @@
+#include "tools/vireo/image/measure.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "blockdev/create.h"
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/json.h"
+#include "tools/vireo/image/open.h"
+#include "tools/vireo/parse.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+struct MeasureArguments {
+  ImageArguments image;
+  std::string format = "raw";
+  std::string size;
+  std::string output = "human";
+  std::vector<std::string> options;
+};
+
+// Bytes of the clusters that have something else than zeros.
+uint64_t used_clusters(Session& session, Image& image, uint64_t cluster) {
+  uint64_t used = 0;
+  const uint64_t size = image.size();
+  for (uint64_t at = 0; at < size;) {
+    session.stop_if_interrupted();
+    const blk::Extent extent = session.run(image.disk().extent(at, size - at));
+    uint64_t end = at + std::max<uint64_t>(extent.length, 1);
+    if (!extent.zero) {
+      const uint64_t first = at / cluster * cluster;
+      end = (end + cluster - 1) / cluster * cluster;
+      used += end - first;
+    }
+    at = end;
+  }
+  return used;
+}
+
+struct Sizes {
+  uint64_t required = 0, full = 0;
+};
+
+Sizes measure_raw(uint64_t size) {
+  const uint64_t bytes = (size + 511) / 512 * 512;
+  return {bytes, bytes};
+}
+
+// `image`: what would be converted, or null for one that is all zeros.
+Sizes measure_qcow2(Session& session, const blk::Qcow2CreateOptions& options, Image* image) {
+  const uint64_t cluster = options.cluster_size;
+  const uint64_t guest = (options.size + cluster - 1) / cluster * cluster;
+  const uint64_t full = blk::full_file_size(options);
+  const bool all = options.preallocation == blk::Preallocation::full ||
+                   options.preallocation == blk::Preallocation::falloc ||
+                   (image != nullptr && !options.backing_file.empty());
+  uint64_t data = 0;
+  if (all)
+    data = guest;
+  else if (image != nullptr)
+    data = used_clusters(session, *image, cluster);
+  return {full - guest + data, full};
+}
+
+void print(const Sizes& sizes, bool json) {
+  if (json) {
+    Json object = Json::object();
+    object.add("required", sizes.required).add("fully-allocated", sizes.full);
+    std::printf("%s\n", object.pretty().c_str());
+    return;
+  }
+  std::printf("required size: %llu\nfully allocated size: %llu\n",
+              static_cast<unsigned long long>(sizes.required),
+              static_cast<unsigned long long>(sizes.full));
+}
+
+int measure(const MeasureArguments& arguments) {
+  if (arguments.image.path.empty() == arguments.size.empty())
+    throw ConfigError("either --size or the FILE to be converted is required (try --help)");
+  CreateOptions options = parse_create_options("", arguments.format, arguments.options);
+  Session session;
+  std::unique_ptr<Image> image;
+  if (!arguments.image.path.empty()) {
+    blk::Spec spec = image_spec(arguments.image);
+    spec.read_only = true;
+    image = std::make_unique<Image>(session, spec);
+  }
+  options.image.size = image ? image->size() : parse_size("--size", arguments.size);
+  options.image.path = "the new image";
+  blk::check_create(options.format, options.image);
+  const Sizes sizes = options.format == "raw" ? measure_raw(options.image.size)
+                                              : measure_qcow2(session, options.image, image.get());
+  print(sizes, arguments.output == "json");
+  return kOk;
+}
+
+}  // namespace
+
+void add_measure(CLI::App& image, int& status) {
+  auto arguments = std::make_shared<MeasureArguments>();
+  auto* const command =
+      image.add_subcommand("measure", "Tell how large the file of a new image would become");
+  command->footer(
+      "'required' is what a conversion of FILE, or a new image of --size, writes at most;\n"
+      "'fully allocated' is what the file can grow to. A data file and compression are left out.");
+  add_image_options(*command, arguments->image, false);
+  command->add_option("-O", arguments->format, "Format of the new image: raw or qcow2")
+      ->type_name("FMT")
+      ->capture_default_str();
+  command->add_option("--size", arguments->size, "Size of its disk, instead of a FILE")
+      ->type_name("SIZE");
+  add_create_options(*command, arguments->options);
+  add_output_option(*command, arguments->output);
+  command->callback([arguments, &status] { status = measure(*arguments); });
+}
+
+}  // namespace vireo::cli

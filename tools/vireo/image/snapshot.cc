@@ -1,0 +1,99 @@
+#include "tools/vireo/image/snapshot.h"
+
+#include <cstdio>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/format.h"
+#include "tools/vireo/image/open.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+struct SnapshotArguments {
+  ImageArguments image;
+  bool list = false, quiet = false;
+  std::string create, apply, remove;
+};
+
+int list(Session& session, const SnapshotArguments& arguments) {
+  const blk::Spec spec = image_spec(arguments.image);
+  const blk::ImageDescription image = session.run(blk::describe_image(session.host(), spec));
+  if (!image.qcow2 || image.qcow2->snapshots.empty()) return kOk;
+  std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
+  return kOk;
+}
+
+// What an error of the image means here.
+void check(std::error_code error, const std::string& action, const std::string& name,
+           const Image& image) {
+  if (error == std::errc::no_such_file_or_directory)
+    throw ConfigError(fmt::format("'{}' has no snapshot '{}'; snapshot -l lists them", image.path(),
+                                  printable(name)));
+  if (error == std::errc::file_exists)
+    throw ConfigError(fmt::format("'{}' has a snapshot '{}' already", image.path(), name));
+  if (error == std::errc::not_supported)
+    throw ConfigError(
+        fmt::format("'{}' cannot have snapshots: it keeps its data in another file, "
+                    "or its reference counts are a bit wide",
+                    image.path()));
+  image.check(error, fmt::format("{} snapshot '{}' of", action, printable(name)));
+}
+
+// The id of what is to be deleted: as for qemu-img, a name comes before an id that is spelt alike.
+std::string id_of(const blk::Qcow2& image, const std::string& name) {
+  for (const auto& snapshot : image.snapshots())
+    if (snapshot.name == name) return snapshot.id;
+  return name;
+}
+
+int change(Session& session, const SnapshotArguments& arguments) {
+  blk::Spec spec = image_spec(arguments.image);
+  spec.no_backing = true;  // only tables change
+  Image image(session, spec);
+  blk::Qcow2& qcow2 = image.need_qcow2("snapshots");
+  const auto& [create, apply, remove] =
+      std::tie(arguments.create, arguments.apply, arguments.remove);
+  if (!create.empty()) check(session.run(qcow2.create_snapshot(create)), "take", create, image);
+  if (!apply.empty()) check(session.run(qcow2.apply_snapshot(apply)), "return to", apply, image);
+  if (!remove.empty())
+    check(session.run(qcow2.delete_snapshot(id_of(qcow2, remove))), "delete", remove, image);
+  image.close();
+  return kOk;
+}
+
+int snapshot(const SnapshotArguments& arguments) {
+  Session session;
+  const bool changes =
+      !(arguments.create.empty() && arguments.apply.empty() && arguments.remove.empty());
+  return changes ? change(session, arguments) : list(session, arguments);
+}
+
+}  // namespace
+
+void add_snapshot(CLI::App& image, int& status) {
+  auto arguments = std::make_shared<SnapshotArguments>();
+  auto* const command =
+      image.add_subcommand("snapshot", "List, take, return to and delete snapshots");
+  command->footer(
+      "The snapshots are those inside a qcow2 image; they are named by id or by name.\n"
+      "A machine that runs on the image must be stopped first, but for -l -U.");
+  add_image_options(*command, arguments->image);
+  auto* const actions = command->add_option_group("what to do", "one of these; -l when none is");
+  actions->add_flag("-l,--list", arguments->list, "List the snapshots");
+  actions->add_option("-c,--create", arguments->create, "Take one")->type_name("NAME");
+  actions
+      ->add_option("-a,--apply", arguments->apply, "Return to it: what was written since is lost")
+      ->type_name("SNAPSHOT");
+  actions->add_option("-d,--delete", arguments->remove, "Delete it")->type_name("SNAPSHOT");
+  actions->require_option(0, 1);
+  command->add_flag("-q,--quiet", arguments->quiet, "Print errors only");
+  command->callback([arguments, &status] { status = snapshot(*arguments); });
+}
+
+}  // namespace vireo::cli
