@@ -1,4 +1,5 @@
-// What every driver of the block layer is given: its surroundings and the cache mode. Value types.
+// What every driver of the block layer is given: its surroundings and the modes of its files. Value
+// types.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,11 @@ namespace vireo::blk {
 // flushes honoured; writethrough = every write is flushed; unsafe = flushes ignored.
 enum class CacheMode : uint8_t { writeback, none, writethrough, unsafe };
 CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
+
+// Who moves the bytes of files: the kernel's asynchronous I/O (which needs cache=none), or blocking
+// calls on the worker pool. automatic: the former where it works.
+enum class AioMode : uint8_t { automatic, native, threads };
+AioMode parse_aio_mode(const std::string& word);  // throws ConfigError
 
 // What a graph needs of its surroundings; all outlive it.
 struct Host {

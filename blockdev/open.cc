@@ -59,7 +59,8 @@ Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
 }
 
 Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
-  const FileOptions options{.cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+  const FileOptions options{
+      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
   std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
   if (file->limits().size == 0 && !spec.empty)
     throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
@@ -78,7 +79,7 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
                                        std::vector<std::string> chain) {
   const FileOptions file_options{
-      .cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
   std::unique_ptr<Node> file = co_await open_file(engines, spec.path, file_options);
   Qcow2Options options{.path = spec.path,
                        .read_only = spec.read_only,
@@ -99,7 +100,8 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
 
 // It may be empty, and grows.
 Task<std::unique_ptr<Node>> open_data_file(FileEngines& engines, Spec spec) {
-  const FileOptions options{.cache = spec.cache, .read_only = spec.read_only, .lock = spec.lock};
+  const FileOptions options{
+      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
   std::unique_ptr<FileNode> file = co_await open_file(engines, spec.path, options);
   co_return file;
 }
@@ -159,6 +161,13 @@ CacheMode parse_cache_mode(const std::string& word) {
       "'{}' is not a cache mode; write cache=writeback, none, writethrough or unsafe", word));
 }
 
+AioMode parse_aio_mode(const std::string& word) {
+  if (word == "native") return AioMode::native;
+  if (word == "threads") return AioMode::threads;
+  throw ConfigError(
+      fmt::format("'{}' is no way to do disk I/O; write aio=native or aio=threads", word));
+}
+
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   FileEngines engines{host};
   Spec image = spec;
@@ -175,7 +184,8 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
-  const FileOptions options{.cache = spec.cache, .read_only = true, .lock = spec.lock};
+  const FileOptions options{
+      .cache = spec.cache, .aio = spec.aio, .read_only = true, .lock = spec.lock};
   std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
   ImageDescription image{.path = spec.path,
                          .format = spec.format,

@@ -22,6 +22,7 @@ struct Spec {
   std::string path;
   std::string format;  // "raw", "qcow2", or empty: by the name's ending
   CacheMode cache = CacheMode::writeback;
+  AioMode aio = AioMode::automatic;
   bool read_only = false;
   bool backing = false;         // may open the backing files an image names
   bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away

@@ -122,3 +122,16 @@ TEST_CASE("cache modes are known by QEMU's words") {
   REQUIRE(parse_cache_mode("unsafe") == CacheMode::unsafe);
   REQUIRE_THROWS_WITH(parse_cache_mode("directsync"), Contains("directsync") && Contains("none"));
 }
+
+TEST_CASE("who moves the bytes can be chosen, as far as the cache mode allows") {
+  Bench bench;
+  const std::string path = bench.dir.file("disk.raw", 1048576);
+  REQUIRE(parse_aio_mode("native") == AioMode::native);
+  REQUIRE(parse_aio_mode("threads") == AioMode::threads);
+  REQUIRE_THROWS_WITH(parse_aio_mode("bio"), Contains("bio") && Contains("native"));
+  REQUIRE_THAT(bench.refusal({.path = path, .aio = AioMode::native}),
+               Contains("aio=native needs cache=none"));
+  const std::unique_ptr<Disk> disk = bench.open({.path = path, .aio = AioMode::threads});
+  REQUIRE_FALSE(write_bytes(bench.host, *disk, 1000, pattern(5000, 1)));
+  REQUIRE_FALSE(bench.host.wait(disk->close()));
+}

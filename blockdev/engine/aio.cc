@@ -109,7 +109,7 @@ AioEngine::AioEngine(EventLoop& loop, WorkerPool& pool, unsigned depth)
       context_(std::make_unique<Context>(depth)),
       event_(make_eventfd()) {
   free_.reserve(depth);
-  batch_.reserve(depth);
+  batch_.reserve(kBatch);
   for (iocb& block : context_->blocks) free_.push_back(&block);
   // Edge-triggered: each completion counts the descriptor up and wakes us anew, so that it never
   // has to be read.
@@ -143,7 +143,8 @@ void AioEngine::submit_queued() {
 // Fills batch_ with the first operations of the queue, which keeps them.
 size_t AioEngine::prepare_batch() {
   batch_.clear();
-  for (IoOp* op = queue_.front(); op != nullptr && batch_.size() < free_.size(); op = op->next) {
+  const size_t room = std::min<size_t>(kBatch, free_.size());
+  for (IoOp* op = queue_.front(); op != nullptr && batch_.size() < room; op = op->next) {
     if (op->kind == IoOp::Kind::fdatasync && !fdatasync_works_) break;
     iocb* block = free_[free_.size() - 1 - batch_.size()];
     prepare(*block, *op, event_.get());

@@ -1,5 +1,7 @@
-// The kernel's asynchronous I/O (libaio) for O_DIRECT descriptors: one io_submit per turn of the
-// loop, completions read from the ring the kernel shares with us, without a system call.
+// The kernel's asynchronous I/O (libaio) for O_DIRECT descriptors: what a turn of the loop queued
+// is submitted together (in batches of a few, so that the disk is at work on the first while the
+// later ones are prepared), completions are read from the ring the kernel shares with us, without a
+// system call.
 //
 // At most `depth` operations are with the kernel; the others, and those it refuses with EAGAIN,
 // wait in order of arrival for a completion. fdatasync falls back to the worker pool where the
@@ -27,6 +29,7 @@ namespace vireo::blk {
 class AioEngine final : public IoEngine {
  public:
   static constexpr unsigned kDepth = 256;
+  static constexpr unsigned kBatch = 8;  // large enough to merge neighbours and save calls
 
   AioEngine(EventLoop& loop, WorkerPool& pool, unsigned depth = kDepth);
   ~AioEngine() override;

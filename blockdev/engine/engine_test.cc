@@ -52,6 +52,9 @@ using MakeEngine = std::function<std::unique_ptr<IoEngine>(TestHost&)>;
 std::unique_ptr<IoEngine> make_threads(TestHost& host) {
   return std::make_unique<ThreadEngine>(host.loop, host.pool);
 }
+std::unique_ptr<IoEngine> make_direct_threads(TestHost& host) {
+  return std::make_unique<ThreadEngine>(host.loop, host.pool, ThreadEngine::Files::direct);
+}
 std::unique_ptr<IoEngine> make_aio(TestHost& host) {
   return std::make_unique<AioEngine>(host.loop, host.pool);
 }
@@ -92,7 +95,7 @@ int64_t run(Bench& bench, IoEngine& engine, IoOp op) {
 
 TEST_CASE("engines move what they are asked to, whatever their depth") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_aio, make_shallow_aio);
+  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio, make_shallow_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   reads_everything_at_once(bench, *engine, bench.direct.get());
   reads_everything_at_once(bench, *engine, bench.buffered.get());
@@ -100,7 +103,7 @@ TEST_CASE("engines move what they are asked to, whatever their depth") {
 
 TEST_CASE("engines write, also durably, and synchronise") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_aio);
+  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   const bool durable = GENERATE(false, true);
   const Buffer buffer{2 * kBlock, kBlock};
@@ -120,9 +123,33 @@ TEST_CASE("engines write, also durably, and synchronise") {
                      content.begin() + static_cast<std::ptrdiff_t>(5 * kBlock)));
 }
 
+// More of them than are resumed together, and more while those are under way.
+TEST_CASE("writes into the page cache take place in the order they were asked for") {
+  Bench bench;
+  const std::unique_ptr<IoEngine> engine = make_threads(bench.host);
+  const Buffer buffer{kBlock * kBlocks, kBlock};
+  std::vector<iovec> vectors(kBlocks);
+  std::vector<int64_t> results(kBlocks, -1);
+  Scope scope;
+  for (uint32_t i = 0; i < kBlocks; ++i) {
+    vectors[i] = {buffer.data() + i * kBlock, kBlock};
+    std::copy_n(pattern(kBlock, 100 + i).data(), kBlock, buffer.data() + i * kBlock);
+    const IoOp write{.kind = IoOp::Kind::write,
+                     .fd = bench.buffered.get(),
+                     .offset = 3 * kBlock,
+                     .vectors = {&vectors[i], 1}};
+    scope.spawn(run_one(*engine, write, results[i]));
+    if (i % 10 == 0) bench.host.loop.step();
+  }
+  bench.host.wait(join(scope));
+  REQUIRE(results == std::vector<int64_t>(kBlocks, kBlock));
+  const auto content = file_content(bench.path);
+  REQUIRE(bench.block_is(content.data() + 3 * kBlock, 100 + kBlocks - 1));
+}
+
 TEST_CASE("engines say 0 at the end of a file and -errno for what fails") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_aio);
+  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   const Buffer buffer{kBlock, kBlock};
   const std::vector<iovec> vectors{{buffer.data(), kBlock}};

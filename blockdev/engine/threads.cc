@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "blockdev/node.h"
 #include "vmm/base/error.h"
@@ -15,6 +16,7 @@ namespace {
 // Copying more than this on the loop would keep the other devices waiting.
 constexpr uint64_t kInlineBytes = 64 * 1024;
 constexpr int kInlineReadsPerTurn = 64;
+constexpr size_t kResumedTogether = 8;
 
 ssize_t transfer(const IoOp& op, int flags) noexcept {
   const int count = static_cast<int>(op.vectors.size());
@@ -62,11 +64,55 @@ void PoolCalls::submit(IoOp& op) {
   });
 }
 
-ThreadEngine::ThreadEngine(EventLoop& loop, WorkerPool& pool)
-    : loop_(loop), calls_(loop, pool), hook_(loop.each_turn([this] { turn(); })) {}
+void SerialCalls::submit(IoOp& op) {
+  queue_.push(op);
+  if (!running_) start();
+}
+
+void SerialCalls::start() {
+  running_ = true;
+  pool_.submit([this, queue = std::exchange(queue_, IoQueue{})]() mutable {
+    while (!queue.empty()) {
+      IoQueue finished;
+      for (size_t i = 0; i < kResumedTogether && !queue.empty(); ++i) {
+        IoOp& op = queue.pop();
+        op.result = perform(op);
+        finished.push(op);
+      }
+      loop_.post([this, finished, is_last = queue.empty()] { finish(finished, is_last); });
+    }
+  });
+}
+
+// A resumed coroutine may queue the next operation, or let go of the engine.
+void SerialCalls::finish(IoQueue finished, bool is_last) {
+  if (is_last) running_ = false;
+  if (is_last && !queue_.empty()) start();
+  while (!finished.empty()) finished.pop().waiter.resume();
+}
+
+ThreadEngine::ThreadEngine(EventLoop& loop, WorkerPool& pool, Files files)
+    : loop_(loop),
+      files_(files),
+      calls_(loop, pool),
+      writes_(loop, pool),
+      hook_(loop.each_turn([this] { turn(); })) {}
 
 ThreadEngine::~ThreadEngine() {
-  VMM_CHECK(queue_.empty() && calls_.in_flight() == 0, "an engine is idle before it is destroyed");
+  VMM_CHECK(queue_.empty() && calls_.in_flight() == 0 && writes_.idle(),
+            "an engine is idle before it is destroyed");
+}
+
+bool ThreadEngine::finished_at_once(IoOp& op) const noexcept {
+  return files_ == Files::cached && is_small_read(op) && try_cached(op);
+}
+
+// Durable writes wait for the disk, where the file's lock is not held.
+void ThreadEngine::call(IoOp& op) {
+  if (files_ == Files::cached && op.kind == IoOp::Kind::write && !op.durable)
+    writes_.submit(op);
+  else
+    calls_.submit(op);
 }
 
 // A resumed coroutine may queue the next operation, or let go of the engine.
@@ -74,10 +120,10 @@ void ThreadEngine::turn() {
   IoQueue finished;
   for (int tried = 0; !queue_.empty() && tried < kInlineReadsPerTurn; ++tried) {
     IoOp& op = queue_.pop();
-    if (is_small_read(op) && try_cached(op))
+    if (finished_at_once(op))
       finished.push(op);
     else
-      calls_.submit(op);
+      call(op);
   }
   if (!queue_.empty() || !finished.empty()) loop_.turn_again();
   while (!finished.empty()) finished.pop().waiter.resume();

@@ -1,5 +1,7 @@
 // An engine for descriptors that have no useful asynchronous interface (the page cache): blocking
-// calls on the worker pool. Reads that the page cache can answer at once are answered on the loop.
+// calls on the worker pool. Reads that the page cache can answer at once are answered on the loop,
+// the others side by side; writes into the page cache one after the other, because they would only
+// wait for each other at the file's lock.
 //
 // Thread: the loop's. Owns no thread; many engines may share a pool.
 #pragma once
@@ -25,9 +27,29 @@ class PoolCalls {
   size_t in_flight_ = 0;
 };
 
+// Operations as blocking calls made by one worker in the order they came, while there are any.
+// Waiters are resumed in later turns of the loop, a few at a time.
+class SerialCalls {
+ public:
+  SerialCalls(EventLoop& loop, WorkerPool& pool) noexcept : loop_(loop), pool_(pool) {}
+  void submit(IoOp& op);
+  bool idle() const noexcept { return !running_ && queue_.empty(); }
+
+ private:
+  void start();
+  void finish(IoQueue finished, bool is_last);
+
+  EventLoop& loop_;
+  WorkerPool& pool_;
+  IoQueue queue_;         // come since the worker started
+  bool running_ = false;  // a worker is at it
+};
+
 class ThreadEngine final : public IoEngine {
  public:
-  ThreadEngine(EventLoop& loop, WorkerPool& pool);
+  // What the descriptors are: through the page cache, or O_DIRECT.
+  enum class Files : uint8_t { cached, direct };
+  ThreadEngine(EventLoop& loop, WorkerPool& pool, Files files = Files::cached);
   ~ThreadEngine() override;
 
   void submit(IoOp& op) override {
@@ -37,9 +59,13 @@ class ThreadEngine final : public IoEngine {
 
  private:
   void turn();
+  bool finished_at_once(IoOp& op) const noexcept;
+  void call(IoOp& op);
 
   EventLoop& loop_;
+  const Files files_;
   PoolCalls calls_;
+  SerialCalls writes_;
   IoQueue queue_;
   EventLoop::Registration hook_;
 };

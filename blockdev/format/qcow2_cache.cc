@@ -16,7 +16,8 @@ constexpr size_t kParallelWrites = 16;
 SliceCache::SliceCache(HostFile& file, uint32_t slice_size, uint64_t max_bytes)
     : file_(file),
       slice_size_(slice_size),
-      max_slices_(std::max<size_t>(kMinSlices, max_bytes / slice_size)) {}
+      max_slices_(std::max<size_t>(kMinSlices, max_bytes / slice_size)),
+      pool_(slice_size) {}
 
 void SliceCache::touch(Slice& slice) noexcept {
   if (slice.place != order_.begin()) order_.splice(order_.begin(), order_, slice.place);
@@ -45,7 +46,7 @@ Task<std::error_code> SliceCache::fetch(uint64_t offset) {
   }
   const auto loading = std::make_shared<Loading>();
   loading_.emplace(offset, loading);
-  Buffer bytes(slice_size_);
+  Buffer bytes = pool_.take();
   loading->error = co_await file_.read(offset, bytes);
   loading_.erase(offset);
   if (!loading->error && !loading->dropped && !slices_.contains(offset))
@@ -58,12 +59,12 @@ SliceCache::Slice* SliceCache::insert_zeros(uint64_t offset) {
   if (Slice* old = find(offset)) return old;
   if (const auto under_way = loading_.find(offset); under_way != loading_.end())
     under_way->second->dropped = true;
-  return &insert(offset, Buffer::zeros(slice_size_));
+  return &insert(offset, pool_.zeros());
 }
 
 std::span<std::byte> SliceCache::edit(Slice& slice) {
   if (slice.bytes.use_count() > 1)
-    slice.bytes = std::make_shared<Buffer>(Buffer::copy_of(slice.view()));
+    slice.bytes = std::make_shared<Buffer>(pool_.copy_of(slice.view()));
   if (!slice.dirty) {
     slice.dirty = true;
     dirty_.push_back(slice.offset);

@@ -88,6 +88,7 @@ class SliceCache {
   HostFile& file_;
   const uint32_t slice_size_;
   const size_t max_slices_;
+  SlicePool pool_;  // before what is taken from it
   std::unordered_map<uint64_t, Slice> slices_;
   std::unordered_map<uint64_t, std::shared_ptr<Loading>> loading_;
   std::list<Slice*> order_;      // most recently used first

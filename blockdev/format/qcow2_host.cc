@@ -12,6 +12,7 @@ namespace {
 
 constexpr uint64_t kMinAhead = 1024 * 1024;
 constexpr uint64_t kMaxAhead = 64 * 1024 * 1024;
+constexpr size_t kSlabSlices = 32;
 
 }  // namespace
 
@@ -30,6 +31,40 @@ Buffer Buffer::zeros(size_t size) {
 Buffer Buffer::copy_of(std::span<const std::byte> bytes) {
   Buffer buffer(bytes.size());
   std::memcpy(buffer.data(), bytes.data(), bytes.size());
+  return buffer;
+}
+
+void BufferFree::operator()(std::byte* bytes) const noexcept {
+  if (pool != nullptr)
+    pool->give_back(bytes);
+  else
+    std::free(bytes);
+}
+
+void SlicePool::grow() {
+  slabs_.emplace_back(kSlabSlices * slice_size_);
+  free_.reserve(slabs_.size() * kSlabSlices);
+  for (size_t i = kSlabSlices; i-- > 0;) free_.push_back(slabs_.back().data() + i * slice_size_);
+}
+
+Buffer SlicePool::take() {
+  if (free_.empty()) grow();
+  Buffer buffer;
+  buffer.data_ = {free_.back(), BufferFree{this}};
+  buffer.size_ = slice_size_;
+  free_.pop_back();
+  return buffer;
+}
+
+Buffer SlicePool::zeros() {
+  Buffer buffer = take();
+  std::memset(buffer.data(), 0, slice_size_);
+  return buffer;
+}
+
+Buffer SlicePool::copy_of(std::span<const std::byte> slice) {
+  Buffer buffer = take();
+  std::memcpy(buffer.data(), slice.data(), slice_size_);
   return buffer;
 }
 

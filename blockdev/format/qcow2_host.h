@@ -29,7 +29,14 @@ inline std::error_code io_error() noexcept {
   return std::make_error_code(std::errc::io_error);
 }
 
-// Bytes aligned to a page. Throws std::bad_alloc.
+class SlicePool;
+
+struct BufferFree {
+  SlicePool* pool = nullptr;  // null: the heap
+  void operator()(std::byte* bytes) const noexcept;
+};
+
+// Bytes aligned to a page (those of a SlicePool: to their size). Throws std::bad_alloc.
 class Buffer {
  public:
   static constexpr size_t kAlignment = 4096;
@@ -47,11 +54,27 @@ class Buffer {
   iovec vector() noexcept { return {data_.get(), size_}; }
 
  private:
-  struct Free {
-    void operator()(std::byte* bytes) const noexcept { std::free(bytes); }
-  };
-  std::unique_ptr<std::byte, Free> data_;
+  friend SlicePool;
+  std::unique_ptr<std::byte, BufferFree> data_;
   size_t size_ = 0;
+};
+
+// Buffers of one size, which are taken from the heap many at a time: it would spend as much again
+// on aligning each page. What is given back is kept for the next one. Outlives its buffers.
+class SlicePool {
+ public:
+  explicit SlicePool(uint32_t slice_size) noexcept : slice_size_(slice_size) {}
+  Buffer take();  // not initialised
+  Buffer zeros();
+  Buffer copy_of(std::span<const std::byte> slice);
+  void give_back(std::byte* slice) noexcept { free_.push_back(slice); }  // never has to grow
+
+ private:
+  void grow();
+
+  const uint32_t slice_size_;
+  std::vector<Buffer> slabs_;
+  std::vector<std::byte*> free_;
 };
 
 // Runs tasks side by side, at most `limit` at a time, and keeps the first error.

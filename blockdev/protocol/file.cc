@@ -80,13 +80,20 @@ std::error_code device_range(int fd, unsigned long request, uint64_t offset,
 
 }  // namespace
 
-std::shared_ptr<IoEngine> FileEngines::engine(CacheMode cache) {
-  if (cache == CacheMode::none) {
-    if (!direct_) direct_ = std::make_shared<AioEngine>(host_.loop, host_.pool);
+std::shared_ptr<IoEngine> FileEngines::engine(CacheMode cache, AioMode aio) {
+  if (cache != CacheMode::none) {
+    if (aio == AioMode::native)
+      throw ConfigError("aio=native needs cache=none: the page cache would make it wait");
+    if (!buffered_) buffered_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool);
+    return buffered_;
+  }
+  if (aio == AioMode::threads) {
+    const auto files = ThreadEngine::Files::direct;
+    if (!direct_) direct_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool, files);
     return direct_;
   }
-  if (!buffered_) buffered_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool);
-  return buffered_;
+  if (!native_) native_ = std::make_shared<AioEngine>(host_.loop, host_.pool);
+  return native_;
 }
 
 FileNode::FileNode(Host host, std::shared_ptr<IoEngine> engine, OpenFile file, CacheMode cache)
@@ -96,7 +103,8 @@ FileNode::FileNode(Host host, std::shared_ptr<IoEngine> engine, OpenFile file, C
       limits_(file.limits),
       is_device_(file.is_device),
       ignores_flushes_(cache == CacheMode::unsafe || file.limits.read_only),
-      uses_page_cache_(cache != CacheMode::none) {}
+      uses_page_cache_(cache != CacheMode::none),
+      writes_through_(cache == CacheMode::writethrough) {}
 
 void FileNode::changed_up_to(uint64_t end) noexcept {
   ++changes_;
@@ -129,7 +137,7 @@ Task<std::error_code> FileNode::write(uint64_t offset, IoVecs from, WriteFlags f
           .fd = fd_.get(),
           .offset = offset,
           .vectors = {},
-          .durable = flags.fua && !ignores_flushes_};
+          .durable = writes_through_ || (flags.fua && !ignores_flushes_)};
   while (!rest.empty()) {
     op.vectors = rest.next();
     const int64_t moved = co_await engine_->run(op);

@@ -28,6 +28,7 @@ namespace vireo::blk {
 
 struct FileOptions {
   CacheMode cache = CacheMode::writeback;
+  AioMode aio = AioMode::automatic;
   bool read_only = false;
   bool create = false;  // makes a file that is not there; what is there stays as it is
   bool lock = true;
@@ -38,10 +39,11 @@ class FileEngines {
  public:
   explicit FileEngines(Host host) : host_(std::move(host)) {}
   const Host& host() const noexcept { return host_; }
-  std::shared_ptr<IoEngine> engine(CacheMode cache);
+  std::shared_ptr<IoEngine> engine(CacheMode cache, AioMode aio = AioMode::automatic);
 
  private:
   Host host_;
+  std::shared_ptr<IoEngine> native_;
   std::shared_ptr<IoEngine> direct_;
   std::shared_ptr<IoEngine> buffered_;
 };
@@ -78,6 +80,7 @@ class FileNode final : public Node {
   const bool is_device_;
   const bool ignores_flushes_;
   const bool uses_page_cache_;
+  const bool writes_through_;
   uint64_t changes_ = 1;  // completed ones; the first flush always takes place
   uint64_t flushed_ = 0;  // the value of changes_ that is on stable storage
   std::error_code lost_;  // set when the page cache lost data

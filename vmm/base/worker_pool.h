@@ -1,8 +1,8 @@
 // Blocking calls off the loop: int r = co_await offload(pool, loop, fn);
 //
-// The pool's threads start on first use, up to its size; work is taken in order of arrival. The
-// coroutine is resumed on `loop`. The destructor finishes what was queued, and what that queues.
-// The loop outlives the pool: declare it first.
+// The pool's threads start when they are needed, up to its size; work is taken in order of arrival.
+// The coroutine is resumed on `loop`. The destructor finishes what was queued, and what that
+// queues. The loop outlives the pool: declare it first.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +21,10 @@ namespace vireo {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(size_t threads = 4) noexcept : limit_(threads) {
+  // Most of them wait for disks: as many as a disk can serve at once are useful.
+  static constexpr size_t kThreads = 16;
+
+  explicit WorkerPool(size_t threads = kThreads) noexcept : limit_(threads) {
     VMM_CHECK(threads > 0, "a pool has a thread");
   }
   WorkerPool(const WorkerPool&) = delete;

@@ -6,6 +6,7 @@
 #include <CLI/CLI.hpp>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/bench.h"
 #include "tools/vireo/image/check.h"
 #include "tools/vireo/image/commit.h"
 #include "tools/vireo/image/compare.h"
@@ -45,6 +46,7 @@ what else is not.
 'vireo image COMMAND --help' tells all about a command.)";
 
 void add_commands(CLI::App& image, int& status) {
+  add_bench(image, status);
   add_check(image, status);
   add_commit(image, status);
   add_compare(image, status);

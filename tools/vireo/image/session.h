@@ -53,7 +53,8 @@ class Session {
   Signals signals_;  // first: the threads of the pool inherit the mask
   dev::Terminal terminal_{-1};
   EventLoop loop_;
-  WorkerPool pool_{std::max(4u, std::thread::hardware_concurrency())};  // compressing is for all
+  WorkerPool pool_{std::max<size_t>(
+      WorkerPool::kThreads, std::thread::hardware_concurrency())};  // compressing is for all
   Logger log_;
   EventLoop::Registration watch_;
   bool interrupted_ = false;
