@@ -68,4 +68,8 @@ Task<std::error_code> Source::read(uint64_t offset, IoVecs into) {
   co_return error;
 }
 
+void Source::hurry() const {
+  for (const Part& part : parts_) part.disk->hurry();
+}
+
 }  // namespace vireo::blk

@@ -30,6 +30,8 @@ class Source {
   // What lies at `offset`, up to `length`: one run.
   Task<Extent> extent(uint64_t offset, uint64_t length);
   Task<std::error_code> read(uint64_t offset, IoVecs into);
+  // Reads under way are not held back by rates.
+  void hurry() const;
 
  private:
   struct Part {

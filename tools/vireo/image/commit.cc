@@ -61,14 +61,16 @@ void commit(Session& session, const CommitArguments& arguments) {
   const bool empty_top = !arguments.keep && arguments.base.empty();
   const auto layers = open_layers(session, chain, empty_top);
   blk::Spec base_spec = chain.back();
-  base_spec.throttle.bps.rate = parse_size("-r", arguments.rate);
+  base_spec.throttle.bps_write.rate = parse_size("-r", arguments.rate);
   Image base(session, base_spec);
   std::vector<blk::Disk*> disks;
   for (const auto& layer : layers) disks.push_back(&layer->disk());
+  session.on_interrupt([&base] { base.disk().hurry(); });
   {
     Progress progress(arguments.progress);
     const auto result = session.run(
         blk::commit(blk::Layers(std::move(disks)), base.disk(), job_control(session, progress)));
+    session.on_interrupt(nullptr);
     check_job(session, result, layers.front()->path(), base.path());
   }
   base.close();

@@ -1,5 +1,6 @@
 #include "tools/vireo/image/compare.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 
@@ -55,7 +56,9 @@ int compare(const CompareArguments& arguments) {
     return verdict(arguments, "Strict mode: Image size mismatch!", kDiffer);
   const Comparison result = run(session, arguments, *first, *second);
   check_job(session, result.failure, first->path(), second->path());
-  if (sizes_differ) verdict(arguments, "Warning: Image size mismatch!", kOk);
+  const bool in_both = result.verdict != Comparison::Verdict::same &&
+                       result.offset < std::min(first->size(), second->size());
+  if (sizes_differ && !in_both) verdict(arguments, "Warning: Image size mismatch!", kOk);
   switch (result.verdict) {
     case Comparison::Verdict::content_differs:
       return verdict(arguments, fmt::format("Content mismatch at offset {}!", result.offset),

@@ -150,7 +150,9 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
     Progress progress(arguments.progress);
     blk::JobControl control = job_control(session, progress);
     control.in_flight = arguments.in_flight;
+    session.on_interrupt([&source] { source.hurry(); });
     const auto result = session.run(blk::convert(source, target->disk(), how, std::move(control)));
+    session.on_interrupt(nullptr);
     check_job(session, result, arguments.files.front(), target->path());
   }
   target->check(session.run(target->disk().flush()), "complete");

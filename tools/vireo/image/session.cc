@@ -23,6 +23,7 @@ void Session::run_job(Task<void> task) {
 
 void Session::interrupt() {
   if (std::exchange(interrupted_, true)) ::_exit(kStopped);
+  if (hurry_) hurry_();
 }
 
 }  // namespace vireo::cli

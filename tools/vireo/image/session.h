@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
 #include <thread>
 #include <utility>
@@ -43,6 +44,8 @@ class Session {
   // SIGINT, SIGTERM or SIGHUP came: long jobs look between their steps, and stop. Known only after
   // a turn of the loop. A second signal ends the process at once, as a crash would.
   bool interrupted() const noexcept { return interrupted_; }
+  // Called then, on the loop, to let go what a job would wait for.
+  void on_interrupt(std::function<void()> hurry) { hurry_ = std::move(hurry); }
   void stop_if_interrupted() const {
     if (interrupted_) throw Interrupted();
   }
@@ -58,6 +61,7 @@ class Session {
   Logger log_;
   EventLoop::Registration watch_;
   bool interrupted_ = false;
+  std::function<void()> hurry_;
 };
 
 }  // namespace vireo::cli
