@@ -33,16 +33,16 @@ std::vector<Qcow2CreateOptions> shapes() {
 Task<void> scribble(Qcow2& image) {
   const uint64_t cluster = uint64_t{1} << image.header().cluster_bits;
   qcow2::Buffer buffer = qcow2::Buffer::zeros(8 * cluster);
+  const WriteFlags compressed{.compressed = true};
   std::error_code error;
   for (uint64_t i = 0; i < 4 && !error; ++i) {
     IoVecs data{{buffer.data(), 3 * cluster}}, packed{{buffer.data(), cluster}};
     error = co_await image.write(i * 8 * cluster, std::move(data), WriteFlags{});
-    if (!error)
-      error = co_await image.write((i * 8 + 5) * cluster, std::move(packed),
-                                   WriteFlags{.compressed = true});
+    if (!error) error = co_await image.write((i * 8 + 5) * cluster, std::move(packed), compressed);
     if (!error) error = co_await image.zero((i * 8 + 1) * cluster, cluster / 2, ZeroFlags{});
     const bool no_snapshots = image.header().refcount_order == 0;
-    if (!error && !no_snapshots && i > 1) error = co_await image.create_snapshot(std::to_string(i));
+    std::string name(1, static_cast<char>('0' + i));
+    if (!error && !no_snapshots && i > 1) error = co_await image.create_snapshot(std::move(name));
   }
   if (!error) error = co_await image.close();
   VMM_CHECK(!error, "memory does not fail");
@@ -54,8 +54,9 @@ Task<std::vector<std::byte>> make_image(Host host, Qcow2CreateOptions options) {
   co_await create_qcow2(host, std::move(file), nullptr, std::move(options));
   file = std::make_unique<ScriptedMemory>(storage);
   OpenReference none = [](const ImageReference&) { return no_other_file(); };
+  Qcow2Options open{};
   const std::unique_ptr<Qcow2> image =
-      co_await open_qcow2(host, std::move(file), Qcow2Options{}, std::move(none));
+      co_await open_qcow2(host, std::move(file), std::move(open), std::move(none));
   co_await scribble(*image);
   co_return storage->bytes;
 }

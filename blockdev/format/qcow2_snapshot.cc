@@ -206,8 +206,8 @@ Task<std::error_code> Snapshots::publish(Outcome<Next> next) {
 }
 
 Task<std::error_code> Snapshots::drop_active_l1() {
-  const Header& header = image_.header;
-  co_return co_await tables_.allocator.drop(header.l1_offset, uint64_t{header.l1_entries} * 8);
+  const HostRange l1{image_.header.l1_offset, image_.header.l1_entries * uint64_t{8}};
+  co_return co_await tables_.allocator.drop(l1.offset, l1.length);
 }
 
 Task<std::error_code> Snapshots::create(std::string name) {
@@ -324,8 +324,8 @@ Task<Outcome<Snapshots::Next>> Snapshots::without(SnapshotInfo info) {
   Next next{list_, tables_.map.l1(), image_.header.size};
   std::erase(next.list, info);
   std::error_code error = co_await tree_.drop_references(std::move(l1.value));
-  if (!error)
-    error = co_await tables_.allocator.drop(info.l1_offset, uint64_t{info.l1_entries} * 8);
+  const uint64_t length = info.l1_entries * uint64_t{8};
+  if (!error) error = co_await tables_.allocator.drop(info.l1_offset, length);
   if (!error) error = co_await drop_active_l1();
   co_return Outcome<Next>{error, std::move(next)};
 }

@@ -104,8 +104,9 @@ Task<void> IoShell::carry_out_later(std::shared_ptr<IoRequest> request) {
 Task<std::error_code> IoShell::transfer(const IoRequest& request, blk::Buffer& buffer) {
   blk::Disk& disk = image_->disk();
   if (request.write && request.zero) {
-    std::error_code error = co_await disk.zero(request.offset, request.total(),
-                                               blk::ZeroFlags{.may_unmap = request.unmap});
+    const blk::ZeroFlags how{.may_unmap = request.unmap};
+    const uint64_t length = request.total();
+    std::error_code error = co_await disk.zero(request.offset, length, how);
     if (!error && request.fua) error = co_await disk.flush();
     co_return error;
   }
