@@ -146,7 +146,8 @@ Task<void> Bench::work(iovec buffer) {
   while (round_ > 0 && !stopped()) {
     --round_;
     --left_;
-    std::error_code error = co_await request(next_offset(), buffer);
+    const uint64_t offset = next_offset();
+    std::error_code error = co_await request(offset, buffer);
     const bool flush =
         !plan_.drain && plan_.flush_interval > 0 && left_ % plan_.flush_interval == 0;
     if (!error && flush) error = co_await disk_.flush();
