@@ -93,7 +93,8 @@ class Session {
   // A chain that begins with the script's bytes, on any queue.
   void submit(ByteReader& script) {
     if (!started_) return;
-    GuestQueue& queue = driver_.queue(script.get<uint8_t>() % queues());
+    const auto number = static_cast<uint16_t>(script.get<uint8_t>() % queues());
+    GuestQueue& queue = driver_.queue(number);
     std::vector<GuestBuffer> buffers;
     const auto bytes = script.take(std::min<size_t>(script.get<uint8_t>(), script.rest().size()));
     if (!bytes.empty()) buffers.push_back(queue.readable(bytes));

@@ -22,6 +22,10 @@ const char* const kDiskHelp =
   snapshot=on        throw all writes away at the end
   cache=MODE         writeback: the host's page cache; none: O_DIRECT; writethrough: every write is
                      flushed; unsafe: flushes are ignored
+  aio=HOW            native: the kernel's asynchronous I/O, the default with cache=none and only
+                     there; threads: blocking calls on threads
+  metadata-cache=SIZE
+                     memory for the tables of each qcow2 image of the chain (32M)
   id=NAME, serial=S  disk0, disk1, … and no serial
   queues=N           1 to 64 request queues; a guest with many CPUs may want several
   iothread=on        a thread of its own, where it keeps no other device waiting
@@ -82,6 +86,8 @@ DiskOption parse_disk(const std::string& text, size_t index) {
                         "id",
                         "serial",
                         "cache",
+                        "aio",
+                        "metadata-cache",
                         "backing",
                         "snapshot",
                         "queues",
@@ -113,6 +119,9 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   disk.spec.read_only = keys.flag("readonly", false);
   disk.spec.cache =
       blk::parse_cache_mode(keys.choice("cache", {"writeback", "none", "writethrough", "unsafe"}));
+  if (const std::string aio = keys.get("aio", ""); !aio.empty())
+    disk.spec.aio = blk::parse_aio_mode(aio);
+  disk.spec.metadata_cache = keys.size("metadata-cache", 0);
   disk.spec.backing = keys.flag("backing", true);
   disk.spec.snapshot = keys.flag("snapshot", false);
   for (const RateKeys& rate : kRates) disk.spec.throttle.*rate.limit = parse_rate(keys, rate);

@@ -25,6 +25,7 @@ TEST_CASE("a bare path is a disk with what most want") {
   CHECK(disk.id == "disk0");
   CHECK(disk.spec.format.empty());
   CHECK(disk.spec.cache == blk::CacheMode::writeback);
+  CHECK(disk.spec.aio == blk::AioMode::automatic);
   CHECK(disk.spec.backing);
   CHECK_FALSE(disk.spec.throttle.any());
   CHECK(disk.queues == 1);
@@ -35,13 +36,15 @@ TEST_CASE("a bare path is a disk with what most want") {
 TEST_CASE("all keys of a disk arrive") {
   const DiskOption disk = parse(
       "path=x,,y,format=qcow2,readonly=on,id=vda,serial=S1,cache=none,backing=off,snapshot=on,"
-      "queues=4,iothread=on,on-enospc=stop");
+      "aio=threads,metadata-cache=1M,queues=4,iothread=on,on-enospc=stop");
   CHECK(disk.spec.path == "x,y");
   CHECK(disk.spec.format == "qcow2");
   CHECK(disk.spec.read_only);
   CHECK(disk.id == "vda");
   CHECK(disk.serial == "S1");
   CHECK(disk.spec.cache == blk::CacheMode::none);
+  CHECK(disk.spec.aio == blk::AioMode::threads);
+  CHECK(disk.spec.metadata_cache == 1048576);
   CHECK_FALSE(disk.spec.backing);
   CHECK(disk.spec.snapshot);
   CHECK(disk.queues == 4);
@@ -73,6 +76,7 @@ TEST_CASE("what is wrong with a disk is said in one sentence") {
   refuses("x.img,readonly=yes", "on or off");
   refuses("x.img,format=vmdk", "raw");
   refuses("x.img,cache=fast", "writethrough");
+  refuses("x.img,aio=bio", "aio=native or aio=threads");
   refuses("x.img,queues=0", "1 to 64");
   refuses("x.img,queues=65", "1 to 64");
   refuses("x.img,queues=many", "number");
