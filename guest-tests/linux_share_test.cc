@@ -66,7 +66,7 @@ TEST_CASE("files of a share behave as POSIX has it, in each model of ownership",
   CHECK(machine.wait().reason == End::Reason::power_off);
 }
 
-TEST_CASE("a share is saved only while it is not mounted", "[.share]") {
+TEST_CASE("a share is saved only while it is not mounted") {
   const TemporaryDirectory shared, saved;
   std::ofstream(shared.path() / "file") << "of the host\n";
   const LinuxOptions options{.kernel = "full", .shares = {share_of("src", shared.path())}};
