@@ -167,7 +167,8 @@ TEST_CASE("a table that counts as free is not given away") {
 
 TEST_CASE("tables that the header names on top of each other end writing at once") {
   Patient patient;
-  const uint64_t at = GENERATE(as<uint64_t>{}, 40, 48, 64);  // L1 table, refcount table, snapshot table
+  const uint64_t at =
+      GENERATE(as<uint64_t>{}, 40, 48, 64);  // L1 table, refcount table, snapshot table
   const uint64_t other = at == 48 ? patient.header.l1_offset : patient.header.refcount_table_offset;
   CAPTURE(at);
   patient.put(at, other);
