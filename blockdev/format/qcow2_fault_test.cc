@@ -273,7 +273,7 @@ bool try_fault(Bench& bench, const Action& action, const FaultRule& rule,
 // Every request in turn takes minutes; without VIREO_TEST_THOROUGH each kind of fault takes its own
 // share of them.
 uint64_t stride() {
-  return std::getenv("VIREO_TEST_THOROUGH") != nullptr ? 1 : 6;
+  return std::getenv("VIREO_TEST_THOROUGH") != nullptr ? 1 : 10;
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   disk.spec.cache =
       blk::parse_cache_mode(keys.choice("cache", {"writeback", "none", "writethrough", "unsafe"}));
   if (const std::string aio = keys.get("aio", ""); !aio.empty())
-    disk.spec.aio = blk::parse_aio_mode(aio);
+    disk.spec.aio = with_context("--disk", [&] { return blk::parse_aio_mode(aio); });
   disk.spec.metadata_cache = keys.size("metadata-cache", 0);
   disk.spec.backing = keys.flag("backing", true);
   disk.spec.snapshot = keys.flag("snapshot", false);
