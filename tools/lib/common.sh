@@ -20,6 +20,16 @@ need() {
   done
 }
 
+# in_kvmbox ARGUMENT...: tools/kvmbox from the project's root, and once more when its machine failed: QEMU's
+# emulation has flaws of its own.
+in_kvmbox() {
+  local status=0
+  tools/kvmbox "$@" || status=$?
+  ((status == 125)) || return "$status"
+  say "the emulated machine failed; once more"
+  tools/kvmbox "$@"
+}
+
 # cache_dir: prints the directory that keeps everything the scripts fetch or derive.
 cache_dir() {
   printf '%s/vireo\n' "${XDG_CACHE_HOME:-${HOME:?is not set}/.cache}"
