@@ -119,8 +119,8 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   disk.spec.read_only = keys.flag("readonly", false);
   disk.spec.cache =
       blk::parse_cache_mode(keys.choice("cache", {"writeback", "none", "writethrough", "unsafe"}));
-  if (const std::string aio = keys.get("aio", ""); !aio.empty())
-    disk.spec.aio = with_context("--disk", [&] { return blk::parse_aio_mode(aio); });
+  if (const std::string aio = keys.choice("aio", {"", "native", "threads"}); !aio.empty())
+    disk.spec.aio = blk::parse_aio_mode(aio);
   disk.spec.metadata_cache = keys.size("metadata-cache", 0);
   disk.spec.backing = keys.flag("backing", true);
   disk.spec.snapshot = keys.flag("snapshot", false);

@@ -74,9 +74,9 @@ TEST_CASE("what is wrong with a disk is said in one sentence") {
   refuses("readonly=on", "'path' is missing");
   refuses("x.img,readonly=on,readonly=on", "twice");
   refuses("x.img,readonly=yes", "on or off");
-  refuses("x.img,format=vmdk", "raw");
+  refuses("x.img,format=vmdk", "one of raw, qcow2");
   refuses("x.img,cache=fast", "writethrough");
-  refuses("x.img,aio=bio", "aio=native or aio=threads");
+  refuses("x.img,aio=bio", "native, threads");
   refuses("x.img,queues=0", "1 to 64");
   refuses("x.img,queues=65", "1 to 64");
   refuses("x.img,queues=many", "number");

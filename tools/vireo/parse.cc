@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <iterator>
 #include <vector>
 
 #include <fmt/format.h>
@@ -61,6 +62,14 @@ Part key_and_value(const std::string& part, std::string_view bare_key) {
   if (bare && !bare_key.empty()) return {std::string(bare_key), part};
   if (equals == std::string::npos) return {part, std::nullopt};
   return {part.substr(0, equals), part.substr(equals + 1)};
+}
+
+// The empty word stands for what is not written.
+std::vector<std::string_view> without_empty(std::initializer_list<std::string_view> words) {
+  std::vector<std::string_view> kept;
+  std::copy_if(words.begin(), words.end(), std::back_inserter(kept),
+               [](std::string_view word) { return !word.empty(); });
+  return kept;
 }
 
 }  // namespace
@@ -181,7 +190,7 @@ std::string KeyValues::choice(std::string_view key,
                               std::initializer_list<std::string_view> words) const {
   std::string value = get(key, *words.begin());
   if (std::find(words.begin(), words.end(), value) == words.end())
-    fail(fmt::format("{}={}: it is one of {}", key, value, fmt::join(words, ", ")));
+    fail(fmt::format("{}={}: it is one of {}", key, value, fmt::join(without_empty(words), ", ")));
   return value;
 }
 
