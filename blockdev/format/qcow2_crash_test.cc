@@ -71,10 +71,10 @@ class CrashRun {
     checkpoint();
   }
 
-  // Every cut takes minutes; without VIREO_TEST_THOROUGH it is some hundreds of them.
+  // Every cut takes minutes; without VIREO_TEST_THOROUGH it is about a hundred of them.
   static size_t stride(size_t writes) {
     if (std::getenv("VIREO_TEST_THOROUGH") != nullptr) return 1;
-    return 1 + writes / 300;
+    return 1 + writes / 100;
   }
   void replay() {
     const Log& log = storage_->log;
