@@ -179,8 +179,8 @@ void print_plan(const Plan& plan) {
                                   plan.count, kind, plan.size, plan.depth, plan.offset, steps)
                           .c_str());
   if (plan.flush_interval > 0)
-    std::printf("Sending flush every %llu %srequests\n",
-                static_cast<unsigned long long>(plan.flush_interval), plan.drain ? "drained " : "");
+    std::printf("Sending flush every %llu requests\n",
+                static_cast<unsigned long long>(plan.flush_interval));
 }
 
 void print_json(const Plan& plan, const Spent& spent) {

@@ -47,12 +47,12 @@ Json::Json(double value) : text_(fmt::format("{}", value)) {}
 Json::Json(std::string_view text) : text_(quoted(text)) {}
 
 Json& Json::add(std::string_view key, Json value) {
-  members_.push_back({quoted(key), std::move(value)});
+  members_.emplace_back(quoted(key), std::move(value));
   return *this;
 }
 
 Json& Json::add(Json value) {
-  members_.push_back({"", std::move(value)});
+  members_.emplace_back("", std::move(value));
   return *this;
 }
 
@@ -60,9 +60,8 @@ std::string Json::print(size_t depth) const {
   if (kind_ == Kind::scalar) return text_;
   const std::string indent((depth + 1) * 4, ' ');
   std::string out = kind_ == Kind::object ? "{\n" : "[\n";
-  for (const char* comma = ""; const Member& member : members_) {
-    const std::string key = member.key.empty() ? "" : member.key + ": ";
-    out += comma + indent + key + member.value.print(depth + 1);
+  for (const char* comma = ""; const auto& [key, value] : members_) {
+    out += comma + indent + (key.empty() ? "" : key + ": ") + value.print(depth + 1);
     comma = ",\n";
   }
   return out + '\n' + std::string(depth * 4, ' ') + (kind_ == Kind::object ? '}' : ']');
@@ -71,8 +70,8 @@ std::string Json::print(size_t depth) const {
 std::string Json::line() const {
   if (kind_ == Kind::scalar) return text_;
   std::string out = kind_ == Kind::object ? "{ " : "[ ";
-  for (const char* comma = ""; const Member& member : members_) {
-    out += comma + (member.key.empty() ? "" : member.key + ": ") + member.value.line();
+  for (const char* comma = ""; const auto& [key, value] : members_) {
+    out += comma + (key.empty() ? "" : key + ": ") + value.line();
     comma = ", ";
   }
   return out + (kind_ == Kind::object ? "}" : "]");

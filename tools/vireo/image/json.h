@@ -31,18 +31,14 @@ class Json {
 
  private:
   enum class Kind : uint8_t { scalar, object, array };
-  struct Member;
+  // The key as it is printed; empty in an array.
+  using Member = std::pair<std::string, Json>;
   explicit Json(Kind kind) : kind_(kind) {}
   std::string print(size_t depth) const;
 
   Kind kind_ = Kind::scalar;
   std::string text_;  // of a scalar, as it is printed
   std::vector<Member> members_;
-};
-
-struct Json::Member {
-  std::string key;  // as it is printed; empty in an array
-  Json value;
 };
 
 }  // namespace vireo::cli
