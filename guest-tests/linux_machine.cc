@@ -2,9 +2,11 @@
 
 #include <array>
 #include <cstdio>
+#include <stdexcept>
 #include <utility>
 
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"
@@ -59,11 +61,14 @@ std::string LinuxMachine::expect(const std::string& text) {
   constexpr std::chrono::milliseconds kLook{100};
   const auto deadline = std::chrono::steady_clock::now() + 2 * kPatience;
   while (true) {
-    const bool ended = machine_.wait_until(std::chrono::steady_clock::now()).has_value();
+    const auto end = machine_.wait_until(std::chrono::steady_clock::now());
     try {
-      return console_.expect(text, ended ? std::chrono::milliseconds(0) : kLook);
-    } catch (const dev::ExpectError&) {
-      if (ended || std::chrono::steady_clock::now() > deadline) throw;
+      return console_.expect(text, end ? std::chrono::milliseconds(0) : kLook);
+    } catch (const dev::ExpectError& error) {
+      if (end)
+        throw std::runtime_error(fmt::format("{}\nthe machine had ended: {} {}", error.what(),
+                                             static_cast<int>(end->reason), end->detail));
+      if (std::chrono::steady_clock::now() > deadline) throw;
     }
   }
 }
