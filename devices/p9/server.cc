@@ -118,6 +118,25 @@ Task<uint32_t> Server::handle(const Exchange& exchange) {
   co_return length;
 }
 
+// The data of a reply that has them lie in its buffers already.
+template <class T>
+uint32_t Server::reply(const Call& call, uint8_t type, const T& message) const {
+  uint32_t data = 0;
+  if constexpr (std::is_same_v<T, Rdata>) data = message.data.count;
+  const auto bytes = encode(type, call.header.tag, message, data);
+  const uint64_t room = std::min<uint64_t>(total_length(call.exchange.reply), max_message_);
+  if (bytes.size() + data > room) return reply_error(call.exchange, call.header.tag, EMSGSIZE);
+  copy_to(call.exchange.reply, bytes);
+  return static_cast<uint32_t>(bytes.size()) + data;
+}
+
+template <class T>
+Task<uint32_t> Server::answer(Call& call, const T& message) {
+  const auto result = co_await on(call, message);
+  if (!result) co_return reply_error(call.exchange, call.header.tag, result.error());
+  co_return reply(call, T::kType + 1, *result);
+}
+
 Task<uint32_t> Server::dispatch(Call& call, const Request& request) {
   return std::visit(
       [&]<class T>(const T& message) -> Task<uint32_t> {
@@ -133,29 +152,10 @@ Task<uint32_t> Server::unknown(Call& call) {
   co_return reply_error(call.exchange, call.header.tag, EOPNOTSUPP);
 }
 
-template <class T>
-Task<uint32_t> Server::answer(Call& call, const T& message) {
-  const auto result = co_await on(call, message);
-  if (!result) co_return reply_error(call.exchange, call.header.tag, result.error());
-  co_return reply(call, T::kType + 1, *result);
-}
-
 uint32_t Server::reply_error(const Exchange& exchange, uint16_t tag, int error) const {
   const auto bytes = encode(Rlerror::kType, tag, Rlerror{static_cast<uint32_t>(error)});
   if (total_length(exchange.reply) < bytes.size()) return 0;
   return static_cast<uint32_t>(copy_to(exchange.reply, bytes));
-}
-
-// The data of a reply that has them lie in its buffers already.
-template <class T>
-uint32_t Server::reply(const Call& call, uint8_t type, const T& message) const {
-  uint32_t data = 0;
-  if constexpr (std::is_same_v<T, Rdata>) data = message.data.count;
-  const auto bytes = encode(type, call.header.tag, message, data);
-  const uint64_t room = std::min<uint64_t>(total_length(call.exchange.reply), max_message_);
-  if (bytes.size() + data > room) return reply_error(call.exchange, call.header.tag, EMSGSIZE);
-  copy_to(call.exchange.reply, bytes);
-  return static_cast<uint32_t>(bytes.size()) + data;
 }
 
 // Of an Rread, which carries its count before the data.
