@@ -24,6 +24,14 @@ std::optional<double> multiplier(std::string_view suffix) {
   return static_cast<double>(1ULL << 10 * power);
 }
 
+std::optional<uint64_t> decimal(std::string_view text) {
+  uint64_t value = 0;
+  const char* const last = text.data() + text.size();
+  const auto [end, error] = std::from_chars(text.data(), last, value);
+  if (error != std::errc() || end != last) return std::nullopt;
+  return value;
+}
+
 // "0x200", which takes no suffix.
 std::optional<uint64_t> hexadecimal(std::string_view text) {
   if (!text.starts_with("0x") && !text.starts_with("0X")) return std::nullopt;
@@ -109,12 +117,11 @@ std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_v
 
 uint64_t parse_number(std::string_view option, std::string_view text, uint64_t least,
                       uint64_t most) {
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size() || number < least || number > most)
+  const auto number = decimal(text);
+  if (!number || *number < least || *number > most)
     throw ConfigError(
         fmt::format("{}: '{}' is not a number from {} to {}", option, text, least, most));
-  return number;
+  return *number;
 }
 
 KeyValues::KeyValues(std::string_view option, std::string_view text, std::string_view bare_key,
@@ -174,11 +181,9 @@ bool KeyValues::flag(std::string_view key, bool otherwise) const {
 uint64_t KeyValues::number(std::string_view key, uint64_t otherwise) const {
   const auto value = find(key);
   if (!value) return otherwise;
-  uint64_t number = 0;
-  const char* const last = value->data() + value->size();
-  const auto [end, error] = std::from_chars(value->data(), last, number);
-  if (error != std::errc() || end != last) fail(fmt::format("{}={}: it is a number", key, *value));
-  return number;
+  const auto number = decimal(*value);
+  if (!number) fail(fmt::format("{}={}: it is a number", key, *value));
+  return *number;
 }
 
 uint64_t KeyValues::size(std::string_view key, uint64_t otherwise) const {

@@ -154,8 +154,10 @@ size_t descriptors_for_shares(size_t shares) {
 }
 
 void Run::add_shares() {
+  if (options_.shares.empty()) return;
+  const size_t descriptors = descriptors_for_shares(options_.shares.size());
   for (dev::P9Config share : options_.shares) {
-    share.share.descriptors = descriptors_for_shares(options_.shares.size());
+    share.share.descriptors = descriptors;
     share.share.own_loop = true;
     // A directory that cannot be served is one the user named.
     usage_step<std::exception>([&] {

@@ -1,7 +1,5 @@
 #include "tools/vireo/run_options.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
 
 #include "tools/vireo/parse.h"
@@ -38,14 +36,6 @@ Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
             in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
-uint32_t parse_cpus(const std::string& text) {
-  uint32_t cpus = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cpus);
-  if (error != std::errc() || end != text.data() + text.size() || cpus < 1 || cpus > kMaxVcpus)
-    throw ConfigError(fmt::format("--cpus: '{}' is not a number from 1 to {}", text, kMaxVcpus));
-  return cpus;
-}
-
 uint64_t parse_memory(const std::string& text) {
   const uint64_t bytes = parse_size("--memory", text);
   // The bounds that need the host are GuestMemory's; these two catch slips of the pen.
@@ -72,7 +62,8 @@ Logger make_logger(const RunArguments& arguments) {
 RunOptions resolve(const RunArguments& arguments) {
   RunOptions options;
   options.machine.memory.size = parse_memory(arguments.memory);
-  options.machine.vcpus = parse_cpus(arguments.cpus);
+  options.machine.vcpus =
+      static_cast<uint32_t>(parse_number("--cpus", arguments.cpus, 1, kMaxVcpus));
   options.machine.irqchip =
       arguments.irqchip == "pc" ? MachineConfig::Irqchip::pc : MachineConfig::Irqchip::apic;
   options.machine.reboot = !arguments.no_reboot;
