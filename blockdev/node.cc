@@ -47,11 +47,6 @@ void fill_zero(const IoVecs& vectors) noexcept {
   for (const iovec& vector : vectors) std::memset(vector.iov_base, 0, vector.iov_len);
 }
 
-bool is_zero(std::span<const std::byte> bytes) noexcept {
-  return bytes.empty() || (bytes.front() == std::byte{0} &&
-                           std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
-}
-
 bool all_zero(const IoVecs& vectors) noexcept {
   return std::all_of(vectors.begin(), vectors.end(), [](const iovec& vector) {
     return vireo::all_zero({begin_of(vector), vector.iov_len});

@@ -38,7 +38,6 @@ uint64_t total_length(const IoVecs& vectors) noexcept;
 // The part of a list from `offset` on, `length` bytes long; both must lie inside.
 IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
 void fill_zero(const IoVecs& vectors) noexcept;
-bool is_zero(std::span<const std::byte> bytes) noexcept;
 bool all_zero(const IoVecs& vectors) noexcept;
 // Copies min(total lengths).
 void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept;

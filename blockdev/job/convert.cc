@@ -4,6 +4,8 @@
 #include <memory>
 #include <utility>
 
+#include "vmm/base/bytes.h"
+
 namespace vireo::blk {
 
 namespace {
@@ -156,7 +158,7 @@ uint64_t Converter::run_length(std::span<const std::byte> bytes, bool zeros) con
   uint64_t length = 0;
   while (length < bytes.size()) {
     const uint64_t some = std::min<uint64_t>(unit_, bytes.size() - length);
-    if (is_zero(bytes.subspan(length, some)) != zeros) break;
+    if (vireo::all_zero(bytes.subspan(length, some)) != zeros) break;
     length += some;
   }
   return length;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "vmm/base/bytes.h"
+
 namespace vireo::blk {
 
 namespace {
@@ -134,7 +136,7 @@ Task<std::error_code> Rebaser::keep_differing(Run run, const JobBuffers::Loan& o
   const auto fate = [&](uint64_t at) {
     const uint64_t some = std::min(granule_, run.length - at);
     if (std::memcmp(old.data() + at, now.data() + at, some) == 0) return Fate::leave;
-    return is_zero(old.bytes(at, some)) ? Fate::zeros : Fate::data;
+    return vireo::all_zero(old.bytes(at, some)) ? Fate::zeros : Fate::data;
   };
   std::error_code error;
   for (uint64_t done = 0; done < run.length && !error;) {
