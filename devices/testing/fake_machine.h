@@ -30,6 +30,7 @@ class FakeMachine {
   testing::FakeIrqs irq_lines;
   IrqAllocator irqs{[this](uint32_t gsi) { return irq_lines.connect(gsi); }};
   testing::FakeDoorbells doorbells;
+  testing::FakeSlots slots;
   testing::FakeControl control;
   std::vector<AcpiDevice> acpi;
   AddressAllocator mmio_window{{layout::kVirtioMmio, 64 * layout::kVirtioMmioStride}};
@@ -41,6 +42,7 @@ class FakeMachine {
                 pio,
                 irqs,
                 doorbells,
+                slots,
                 control,
                 acpi,
                 mmio_window,
