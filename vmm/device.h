@@ -19,6 +19,7 @@
 #include "vmm/kvm/irq.h"
 #include "vmm/kvm/memory_slot.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/memory/register_pages.h"
 
 namespace vireo {
 
@@ -54,12 +55,13 @@ struct DeviceEnv {
   MemorySlots& slots;
   MachineControl& control;
   std::vector<AcpiDevice>& acpi;
-  AddressAllocator& mmio_window;  // for devices without a fixed address
+  RegisterPages& register_pages;  // for devices without a fixed address
   Logger log{};
 
   // The same for a device whose home is another loop.
   DeviceEnv at(EventLoop& home) const {
-    return {memory, home, pool, mmio, pio, irqs, doorbells, slots, control, acpi, mmio_window, log};
+    return {memory, home,    pool, mmio,           pio, irqs, doorbells,
+            slots,  control, acpi, register_pages, log};
   }
 };
 

@@ -197,7 +197,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   WorkerPool pool_;
   Bus mmio_{"mmio"};
   Bus pio_{"port"};
-  AddressAllocator mmio_window_;
+  RegisterPages register_pages_;
   std::optional<IoApic> ioapic_;  // unless KVM has it
   IrqAllocator irqs_;
   std::vector<AcpiDevice> acpi_;

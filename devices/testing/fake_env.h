@@ -134,9 +134,9 @@ struct FakeEnv {
   FakeSlots slots{};
   FakeControl control{};
   std::vector<AcpiDevice> acpi{};
-  AddressAllocator window{{layout::kVirtioMmio, layout::kFramebuffer - layout::kVirtioMmio}};
-  DeviceEnv env{memory,    turns.loop(), pool,    mmio, pio,   irqs,
-                doorbells, slots,        control, acpi, window};
+  RegisterPages register_pages{};
+  DeviceEnv env{memory,    turns.loop(), pool,    mmio, pio,           irqs,
+                doorbells, slots,        control, acpi, register_pages};
 
   uint8_t in(uint64_t port) {
     uint8_t value = 0;

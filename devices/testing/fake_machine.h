@@ -33,7 +33,7 @@ class FakeMachine {
   testing::FakeSlots slots;
   testing::FakeControl control;
   std::vector<AcpiDevice> acpi;
-  AddressAllocator mmio_window{{layout::kVirtioMmio, 64 * layout::kVirtioMmioStride}};
+  RegisterPages register_pages;
   std::vector<std::string> log;
   DeviceEnv env{memory,
                 loop,
@@ -45,7 +45,7 @@ class FakeMachine {
                 slots,
                 control,
                 acpi,
-                mmio_window,
+                register_pages,
                 Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
                   log.emplace_back(text);
                 })};

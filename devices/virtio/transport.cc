@@ -241,19 +241,22 @@ void TransportCore::publish_config(bool interrupt) {
     ++state_.config_generation;
     interrupt = interrupt && has(state_.status, kStatusDriverOk);
   }
+  ops_.registers_changed();
   if (interrupt) ops_.config_interrupt();
 }
 
 // 2.1.2: the device tells a running driver.
 void TransportCore::needs_reset(std::string_view why) {
   noise(why);
+  bool running;
   {
     const std::lock_guard lock(mutex_);
     if (has(state_.status, kStatusNeedsReset)) return;
     state_.status |= kStatusNeedsReset;
-    if (!has(state_.status, kStatusDriverOk)) return;
+    running = has(state_.status, kStatusDriverOk);
   }
-  ops_.config_interrupt();
+  ops_.registers_changed();
+  if (running) ops_.config_interrupt();
 }
 
 // Only when a driver wants it: each registration with KVM costs the machine time at its end. Where
@@ -344,9 +347,12 @@ void TransportCore::reset() {
   device_.reset();
   ops_.reset_interrupts();
   std::vector<std::byte> config = device_.config();
-  const std::lock_guard lock(mutex_);
-  state_ = power_on();
-  config_ = std::move(config);
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = power_on();
+    config_ = std::move(config);
+  }
+  ops_.registers_changed();
 }
 
 TransportCore::State TransportCore::state() const {

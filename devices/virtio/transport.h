@@ -41,6 +41,8 @@ class TransportOps {
   virtual void reset_interrupts() = 0;  // to the power-on state
   virtual void raise_pending() = 0;     // once more what the driver has not acknowledged
   virtual std::optional<DoorbellAddress> doorbell(uint16_t index) const = 0;
+  // What the registers read as has changed by itself, not because one was written.
+  virtual void registers_changed() {}
 
  protected:
   ~TransportOps() = default;

@@ -163,7 +163,7 @@ class Session {
     transport_->save(writer);
     block_on(machine_.loop, transport_->close());
     transport_.reset();
-    machine_.mmio_window = AddressAllocator({layout::kVirtioMmio, layout::kVirtioMmioStride});
+    machine_.register_pages = RegisterPages();
     machine_.acpi.clear();
     build(writer.take());
     machine_.settle();

@@ -53,8 +53,9 @@ class Flexible {
 };
 
 kvm_userspace_memory_region memory_region(uint32_t slot, uint64_t guest_address,
-                                          std::span<std::byte> host) {
+                                          std::span<std::byte> host, uint32_t flags = 0) {
   kvm_userspace_memory_region region{};
+  region.flags = flags;
   region.slot = slot;
   region.guest_phys_addr = guest_address;
   region.memory_size = host.size();
@@ -205,7 +206,12 @@ int KvmVm::check_extension(int capability) const noexcept {
 }
 
 void KvmVm::add_memory(uint64_t guest_address, std::span<std::byte> host) {
-  kvm_userspace_memory_region region = memory_region(slots_++, guest_address, host);
+  auto region = memory_region(slots_++, guest_address, host);
+  call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
+}
+
+void KvmVm::add_read_only_memory(uint64_t guest_address, std::span<std::byte> host) {
+  auto region = memory_region(slots_++, guest_address, host, KVM_MEM_READONLY);
   call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
 }
 

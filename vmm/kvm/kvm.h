@@ -78,6 +78,8 @@ class KvmVm final : public Doorbells, public MemorySlots {
 
   // Memory that the guest has for as long as the VM is there.
   void add_memory(uint64_t guest_address, std::span<std::byte> host);
+  // The same, but that what the guest writes there is for the MMIO bus. With KVM_CAP_READONLY_MEM.
+  void add_read_only_memory(uint64_t guest_address, std::span<std::byte> host);
   std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) override;
 
   // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
