@@ -1,12 +1,11 @@
 // An RFB (VNC) server, RFC 6143: shows one screen to several viewers, through sockets and through
 // WebSockets to browsers, and gives their keys and pointers to one input.
 //
-// Thread: all of it on the loop; the constructor also before the loop runs. The screen and the input
-// outlive the server. Nothing is polled while no viewer has asked for an update. What one viewer
-// does is its own affair: it can neither hold up another nor make us keep more than about one
-// picture for it.
-// The constructor listens at once; it throws ConfigError, naming what is wrong, before anything
-// listens when a setting cannot be.
+// Thread: all of it on the loop; the constructor also before the loop runs. The screen and the
+// input outlive the server. Nothing is polled while no viewer has asked for an update. What one
+// viewer does is its own affair: it can neither hold up another nor make us keep more than about
+// one picture for it. The constructor listens at once; it throws ConfigError, naming what is wrong,
+// before anything listens when a setting cannot be.
 #pragma once
 
 #include <cstdint>
