@@ -403,27 +403,6 @@ TEST_CASE("a format that there is not ends the connection, and only that", "[dis
   rig.check_same(other);
 }
 
-TEST_CASE("a change of the screen's size in the middle of an update ends it well", "[display]") {
-  Rig rig;
-  rig.screen.resize({.width = 1024, .height = 768});
-  Client client = rig.client();
-  const int little = 4096;
-  ::setsockopt(client.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof(little));
-  client.join(true, {encoding::kRaw, encoding::kLastRect, encoding::kDesktopSize});
-  rig.screen.noise({.x = 0, .y = 0, .width = 1024, .height = 768});
-  client.ask(false);
-  rig.run();
-  rig.screen.resize({.width = 300, .height = 200});
-  rig.screen.console();
-  Client other = rig.client();
-  other.join();
-  other.update(false);  // somebody looks
-  REQUIRE(client.viewer.message() == from_server::kUpdate);
-  client.update();
-  REQUIRE(client.viewer.size == Size{300, 200});
-  rig.check_same(client);
-}
-
 TEST_CASE("what cannot be is refused before anything listens", "[display]") {
   TempDir dir;
   const TempFile certificate(bytes_of_text(kCertificate)), key(bytes_of_text(kKey)),

@@ -62,8 +62,12 @@ void put_xvp(uint8_t code, ByteWriter& out) {
 
 }  // namespace
 
-Updates::Updates(Size size, bool with_power)
-    : with_power_(with_power), viewer_size_(size), level_(kDefaultLevel), dirty_(size) {
+Updates::Updates(Size size, bool with_power, size_t slice)
+    : with_power_(with_power),
+      slice_(slice),
+      viewer_size_(size),
+      level_(kDefaultLevel),
+      dirty_(size) {
   dirty_.add(all_of(size));
 }
 
@@ -189,7 +193,7 @@ bool Updates::write(const Picture& picture, ByteWriter& out) {
   while (!rects_.empty()) {
     encode(picture, rects_.back(), out);
     rects_.pop_back();
-    if (!last_rect_ || rects_.empty() || out.size() < kSlice) continue;
+    if (!last_rect_ || rects_.empty() || out.size() < slice_) continue;
     if (!open_ended_) set_count(out, kOpenEnded);
     open_ended_ = true;
     return true;

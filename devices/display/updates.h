@@ -21,8 +21,12 @@ namespace vireo::display {
 
 class Updates {
  public:
+  // A screen of 1920×1080. Cutting is for the largest screens: there are viewers (vncsnapshot) that
+  // say they know LastRect and wait for ever after it.
+  static constexpr size_t kSlice = 8 << 20;
+
   // The size that the viewer was told; `with_power`: there is a power button to offer.
-  Updates(Size size, bool with_power);
+  Updates(Size size, bool with_power, size_t slice = kSlice);
 
   void set_format(const PixelFormat& format);
   void set_encodings(std::span<const int32_t> encodings);
@@ -37,11 +41,9 @@ class Updates {
   bool waiting() const noexcept { return requested_.has_value(); }
   // There is something to write.
   bool due() const;
-  // Appends it: all of it, or, to a viewer that lets us, about kSlice of it. True: the update goes
+  // Appends it: all of it, or, to a viewer that lets us, about a slice of it. True: the update goes
   // on with the next call, which comes before any other is begun.
   bool write(const Picture& picture, ByteWriter& out);
-
-  static constexpr size_t kSlice = 256 << 10;
 
  private:
   enum Kind : uint8_t { kRaw, kHextile, kZrle, kTight, kKinds };
@@ -64,6 +66,7 @@ class Updates {
 
   // What the viewer is, wants and can.
   const bool with_power_;
+  const size_t slice_;
   Size viewer_size_;
   PixelFormat format_;
   std::optional<PixelFormat> next_format_;  // from the next update on

@@ -25,10 +25,11 @@ WirePixelFormat wire_format(uint8_t bits, uint8_t depth, bool big_endian,
 // A viewer of a painted screen, without a connection between them.
 class Pair {
  public:
-  explicit Pair(Size size, std::vector<int32_t> encodings, unsigned seed = 1)
+  explicit Pair(Size size, std::vector<int32_t> encodings, unsigned seed = 1,
+                size_t slice = Updates::kSlice)
       : screen(size, seed), picture_(screen) {
     picture_.refresh();
-    updates.emplace(picture_.size(), false);
+    updates.emplace(picture_.size(), false, slice);
     updates->set_encodings(encodings);
     viewer.resize(size);
   }
@@ -46,10 +47,15 @@ class Pair {
   bool deliver() {
     if (!updates->due()) return false;
     ByteWriter out;
-    while (updates->write(picture_, out)) {
+    wire_.clear();
+    pieces = 0;
+    for (bool more = true; more;) {
+      more = updates->write(picture_, out);
+      ++pieces;
+      const std::vector<std::byte> piece = out.take();
+      wire_.insert(wire_.end(), piece.begin(), piece.end());
+      if (more && between_pieces) between_pieces();
     }
-    bytes = out.size();
-    wire_ = out.take();
     at_ = 0;
     while (at_ < wire_.size()) viewer.message();
     return true;
@@ -70,7 +76,8 @@ class Pair {
     const auto from = wire_.begin() + static_cast<ptrdiff_t>(std::exchange(at_, at_ + length));
     return Viewer::Bytes(from, from + static_cast<ptrdiff_t>(length));
   }};
-  size_t bytes = 0;  // of the last update
+  int pieces = 0;  // of the last update
+  std::function<void()> between_pieces;
 
  private:
   Picture picture_;
@@ -262,15 +269,46 @@ TEST_CASE("a viewer that cannot follow a change of size gets what it can show", 
       REQUIRE(pair.viewer.picture[y * 100 + x] == pair.screen.pixel(x, y));
 }
 
-TEST_CASE("an update is cut for a viewer that knows LastRect, also by a change of size",
-          "[display]") {
-  Pair pair({.width = 1024, .height = 768},
-            {encoding::kRaw, encoding::kLastRect, encoding::kDesktopSize});
-  pair.screen.noise({.x = 0, .y = 0, .width = 1024, .height = 768});
+TEST_CASE("an update is cut for a viewer that knows LastRect", "[display]") {
+  Pair pair({.width = 500, .height = 400},
+            {encoding::kRaw, encoding::kLastRect, encoding::kDesktopSize}, 1, 100'000);
+  pair.ask();
+  pair.deliver();
+  REQUIRE(pair.pieces == 1);  // a screen of that size is one rectangle
+  REQUIRE(pair.viewer.seen[encoding::kLastRect] == 0);
+  for (uint16_t y = 0; y < 400; y += 80)
+    pair.screen.noise({.x = 0, .y = y, .width = 480, .height = 64});
   pair.look();
   pair.ask();
   pair.deliver();
+  REQUIRE(pair.pieces == 5);
   REQUIRE(pair.viewer.seen[encoding::kLastRect] == 1);
+  pair.check_same();
+}
+
+TEST_CASE("a change of size in the middle of an update ends it", "[display]") {
+  Pair pair({.width = 500, .height = 400},
+            {encoding::kRaw, encoding::kLastRect, encoding::kDesktopSize}, 1, 100'000);
+  pair.ask();
+  pair.deliver();
+  for (uint16_t y = 0; y < 400; y += 80)
+    pair.screen.noise({.x = 0, .y = y, .width = 480, .height = 64});
+  pair.look();
+  pair.ask();
+  pair.between_pieces = [&] {
+    pair.screen.resize({.width = 64, .height = 32});
+    pair.screen.console();
+    pair.look(false);
+  };
+  pair.deliver();
+  REQUIRE(pair.pieces == 2);
+  REQUIRE(pair.viewer.seen[encoding::kLastRect] == 1);
+  pair.between_pieces = nullptr;
+  for (int i = 0; i < 2; ++i) {
+    pair.ask();
+    pair.deliver();
+  }
+  REQUIRE(pair.viewer.size == Size{64, 32});
   pair.check_same();
 }
 
