@@ -1,0 +1,42 @@
+#include "devices/add_display.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "devices/legacy/i8042.h"
+#include "devices/virtio/add.h"
+
+namespace vireo::dev {
+
+namespace {
+
+template <class D>
+D& adopt(Machine& machine, std::unique_ptr<D> device, EventLoop& home) {
+  D& adopted = *device;
+  machine.adopt(std::move(device), home);
+  return adopted;
+}
+
+}  // namespace
+
+DisplayDevices add_display(Machine& machine, display::Size mode) {
+  EventLoop& loop = machine.add_loop();
+  DeviceEnv env = machine.env().at(loop);
+  Framebuffer& screen =
+      adopt(machine,
+            std::make_unique<Framebuffer>("screen", env, mode,
+                                          machine.saved().take<Framebuffer::State>("screen")),
+            loop);
+  auto& ps2 = machine.add<I8042>("i8042", Ps2Devices::keyboard_and_mouse);
+  auto& keyboard = add_virtio_at<InputKeyboard>(machine, loop, "keyboard0");
+  auto& tablet = add_virtio_at<InputTablet>(machine, loop, "tablet0");
+  // Last: it tells those before it, once they have started, what was let go meanwhile.
+  GuestInput& input =
+      adopt(machine,
+            std::make_unique<GuestInput>("input", GuestInput::Devices{ps2, keyboard, tablet}, mode),
+            loop);
+  return {loop, screen, input};
+}
+
+}  // namespace vireo::dev
