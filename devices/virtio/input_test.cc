@@ -40,7 +40,7 @@ struct Fixture {
     transport->save(writer);
     StateReader saved(writer.take());
     transport.reset();
-    machine.mmio_window = AddressAllocator({layout::kVirtioMmio, layout::kVirtioMmioStride});
+    machine.register_pages = RegisterPages();
     machine.acpi.clear();
     auto state = saved.take<InputState>("input.device");
     build(std::move(state), saved.take<MmioState>("input"));
