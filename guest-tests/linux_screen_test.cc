@@ -2,8 +2,9 @@
 #include <linux/input-event-codes.h>
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <string>
 #include <string_view>
@@ -12,6 +13,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "devices/display/testing/client.h"
 #include "guest-tests/linux_machine.h"
 
 namespace vireo::guest_tests {
@@ -27,17 +29,15 @@ class Font {
   using Glyph = std::array<uint8_t, kHeight>;
 
   explicit Font(const std::filesystem::path& vmlinux) {
-    std::ifstream file(vmlinux, std::ios::binary);
-    const std::string kernel{std::istreambuf_iterator<char>(file), {}};
+    std::string kernel(std::filesystem::file_size(vmlinux), 0);
+    std::ifstream(vmlinux, std::ios::binary).read(kernel.data(), std::ssize(kernel));
     using namespace std::string_view_literals;
     const auto letter_a = "\0\0\x10\x38\x6c\xc6\xc6\xfe\xc6\xc6\xc6\xc6\0\0\0\0"sv;
     const size_t found = kernel.find(letter_a);
     REQUIRE(found != kernel.npos);
     for (char c = ' '; c <= '~'; ++c) {
       Glyph glyph;
-      for (size_t i = 0; i < kHeight; ++i)
-        glyph[i] =
-            static_cast<uint8_t>(kernel.at(found + static_cast<size_t>(c - 'A') * kHeight + i));
+      std::memcpy(glyph.data(), kernel.data() + found + (c - 'A') * std::ssize(glyph), kHeight);
       characters_.emplace(glyph, c);
     }
   }
@@ -50,55 +50,54 @@ class Font {
   std::map<Glyph, char> characters_;
 };
 
-class ScreenReader {
- public:
-  explicit ScreenReader(const dev::DisplayDevices& display, Font font)
-      : display_(display), font_(std::move(font)) {}
+using Picture = std::vector<uint32_t>;  // of kMode, 0x00RRGGBB
 
-  std::vector<std::string> lines() const {
-    std::vector<std::string> lines;
-    for (size_t y = 0; y + Font::kHeight <= kMode.height; y += Font::kHeight) {
-      std::string line;
-      for (size_t x = 0; x + Font::kWidth <= kMode.width; x += Font::kWidth)
-        line += font_.read(glyph_at(x, y));
-      line.erase(line.find_last_not_of(' ') + 1);
-      lines.push_back(std::move(line));
+Font::Glyph glyph_at(const Picture& picture, size_t x, size_t y) {
+  constexpr uint32_t kBright = 0xc0c0c0;  // any of these bits
+  Font::Glyph glyph{};
+  for (size_t dy = 0; dy < Font::kHeight; ++dy)
+    for (size_t dx = 0; dx < Font::kWidth; ++dx) {
+      const bool lit = (picture[(y + dy) * kMode.width + x + dx] & kBright) != 0;
+      glyph[dy] = static_cast<uint8_t>(glyph[dy] << 1 | (lit ? 1 : 0));
     }
-    return lines;
-  }
-  // Until a line of the screen is, or with `part` has, the text.
-  bool shows(const std::string& text, bool part = false) const {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
-    while (std::chrono::steady_clock::now() < deadline) {
-      const auto seen = call(display_.loop, [this] { return lines(); });
-      if (std::ranges::any_of(seen, [&](const std::string& line) {
-            return part ? line.find(text) != line.npos : line == text;
-          }))
-        return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-    for (const std::string& line : lines()) UNSCOPED_INFO(line);
-    return false;
-  }
+  return glyph;
+}
 
- private:
-  Font::Glyph glyph_at(size_t x, size_t y) const {
-    Font::Glyph glyph{};
-    for (size_t dy = 0; dy < Font::kHeight; ++dy) {
-      const auto row = display_.screen.row(static_cast<uint16_t>(y + dy));
-      for (size_t dx = 0; dx < Font::kWidth; ++dx) {
-        const auto pixel = row.subspan(4 * (x + dx), 3);
-        const bool lit =
-            std::ranges::any_of(pixel, [](std::byte b) { return b > std::byte{0x40}; });
-        glyph[dy] = static_cast<uint8_t>(glyph[dy] << 1 | (lit ? 1 : 0));
-      }
-    }
-    return glyph;
+std::vector<std::string> lines_of(const Picture& picture, const Font& font) {
+  std::vector<std::string> lines;
+  for (size_t y = 0; y + Font::kHeight <= kMode.height; y += Font::kHeight) {
+    std::string& line = lines.emplace_back();
+    for (size_t x = 0; x + Font::kWidth <= kMode.width; x += Font::kWidth)
+      line += font.read(glyph_at(picture, x, y));
+    line.erase(line.find_last_not_of(' ') + 1);
   }
+  return lines;
+}
 
-  const dev::DisplayDevices& display_;
-  const Font font_;
-};
+Picture picture_of(const display::Screen& screen) {
+  Picture picture(size_t{kMode.width} * kMode.height);
+  for (uint16_t y = 0; y < kMode.height; ++y) {
+    const auto row = screen.row(y);
+    std::memcpy(&picture[size_t{y} * kMode.width], row.data(), row.size());
+  }
+  return picture;
+}
+
+// Looks again and again, until a line of the screen has the text.
+template <class Look>
+bool shows(Look look, const Font& font, const std::string& text) {
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (true) {
+    const auto lines = lines_of(look(), font);
+    const auto has_text = [&](const std::string& line) { return line.find(text) != line.npos; };
+    if (std::ranges::any_of(lines, has_text)) return true;
+    if (std::chrono::steady_clock::now() > deadline) {
+      for (const std::string& line : lines) UNSCOPED_INFO(line);
+      return false;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
 
 struct Key {
   uint16_t code;
@@ -142,10 +141,16 @@ void type(const dev::DisplayDevices& display, const std::string& text) {
 }  // namespace
 
 TEST_CASE("the kernel's console is on the screen, and its shell hears the keyboard") {
+  const TemporaryDirectory directory;
   LinuxMachine machine({.screen = kMode});
-  machine.come_up();
   const dev::DisplayDevices& display = machine.display();
-  const ScreenReader reader(display, Font(machine.vmlinux()));
+  const auto addresses = dev::serve_display(machine.machine(), display,
+                                            {.vnc = "unix:" + (directory.path() / "vnc").string()});
+  machine.come_up();
+  const Font font(machine.vmlinux());
+  const auto screen = [&] {
+    return call(display.loop, [&] { return picture_of(display.screen); });
+  };
 
   CHECK_THAT(machine.run("cat /proc/cmdline"), Catch::StartsWith("console=tty0 "));
   CHECK(machine.run("cat /sys/class/graphics/fb0/name") == "EFI VGA\n");
@@ -156,20 +161,36 @@ TEST_CASE("the kernel's console is on the screen, and its shell hears the keyboa
     CHECK_THAT(devices, Catch::Contains(name));
 
   machine.run("dmesg -n 8; echo 'the kernel says: 12345 {}' >/dev/kmsg");
-  CHECK(reader.shows("the kernel says: 12345 {}", true));
+  CHECK(shows(screen, font, "the kernel says: 12345 {}"));
 
-  machine.run(
-      "printf '\\033c' >/dev/tty1; setsid sh -c 'PS1=\"on tty1: \" exec sh -i <>/dev/tty1 >&0 "
-      "2>&0' &");
-  CHECK(reader.shows("on tty1:"));
+  machine.run("printf '\\033c' >/dev/tty1");
+  machine.run("setsid sh -c 'PS1=\"on tty1: \" exec sh -i <>/dev/tty1 >&0 2>&0' &");
+  CHECK(shows(screen, font, "on tty1:"));
   type(display, "echo Typed $((6*7)) \"OK\"\n");
-  CHECK(reader.shows("on tty1: echo Typed $((6*7)) \"OK\""));
-  CHECK(reader.shows("Typed 42 OK"));
+  CHECK(shows(screen, font, "on tty1: echo Typed $((6*7)) \"OK\""));
+  CHECK(shows(screen, font, "Typed 42 OK"));
+
+  // Through a viewer, which sees it, too.
+  EventLoop viewer_loop;
+  display::Client viewer(viewer_loop, addresses.at(0));
+  viewer.join();
+  viewer.update(false);
+  for (const char c : std::string("echo Heard $((3*9))\r")) {
+    const uint32_t keysym = c == '\r' ? 0xff0d : static_cast<uint8_t>(c);
+    viewer.key(keysym, true);
+    viewer.key(keysym, false);
+  }
+  const auto seen = [&] {
+    viewer.update();
+    return viewer.viewer.picture;
+  };
+  CHECK(shows(seen, font, "Heard 27"));
+  viewer.leave();
 
   // Without its driver the keys go to the other keyboard.
   machine.run("rmmod virtio_input");
   type(display, "echo Still $((7*8)) | cat\n");
-  CHECK(reader.shows("Still 56"));
+  CHECK(shows(screen, font, "Still 56"));
 
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
