@@ -6,6 +6,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -138,6 +139,20 @@ void type(const dev::DisplayDevices& display, const std::string& text) {
   });
 }
 
+// Type, code and value of each struct input_event (two longs of time come first), which the guest
+// prints as twelve numbers of 16 bits a line.
+std::vector<std::array<int, 3>> events_of(const std::string& text) {
+  std::vector<std::array<int, 3>> events;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream numbers(line);
+    for (int time = 0, skipped = 0; skipped < 8; ++skipped) numbers >> time;
+    auto& [type, code, value] = events.emplace_back();
+    numbers >> type >> code >> value;
+  }
+  return events;
+}
+
 }  // namespace
 
 TEST_CASE("the kernel's console is on the screen, and its shell hears the keyboard") {
@@ -169,6 +184,14 @@ TEST_CASE("the kernel's console is on the screen, and its shell hears the keyboa
   type(display, "echo Typed $((6*7)) \"OK\"\n");
   CHECK(shows(screen, font, "on tty1: echo Typed $((6*7)) \"OK\""));
   CHECK(shows(screen, font, "Typed 42 OK"));
+
+  // Half the screen is half the tablet.
+  machine.run(
+      "exec 3</dev/input/$(cd /sys/class/input; grep -l Tablet event*/device/name | cut -d/ -f1)");
+  call(display.loop, [&] { display.input.pointer(400, 300, display::Input::kLeft); });
+  CHECK(events_of(machine.run("head -c 96 <&3 | hexdump -v -e '12/2 \"%u \" \"\\n\"'")) ==
+        std::vector<std::array<int, 3>>{
+            {EV_ABS, ABS_X, 16404}, {EV_ABS, ABS_Y, 16411}, {EV_KEY, BTN_LEFT, 1}, {EV_SYN, 0, 0}});
 
   // Through a viewer, which sees it, too.
   EventLoop viewer_loop;

@@ -180,6 +180,24 @@ TEST_CASE("a screen is part of a snapshot") {
                   ConfigError);
 }
 
+TEST_CASE("a reset blanks the screen, and lets go of the keyboard") {
+  TestMachine machine("painter", {.arguments = "seed=9", .reboot = true, .screen = kMode});
+  Viewer viewer(machine.display());
+  machine.start();
+  machine.expect("ready");
+  machine.console().write("nnnnn");
+  machine.expect(".....");
+  call(machine.display().loop, [&] { machine.display().input.key(KEY_A, true); });
+  viewer.look();
+  CHECK_FALSE(viewer.sees(Painting(9)));
+  machine.console().write("r");
+  machine.expect("ready");  // it has looked whether all is black
+  viewer.look();
+  CHECK(viewer.sees(Painting(9)));
+  machine.console().write("q");
+  CHECK(machine.wait().end->value == 0);
+}
+
 TEST_CASE("keys and the mouse arrive at a guest that polls") {
   TestMachine machine("ps2_keys", {.screen = kMode});
   machine.start();
