@@ -201,8 +201,15 @@ void TransportCore::set_queue_ready(bool ready) {
   if (running) call(loop_, stop_queue(*running));
 }
 
-void TransportCore::notify_queue(uint32_t index) const noexcept {
-  if (index < kicks_.size()) signal_eventfd(kicks_[index].event.get());
+void TransportCore::notify_queue(uint32_t index) const {
+  if (index >= kicks_.size()) return;
+  const auto queue = static_cast<uint16_t>(index);
+  const auto serve = [this, queue] { device_.notified(queue); };
+  if (!device_.info().direct || !loop_.borrow(serve)) kick(queue);
+}
+
+void TransportCore::kick(uint16_t index) const noexcept {
+  signal_eventfd(kicks_[index].event.get());
 }
 
 uint32_t TransportCore::config_generation() const {
@@ -262,6 +269,7 @@ void TransportCore::needs_reset(std::string_view why) {
 // Only when a driver wants it: each registration with KVM costs the machine time at its end. Where
 // KVM takes no more of them, notify_queue() serves instead.
 void TransportCore::attach_doorbell(uint16_t index) {
+  if (device_.info().direct) return;
   Kick& kick = kicks_[index];
   const auto address = ops_.doorbell(index);
   if (kick.doorbell || !address) return;
@@ -311,7 +319,7 @@ void TransportCore::start_queues() {
   publish_config(false);  // some depends on the features
   // A kick that came while the queue was not there must not be lost: the driver, once it has
   // kicked, may wait for ever.
-  for (const auto& [index, queue] : queues) notify_queue(index);
+  for (const auto& [index, queue] : queues) kick(index);
 }
 
 void TransportCore::start() {
