@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "devices/testing/fake_env.h"
 #include "devices/virtio/device.h"
+#include "vmm/base/state.h"
 #include "vmm/device.h"
 #include "vmm/memory/layout.h"
 
@@ -30,9 +32,10 @@ class FakeMachine {
   testing::FakeIrqs irq_lines;
   IrqAllocator irqs{[this](uint32_t gsi) { return irq_lines.connect(gsi); }};
   testing::FakeDoorbells doorbells;
+  testing::FakeSlots slots;
   testing::FakeControl control;
   std::vector<AcpiDevice> acpi;
-  AddressAllocator mmio_window{{layout::kVirtioMmio, 64 * layout::kVirtioMmioStride}};
+  RegisterPages register_pages;
   std::vector<std::string> log;
   DeviceEnv env{memory,
                 loop,
@@ -41,9 +44,10 @@ class FakeMachine {
                 pio,
                 irqs,
                 doorbells,
+                slots,
                 control,
                 acpi,
-                mmio_window,
+                register_pages,
                 Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
                   log.emplace_back(text);
                 })};
@@ -54,6 +58,19 @@ class FakeMachine {
   void settle() {
     while (loop.step()) {
     }
+  }
+  // Ends a device as a machine does that is saved: what it has saved, for one in its place. The bus
+  // hands out its interrupts once: as often as it has some.
+  template <class Transport>
+  StateSections take_out(std::unique_ptr<Transport>& transport) {
+    block_on(loop, transport->stop());
+    StateWriter writer;
+    transport->save(writer);
+    block_on(loop, transport->close());
+    transport.reset();
+    register_pages = RegisterPages();
+    acpi.clear();
+    return writer.take();
   }
   // Runs a guest's access on another thread, as a vCPU would, while this one plays the loop.
   void on_vcpu(const std::function<void()>& access) {
