@@ -18,6 +18,27 @@ D& adopt(Machine& machine, std::unique_ptr<D> device, EventLoop& home) {
   return adopted;
 }
 
+// The machine's end is the viewers'.
+class DisplayServer final : public Device {
+ public:
+  DisplayServer(std::string name, const DisplayDevices& display, display::RfbConfig config)
+      : name_(std::move(name)),
+        server_(display.loop, display.screen, display.input, std::move(config)) {}
+
+  std::vector<std::string> addresses() const { return server_.addresses(); }
+
+  const std::string& name() const noexcept override { return name_; }
+  void start() override {}
+  Task<void> stop() override { co_return; }
+  void reset() override {}
+  void save(StateWriter&) const override {}
+  Task<void> close() override { return server_.stop(); }
+
+ private:
+  const std::string name_;
+  display::RfbServer server_;
+};
+
 }  // namespace
 
 DisplayDevices add_display(Machine& machine, display::Size mode) {
@@ -37,6 +58,12 @@ DisplayDevices add_display(Machine& machine, display::Size mode) {
             std::make_unique<GuestInput>("input", GuestInput::Devices{ps2, keyboard, tablet}, mode),
             loop);
   return {loop, screen, input};
+}
+
+std::vector<std::string> serve_display(Machine& machine, const DisplayDevices& display,
+                                       display::RfbConfig config) {
+  auto server = std::make_unique<DisplayServer>("viewers", display, std::move(config));
+  return adopt(machine, std::move(server), display.loop).addresses();
 }
 
 }  // namespace vireo::dev

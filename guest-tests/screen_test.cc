@@ -1,12 +1,14 @@
 // The screen, the keyboard and the mouse, with guests that use them bare.
 #include <linux/input-event-codes.h>
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include <catch2/catch.hpp>
 
+#include "devices/display/testing/client.h"
 #include "guest-tests/harness.h"
 
 namespace vireo::guest_tests {
@@ -21,6 +23,10 @@ class Painting {
 
   void next_frame() {
     for (uint32_t i = below(4); i > 0; --i) rectangle();
+  }
+  // But for the byte of a pixel that has no meaning.
+  bool is(const std::vector<uint32_t>& picture) const {
+    return std::ranges::equal(picture, pixels_, {}, {}, [](uint32_t p) { return p & 0xffffff; });
   }
   std::span<const std::byte> row(uint16_t y) const {
     return std::as_bytes(std::span(pixels_).subspan(size_t{y} * kMode.width, kMode.width));
@@ -104,6 +110,32 @@ TEST_CASE("who copies what changed sees the screen as it is, pixel for pixel") {
   CHECK(machine.wait().end->value == 0);
 }
 
+TEST_CASE("a viewer sees what the guest paints, pixel for pixel") {
+  const TemporaryDirectory directory;
+  TestMachine machine("painter", {.arguments = "seed=5", .screen = kMode});
+  const auto addresses = dev::serve_display(machine.machine(), machine.display(),
+                                            {.vnc = "unix:" + (directory.path() / "vnc").string()});
+  Painting painting(5);
+  machine.start();
+  machine.expect("ready");
+  EventLoop loop;
+  display::Client client(loop, addresses.at(0));
+  client.join(true, {display::encoding::kZrle, display::encoding::kCopyRect});
+  client.update(false);
+  for (int part = 0; part < 60; ++part) {
+    constexpr int kFrames = 50;
+    machine.console().write(std::string(kFrames, 'n'));
+    for (int frame = 0; frame < kFrames; ++frame) painting.next_frame();
+    machine.expect(std::string(kFrames, '.'));
+    // An update that never comes is an exception.
+    while (!painting.is(client.viewer.picture)) client.update();
+  }
+  CHECK(client.viewer.size == kMode);
+  client.leave();
+  machine.console().write("q");
+  CHECK(machine.wait().end->value == 0);
+}
+
 TEST_CASE("a guest paints a hundred frames that nobody looks at, and all are there") {
   TestMachine machine("painter", {.arguments = "seed=7", .screen = kMode});
   Viewer viewer(machine.display());
@@ -146,6 +178,24 @@ TEST_CASE("a screen is part of a snapshot") {
   CHECK_THROWS_AS(TestMachine(Snapshot::open(directory.path() / "saved"),
                               {.arguments = "seed=3", .screen = display::Size{800, 600}}),
                   ConfigError);
+}
+
+TEST_CASE("a reset blanks the screen, and lets go of the keyboard") {
+  TestMachine machine("painter", {.arguments = "seed=9", .reboot = true, .screen = kMode});
+  Viewer viewer(machine.display());
+  machine.start();
+  machine.expect("ready");
+  machine.console().write("nnnnn");
+  machine.expect(".....");
+  call(machine.display().loop, [&] { machine.display().input.key(KEY_A, true); });
+  viewer.look();
+  CHECK_FALSE(viewer.sees(Painting(9)));
+  machine.console().write("r");
+  machine.expect("ready");  // it has looked whether all is black
+  viewer.look();
+  CHECK(viewer.sees(Painting(9)));
+  machine.console().write("q");
+  CHECK(machine.wait().end->value == 0);
 }
 
 TEST_CASE("keys and the mouse arrive at a guest that polls") {

@@ -56,7 +56,7 @@ struct MachineConfig {
   Irqchip irqchip = Irqchip::apic;
   bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
   std::string kvm_device = "/dev/kvm";
-  size_t workers = 4;  // threads for blocking host calls, started when needed
+  size_t workers = WorkerPool::kThreads;  // for blocking host calls, started when needed
   Logger log{};
 };
 

@@ -14,7 +14,7 @@ namespace vireo::display {
 namespace {
 
 constexpr size_t kMostWidth = 2048;
-constexpr size_t kMostPixels = 65536;
+constexpr size_t kMostInOne = 65536;
 constexpr uint8_t kFill = 0x80, kExplicitFilter = 0x40;
 constexpr uint8_t kPaletteFilter = 1, kGradientFilter = 2;
 enum Stream : uint8_t { kCopyStream, kMonoStream, kPaletteStream, kGradientStream };
@@ -25,7 +25,7 @@ constexpr size_t kPixelsPerColour = 8;
 class TightEncoding final : public Encoding {
  public:
   size_t encode(const View& view, const Rect& rect, ByteWriter& out) override {
-    const std::vector<Rect> parts = cut(rect, kMostWidth, kMostPixels);
+    const std::vector<Rect> parts = cut(rect, kMostWidth, kMostInOne);
     for (const Rect& part : parts) put_part(view, part, out);
     return parts.size();
   }
@@ -123,49 +123,48 @@ class TightEncoding final : public Encoding {
     put_data(kCopyStream, view, out);
   }
 
-  // What is left of each colour after what its neighbours predict.
   void put_gradient(const View& view, const Rect& rect, ByteWriter& out) {
     out.put(static_cast<uint8_t>(kGradientStream << 4 | kExplicitFilter));
     out.put(kGradientFilter);
     data_.resize(values_.size() * 3);
     std::byte* to = data_.data();
-    for (size_t y = 0; y < rect.height; ++y)
-      for (size_t x = 0; x < rect.width; ++x)
-        for (const uint8_t rest : residue(view, rect.width, x, y)) *to++ = std::byte{rest};
+    for (size_t y = 0; y < rect.height; ++y) to = put_residues(view.format, rect.width, y, to);
     put_data(kGradientStream, view, out);
   }
 
-  std::array<uint8_t, 3> residue(const View& view, size_t width, size_t x, size_t y) const {
-    const auto at = [&](size_t column, size_t row) {
-      return view.format.rgb(values_[row * width + column]);
-    };
-    constexpr std::array<uint8_t, 3> kBlack{};
-    const auto left = x > 0 ? at(x - 1, y) : kBlack;
-    const auto above = y > 0 ? at(x, y - 1) : kBlack;
-    const auto corner = x > 0 && y > 0 ? at(x - 1, y - 1) : kBlack;
-    std::array<uint8_t, 3> rest = at(x, y);
-    for (size_t i = 0; i < 3; ++i) {
-      const int predicted = std::clamp(left[i] + above[i] - corner[i], 0, 255);
-      rest[i] = static_cast<uint8_t>(rest[i] - predicted);
+  // What is left of a row's colours after what their neighbours to the left and above predict.
+  std::byte* put_residues(const PixelFormat& format, size_t width, size_t y, std::byte* to) const {
+    std::array<uint8_t, 3> left{}, corner{};
+    for (size_t x = 0; x < width; ++x) {
+      const auto here = format.rgb(values_[y * width + x]);
+      const auto above =
+          y > 0 ? format.rgb(values_[(y - 1) * width + x]) : std::array<uint8_t, 3>{};
+      for (size_t i = 0; i < 3; ++i) {
+        const int predicted = std::clamp(left[i] + above[i] - corner[i], 0, 255);
+        *to++ = static_cast<std::byte>(here[i] - predicted);
+      }
+      left = here;
+      corner = above;
     }
-    return rest;
+    return to;
   }
 
   // Whether most of some rows' pixels are near what the gradient predicts but not equal to their
   // neighbour, as in photographs.
-  bool is_smooth(const View& view, const Rect& rect) const {
+  bool is_smooth(const View& view, const Rect& rect) {
     constexpr size_t kEvery = 8;
     constexpr int kNear = 8;
+    data_.resize(size_t{rect.width} * 3);
     size_t looked_at = 0, near = 0;
     for (size_t y = 1; y < rect.height; y += kEvery) {
+      put_residues(view.format, rect.width, y, data_.data());
       for (size_t x = 1; x < rect.width; ++x) {
         const size_t at = y * rect.width + x;
         if (values_[at] == values_[at - 1]) continue;
         ++looked_at;
-        const auto rest = residue(view, rect.width, x, y);
-        near += std::all_of(rest.begin(), rest.end(), [](uint8_t left) {
-          return std::abs(static_cast<int8_t>(left)) < kNear;
-        });
+        const auto rest = std::span(data_).subspan(x * 3, 3);
+        near += std::ranges::all_of(
+            rest, [](std::byte left) { return std::abs(static_cast<int8_t>(left)) < kNear; });
       }
     }
     return looked_at > rect.width && near * 4 > looked_at * 3;
@@ -173,7 +172,10 @@ class TightEncoding final : public Encoding {
 
   void put_data(Stream stream, const View& view, ByteWriter& out) {
     if (data_.size() <= kMostRaw) return out.put(data_);
-    const auto compressed = zlib_[stream].compress(data_, view.level);
+    // Pixels, unlike indexes, repay effort badly.
+    const bool pixels = stream == kCopyStream || stream == kGradientStream;
+    const int level = pixels ? std::max(view.level - 1, 1) : view.level;
+    const auto compressed = zlib_[stream].compress(data_, level);
     put_compact_length(compressed.size(), out);
     out.put(compressed);
   }

@@ -85,17 +85,19 @@ class ZrleEncoding final : public Encoding {
     return packed < raw ? put_packed(view, tile, to) : put_pixels(view, tile, to);
   }
 
-  // The runs of the tile, and its colours as far as the palette has room.
+  // The runs of the tile, and its colours, until there are too many of them for a palette.
   void find_runs(std::span<const uint32_t> values) {
     runs_.clear();
     palette_.clear();
     lengths_ = singles_ = 0;
+    size_t index = 0;
     for (size_t i = 0; i < values.size();) {
       const uint32_t value = values[i];
       size_t end = i + 1;
       while (end < values.size() && values[end] == value) ++end;
+      if (index != Palette::kFull) index = palette_.add(value);
       runs_.push_back({.value = value,
-                       .index = static_cast<uint16_t>(palette_.add(value)),
+                       .index = static_cast<uint16_t>(index),
                        .length = static_cast<uint16_t>(end - i)});
       lengths_ += length_bytes(end - i);
       singles_ += end - i == 1 ? 1 : 0;

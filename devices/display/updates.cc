@@ -7,7 +7,8 @@ namespace vireo::display {
 
 namespace {
 
-constexpr int kDefaultLevel = 6;
+// Higher ones cost more processor time than they save bytes.
+constexpr int kDefaultLevel = 3;
 // Without LastRect the number of rectangles is told in 16 bits, and an encoding may cut some.
 constexpr size_t kMostRects = 0x8000;
 constexpr uint16_t kOpenEnded = 0xffff;

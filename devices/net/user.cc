@@ -232,8 +232,12 @@ SlirpCb UserNet::Stack::callbacks() {
     changed.due_ms = due_ms;
     self(opaque).arm(changed);
   };
-  c.register_poll_fd = [](int, void*) {};
-  c.unregister_poll_fd = [](int fd, void* opaque) { self(opaque).set_events(fd, 0); };
+  // A number that comes again is another socket, and a connection that never had one says -1.
+  const auto forget = [](int fd, void* opaque) {
+    if (fd >= 0) self(opaque).set_events(fd, 0);
+  };
+  c.register_poll_fd = forget;
+  c.unregister_poll_fd = forget;
   c.notify = [](void* opaque) { self(opaque).entered_ = true; };
   return c;
 }

@@ -80,13 +80,17 @@ std::vector<std::byte> echo_request(const char* to) {
 constexpr NetHeader kIcmpChecksum{
     .flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 2};
 
-std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
+constexpr uint8_t kSyn = 0x02;
+constexpr uint8_t kRst = 0x04;
+
+std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags,
+                                   uint32_t sequence) {
   ByteWriter tcp;
   tcp.put(be16(40000));
   tcp.put(be16(port));
-  tcp.put(be32(1000));
+  tcp.put(be32(sequence));
   tcp.put(be32(0));
-  tcp.put(std::array<uint8_t, 2>{0x50, 0x02});
+  tcp.put(std::array<uint8_t, 2>{0x50, flags});
   tcp.put(be16(65535));
   // The field begins with the sum of the pseudo-header.
   ByteWriter pseudo;
@@ -97,6 +101,9 @@ std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
   tcp.put(le16(internet_sum(pseudo.bytes())));
   tcp.put(be16(0));
   return packet(6, "10.0.2.15", to, tcp.bytes());
+}
+std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
+  return tcp_segment(to, port, kSyn, 1000);
 }
 constexpr NetHeader kTcpChecksum{
     .flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 16};
@@ -233,6 +240,23 @@ TEST_CASE("connections of the guest's are the host's") {
   CHECK(byte_at(answer, 47) == 0x12);  // SYN and ACK
   const UniqueFd connection(::accept(listener.fd.get(), nullptr, nullptr));
   CHECK(connection);
+}
+
+TEST_CASE("a forwarded connection that ends before its command was started has no socket") {
+  const Listener listener;
+  UserNetConfig config;
+  config.guest_forwards = {{.server = {htonl(0x0a000264)},
+                            .port = 1234,
+                            .kind = GuestForward::Kind::command,
+                            .target = "cat"}};
+  Guest guest(config);
+  guest.send(arp_request("10.0.2.2"));
+  guest.send(tcp_syn("10.0.2.100", 1234), kTcpChecksum);
+  CHECK(byte_at(guest.await(is_ip(6)), 47) == 0x12);
+  guest.send(tcp_segment("10.0.2.100", 1234, kRst, 1001), kTcpChecksum);
+  guest.send(tcp_syn("10.0.2.2", listener.port), kTcpChecksum);
+  CHECK(byte_at(guest.await(is_ip(6)), 47) == 0x12);
+  CHECK(UniqueFd(::accept(listener.fd.get(), nullptr, nullptr)));
 }
 
 TEST_CASE("nothing gets out of a restricted network") {

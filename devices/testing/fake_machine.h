@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@
 
 #include "devices/testing/fake_env.h"
 #include "devices/virtio/device.h"
+#include "vmm/base/state.h"
 #include "vmm/device.h"
 #include "vmm/memory/layout.h"
 
@@ -56,6 +58,19 @@ class FakeMachine {
   void settle() {
     while (loop.step()) {
     }
+  }
+  // Ends a device as a machine does that is saved: what it has saved, for one in its place. The bus
+  // hands out its interrupts once: as often as it has some.
+  template <class Transport>
+  StateSections take_out(std::unique_ptr<Transport>& transport) {
+    block_on(loop, transport->stop());
+    StateWriter writer;
+    transport->save(writer);
+    block_on(loop, transport->close());
+    transport.reset();
+    register_pages = RegisterPages();
+    acpi.clear();
+    return writer.take();
   }
   // Runs a guest's access on another thread, as a vCPU would, while this one plays the loop.
   void on_vcpu(const std::function<void()>& access) {

@@ -35,13 +35,7 @@ struct Fixture {
   }
   // The machine as it was saved, and runs again.
   void restore() {
-    stop();
-    StateWriter writer;
-    transport->save(writer);
-    StateReader saved(writer.take());
-    transport.reset();
-    machine.mmio_window = AddressAllocator({layout::kVirtioMmio, layout::kVirtioMmioStride});
-    machine.acpi.clear();
+    StateReader saved(machine.take_out(transport));
     auto state = saved.take<InputState>("input.device");
     build(std::move(state), saved.take<MmioState>("input"));
     machine.settle();

@@ -158,14 +158,7 @@ class Session {
 
   void restore() {
     if (++restored_ > 8) return;  // a bus hands out its interrupts once
-    stop();
-    StateWriter writer;
-    transport_->save(writer);
-    block_on(machine_.loop, transport_->close());
-    transport_.reset();
-    machine_.register_pages = RegisterPages();
-    machine_.acpi.clear();
-    build(writer.take());
+    build(machine_.take_out(transport_));
     machine_.settle();
   }
 

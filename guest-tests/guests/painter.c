@@ -32,6 +32,7 @@ void guest_main(void) {
   for (;;) {
     const char c = get_char();
     if (c == 'q') pass();
+    if (c == 'r') out8(0x64, 0xfe);  // resets the machine
     if (c != 'n') continue;
     for (uint32_t i = below(4); i > 0; --i) paint_rectangle(&screen);
     put_char('.');

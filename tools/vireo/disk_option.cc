@@ -8,6 +8,7 @@
 
 #include "devices/virtio/blk.h"
 #include "tools/vireo/parse.h"
+#include "tools/vireo/rate_option.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -39,7 +40,7 @@ const char* const kDiskHelp =
 namespace {
 
 struct RateKeys {
-  std::string_view key;
+  const char* key;
   blk::RateLimit blk::ThrottleRates::*limit;
   bool in_bytes;
 };
@@ -51,16 +52,6 @@ constexpr std::array kRates{
     RateKeys{"bps-rd", &blk::ThrottleRates::bps_read, true},
     RateKeys{"bps-wr", &blk::ThrottleRates::bps_write, true},
 };
-
-blk::RateLimit parse_rate(const KeyValues& keys, const RateKeys& rate) {
-  const std::string burst = fmt::format("{}-burst", rate.key);
-  const auto value = [&](std::string_view key) {
-    return rate.in_bytes ? keys.size(key, 0) : keys.number(key, 0);
-  };
-  const blk::RateLimit limit{value(rate.key), value(burst), keys.number(burst + "-length", 1)};
-  blk::check_rate_limit(limit, fmt::format("--disk: {}", rate.key));
-  return limit;
-}
 
 uint16_t parse_queues(const KeyValues& keys) {
   const uint64_t queues = keys.number("queues", 1);
@@ -124,7 +115,8 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   disk.spec.metadata_cache = keys.size("metadata-cache", 0);
   disk.spec.backing = keys.flag("backing", true);
   disk.spec.snapshot = keys.flag("snapshot", false);
-  for (const RateKeys& rate : kRates) disk.spec.throttle.*rate.limit = parse_rate(keys, rate);
+  for (const RateKeys& rate : kRates)
+    disk.spec.throttle.*rate.limit = parse_rate("--disk", keys, rate.key, rate.in_bytes);
   disk.queues = parse_queues(keys);
   disk.iothread = keys.flag("iothread", false);
   disk.stop_when_full = keys.choice("on-enospc", {"report", "stop"}) == "stop";

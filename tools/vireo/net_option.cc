@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "tools/vireo/parse.h"
+#include "tools/vireo/rate_option.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -40,16 +41,6 @@ KeyValues read_keys(const std::string& text, std::vector<std::string_view> own,
   return KeyValues("--net", text, "kind", std::move(own), std::move(repeatable));
 }
 
-blk::RateLimit parse_rate(const KeyValues& keys, const std::string& key, bool in_bytes) {
-  const auto value = [&](const std::string& part) {
-    return in_bytes ? keys.size(part, 0) : keys.number(part, 0);
-  };
-  const blk::RateLimit limit{value(key), value(key + "-burst"),
-                             keys.number(key + "-burst-length", 1)};
-  blk::check_rate_limit(limit, "--net: " + key);
-  return limit;
-}
-
 // What all networks have, and the rest by its own parser.
 NetOption parse_common(const KeyValues& keys, size_t index) {
   NetOption net;
@@ -59,7 +50,7 @@ NetOption parse_common(const KeyValues& keys, size_t index) {
   // The largest that libslirp and passt know.
   if (const auto mtu = keys.find("mtu"))
     net.mtu = static_cast<uint16_t>(parse_number("--net: mtu", *mtu, 68, 65521));
-  net.rates = {parse_rate(keys, "bps", true), parse_rate(keys, "pps", false)};
+  net.rates = {parse_rate("--net", keys, "bps", true), parse_rate("--net", keys, "pps", false)};
   return net;
 }
 

@@ -19,8 +19,6 @@ uint64_t parse_size(std::string_view option, std::string_view text);
 // "1000:100": a user and a group by their numbers.
 std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text);
 
-// "path=disk.img,readonly=on": keys from `known` only, each at most once; a comma inside a value is
-// written twice. A first part without "=" is the value of `bare_key`.
 // A decimal number from `least` to `most`.
 uint64_t parse_number(std::string_view option, std::string_view text, uint64_t least,
                       uint64_t most);

@@ -68,6 +68,7 @@ class Client {
   Bytes read(size_t length) {
     Bytes bytes(length);
     int idle = 0;
+    received += length;
     for (size_t at = 0; at < length;) {
       const ssize_t got = ::recv(socket_.get(), bytes.data() + at, length - at, MSG_DONTWAIT);
       if (got > 0)
@@ -149,6 +150,7 @@ class Client {
   }
 
   std::string name;
+  size_t received = 0;  // bytes
   Viewer viewer{[this](size_t length) { return read(length); }};
 
  private:
