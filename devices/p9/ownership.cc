@@ -30,9 +30,13 @@ Result<Claims> Ownership::claims_of(const Item& item) const {
   return is_in_files() ? claims_file::read(item) : claims_xattr::read(item.self->get());
 }
 
+// What is written beside the file does not change the file's own time of change, a change of owner
+// to nobody else does.
 Outcome Ownership::claim(const Item& item, const Claims& claims) const {
-  return is_in_files() ? claims_file::write(item, claims)
-                       : claims_xattr::write(item.self->get(), claims);
+  if (!is_in_files()) return claims_xattr::write(item.self->get(), claims);
+  const Outcome written = claims_file::write(item, claims);
+  if (written) static_cast<void>(p9::change_owner(item.self->get(), kAsIs, kAsIs));
+  return written;
 }
 
 Result<Attributes> Ownership::seen(const Item& item, const Attributes& host) const {

@@ -175,6 +175,23 @@ TEST_CASE("mapped-file: the same in files beside, which go where the file goes")
   CHECK(c.attributes(Client::kRoot).mode == (S_IFDIR | 0711));
 }
 
+// The clock that files are stamped by may stand still for some milliseconds.
+TEST_CASE("mapped-file: a change of mode or owner is a change of the file") {
+  Fixture f(Security::mapped_file);
+  f.share.write("file", "");
+  Client& c = f.client;
+  REQUIRE(c.walk(1, {"file"}) == 0);
+  for (const uint32_t what : {kSetMode, kSetUid}) {
+    const Seconds before = c.attributes(1).changed;
+    Seconds after = before;
+    for (int i = 0; i < 20'000 && after.nanoseconds == before.nanoseconds; ++i) {
+      c.call(Tsetattr{.fid = 1, .valid = what, .mode = 0600, .uid = 1000});
+      after = c.attributes(1).changed;
+    }
+    CHECK(after.nanoseconds != before.nanoseconds);
+  }
+}
+
 TEST_CASE("mapped-file: metadata of others are read with care") {
   const Claims claims = claims_file::parse("virtfs.uid=-2\nvirtfs.mode=x\n\nrubbish\nvirtfs.gid=5");
   CHECK(claims.uid == 0xfffffffe);
