@@ -65,6 +65,7 @@ TestMachine::TestMachine(const std::string& guest, const GuestOptions& options)
 TestMachine::TestMachine(LinuxBoot boot, const GuestOptions& options)
     : machine_(config_of(options)) {
   add_devices(options);
+  if (display_) boot.framebuffer = display_->screen.boot_information();
   machine_.boot(std::move(boot));
 }
 
@@ -78,7 +79,10 @@ void TestMachine::add_devices(const GuestOptions& options) {
   machine_.add<dev::DebugExit>("debug-exit");
   power_ = &machine_.add<dev::AcpiPower>("power");
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-  machine_.add<dev::I8042>("i8042");
+  if (options.screen)
+    display_.emplace(dev::add_display(machine_, *options.screen));
+  else
+    machine_.add<dev::I8042>("i8042");
   machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);
   machine_.add<MemoryDevice>("memory", Where::memory, kMemoryAddress);
   machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "blockdev/open.h"
+#include "devices/add_display.h"
 #include "devices/chardev/ring.h"
 #include "devices/legacy/acpi_power.h"
 #include "vmm/machine.h"
@@ -32,9 +33,10 @@ struct GuestOptions {
   bool reboot = false;
   bool shared_memory = false;
   MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
-  std::vector<blk::Spec> disks{};  // "disk0", "disk1", ...: also their serial numbers
-  bool iothread = false;           // one for each disk
-  bool virtio = false;             // a console and an entropy device
+  std::vector<blk::Spec> disks{};         // "disk0", "disk1", ...: also their serial numbers
+  bool iothread = false;                  // one for each disk
+  bool virtio = false;                    // a console and an entropy device
+  std::optional<display::Size> screen{};  // with a keyboard and a mouse
 };
 
 struct Outcome {
@@ -55,6 +57,7 @@ class TestMachine {
   dev::Ring& console() noexcept { return console_; }                // the serial port
   dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
   dev::AcpiPower& power() noexcept { return *power_; }
+  const dev::DisplayDevices& display() const { return display_.value(); }
 
   void start() { machine_.start(); }
   Outcome wait();
@@ -69,7 +72,8 @@ class TestMachine {
   dev::Ring console_;
   dev::Ring virtio_console_;
   Machine machine_;
-  dev::AcpiPower* power_ = nullptr;  // the machine's
+  dev::AcpiPower* power_ = nullptr;             // the machine's
+  std::optional<dev::DisplayDevices> display_;  // the machine's
 };
 
 Outcome run_guest(const std::string& guest, const GuestOptions& options = {});

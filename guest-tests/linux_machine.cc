@@ -22,18 +22,27 @@ MachineConfig config_of(const LinuxOptions& options) {
   return {.memory = {.size = options.memory}, .vcpus = options.vcpus, .reboot = options.reboot};
 }
 
+std::filesystem::path directory_of(const LinuxOptions& options) {
+  return std::filesystem::path(VIREO_LINUX_GUESTS) / options.kernel;
+}
+
 }  // namespace
 
-LinuxMachine::LinuxMachine(const LinuxOptions& options) : machine_(config_of(options)) {
+LinuxMachine::LinuxMachine(const LinuxOptions& options)
+    : guest_(directory_of(options)), machine_(config_of(options)) {
   add_devices(options);
-  const std::filesystem::path guest = std::filesystem::path(VIREO_LINUX_GUESTS) / options.kernel;
-  machine_.boot({.kernel = guest / "vmlinuz",
-                 .initrd = guest / "initrd",
-                 .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append});
+  LinuxBoot boot{.kernel = guest_ / "vmlinuz",
+                 .initrd = guest_ / "initrd",
+                 .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append};
+  if (display_) {
+    boot.framebuffer = display_->screen.boot_information();
+    boot.cmdline = with_screen_console(boot.cmdline);
+  }
+  machine_.boot(std::move(boot));
 }
 
 LinuxMachine::LinuxMachine(Snapshot snapshot, const LinuxOptions& options)
-    : machine_(config_of(options), std::move(snapshot)) {
+    : guest_(directory_of(options)), machine_(config_of(options), std::move(snapshot)) {
   add_devices(options);
 }
 
@@ -41,7 +50,10 @@ void LinuxMachine::add_devices(const LinuxOptions& options) {
   power_ = &machine_.add<dev::AcpiPower>("power");
   machine_.add<dev::Uart>("com1", console_.backend());
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-  machine_.add<dev::I8042>("i8042");
+  if (options.screen)
+    display_.emplace(dev::add_display(machine_, *options.screen));
+  else
+    machine_.add<dev::I8042>("i8042");
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   for (const LinuxDisk& disk : options.disks) add_disk(disk);
   for (const dev::P9Config& share : options.shares)
@@ -55,6 +67,10 @@ void LinuxMachine::add_disk(const LinuxDisk& disk) {
   auto opened = block_on(home, blk::open_disk({home, env.pool}, name, disk.spec));
   disks_.push_back(
       &dev::add_virtio_at<dev::Blk>(machine_, home, name, std::move(opened), disk.config));
+}
+
+std::filesystem::path LinuxMachine::vmlinux() const {
+  return std::filesystem::canonical(guest_ / "vmlinuz").parent_path() / "vmlinux";
 }
 
 std::string LinuxMachine::expect(const std::string& text) {

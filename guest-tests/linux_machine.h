@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "blockdev/open.h"
+#include "devices/add_display.h"
 #include "devices/chardev/ring.h"
 #include "devices/legacy/acpi_power.h"
 #include "devices/virtio/blk.h"
@@ -33,6 +35,7 @@ struct LinuxOptions {
   std::vector<dev::P9Config> shares{};
   std::string append{};  // more words of the command line
   bool reboot = false;
+  std::optional<display::Size> screen{};  // with a keyboard and a pointer
 };
 
 // A machine as `vireo run` makes it, at a shell on its serial port.
@@ -43,6 +46,8 @@ class LinuxMachine {
 
   Machine& machine() noexcept { return machine_; }
   dev::AcpiPower& power() noexcept { return *power_; }
+  const dev::DisplayDevices& display() const { return display_.value(); }
+  std::filesystem::path vmlinux() const;  // the kernel, unpacked
   dev::Blk& disk(size_t index) { return *disks_.at(index); }
 
   std::string expect(const std::string& text);
@@ -56,10 +61,12 @@ class LinuxMachine {
   void add_devices(const LinuxOptions& options);
   void add_disk(const LinuxDisk& disk);
 
+  const std::filesystem::path guest_;
   dev::Ring console_;  // outlives the machine
   Machine machine_;
   dev::AcpiPower* power_ = nullptr;  // the machine's, as the disks
   std::vector<dev::Blk*> disks_;
+  std::optional<dev::DisplayDevices> display_;
 };
 
 // What a command of the host prints; the test fails when it does.

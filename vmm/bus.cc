@@ -62,12 +62,4 @@ void Bus::write(uint64_t address, std::span<const std::byte> in) const {
     entry->handler->io_write(address - entry->range.start, in);
 }
 
-uint64_t AddressAllocator::claim(uint64_t length, const std::string& who) {
-  const uint64_t start = (next_ + length - 1) & ~(length - 1);
-  if (start < next_ || start > end_ || length > end_ - start)
-    throw ConfigError(fmt::format("{}: no addresses are left for it: too many devices", who));
-  next_ = start + length;
-  return start;
-}
-
 }  // namespace vireo

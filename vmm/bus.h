@@ -75,17 +75,4 @@ class Bus {
   std::vector<Entry> entries_;  // sorted by start
 };
 
-// Hands out addresses of a window, upwards. Thread: control.
-class AddressAllocator {
- public:
-  explicit AddressAllocator(Range window) noexcept
-      : next_(window.start), end_(window.start + window.length) {}
-  // Aligned to its own length, a power of two. Throws ConfigError when the window is full.
-  uint64_t claim(uint64_t length, const std::string& who);
-
- private:
-  uint64_t next_;
-  uint64_t end_;
-};
-
 }  // namespace vireo

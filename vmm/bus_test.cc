@@ -91,13 +91,5 @@ TEST_CASE("a region ends with its object, and moves") {
   const auto again = bus.map({0x1000, 4}, probe, "again");
 }
 
-TEST_CASE("a window hands out aligned addresses until it is full") {
-  AddressAllocator window({0x1800, 0x2800});
-  CHECK(window.claim(0x1000, "a") == 0x2000);
-  CHECK(window.claim(0x200, "b") == 0x3000);
-  CHECK_THROWS_WITH(window.claim(0x1000, "c"), Catch::Contains("c"));
-  CHECK(window.claim(0x200, "d") == 0x3200);
-}
-
 }  // namespace
 }  // namespace vireo

@@ -17,7 +17,9 @@
 #include "vmm/bus.h"
 #include "vmm/kvm/doorbell.h"
 #include "vmm/kvm/irq.h"
+#include "vmm/kvm/memory_slot.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/memory/register_pages.h"
 
 namespace vireo {
 
@@ -50,14 +52,16 @@ struct DeviceEnv {
   Bus& pio;
   IrqAllocator& irqs;
   Doorbells& doorbells;
+  MemorySlots& slots;
   MachineControl& control;
   std::vector<AcpiDevice>& acpi;
-  AddressAllocator& mmio_window;  // for devices without a fixed address
+  RegisterPages& register_pages;  // for devices without a fixed address
   Logger log{};
 
   // The same for a device whose home is another loop.
   DeviceEnv at(EventLoop& home) const {
-    return {memory, home, pool, mmio, pio, irqs, doorbells, control, acpi, mmio_window, log};
+    return {memory, home,    pool, mmio,           pio, irqs, doorbells,
+            slots,  control, acpi, register_pages, log};
   }
 };
 

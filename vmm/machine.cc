@@ -20,8 +20,6 @@ namespace vireo {
 
 namespace {
 
-constexpr Range kMmioWindow{layout::kVirtioMmio, layout::kFramebuffer - layout::kVirtioMmio};
-
 // What belongs to no device, yet must be the same machine again.
 struct PlatformState {
   static constexpr StateTag kTag{"platform", 1};
@@ -77,11 +75,10 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
       vm_(kvm_.create_vm()),
       memory_(config_.memory),
       pool_(config_.workers),
-      mmio_window_(kMmioWindow),
       irqs_(
           [this](uint32_t gsi) { return ioapic_ ? IrqLine(*ioapic_, gsi) : vm_.connect_irq(gsi); }),
-      env_{memory_, loop_, pool_, mmio_,        pio_,       irqs_,
-           vm_,     *this, acpi_, mmio_window_, config_.log} {
+      env_{memory_, loop_, pool_, mmio_,           pio_,       irqs_, vm_,
+           vm_,     *this, acpi_, register_pages_, config_.log} {
   if (snapshot_ && snapshot_->shape() != SnapshotShape{config_.memory.size, config_.vcpus})
     throw ConfigError(fmt::format("the snapshot is of a machine with {} MiB of memory and {} vCPUs",
                                   snapshot_->shape().memory / MiB, snapshot_->shape().vcpus));
@@ -108,9 +105,9 @@ Machine::~Machine() {
 }
 
 void Machine::map_memory() {
-  uint32_t slot = 0;
-  for (const auto& region : memory_.regions())
-    vm_.set_slot({.id = slot++, .guest_address = region.start, .host = region.bytes});
+  for (const auto& region : memory_.regions()) vm_.add_memory(region.start, region.bytes);
+  if (kvm_.check_extension(KVM_CAP_READONLY_MEM) > 0)
+    vm_.add_read_only_memory(register_pages_.start(), register_pages_.memory());
 }
 
 // With its CPUID, on which KVM makes depend what other state there is.

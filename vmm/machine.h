@@ -56,7 +56,7 @@ struct MachineConfig {
   Irqchip irqchip = Irqchip::apic;
   bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
   std::string kvm_device = "/dev/kvm";
-  size_t workers = 4;  // threads for blocking host calls, started when needed
+  size_t workers = WorkerPool::kThreads;  // for blocking host calls, started when needed
   Logger log{};
 };
 
@@ -197,7 +197,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   WorkerPool pool_;
   Bus mmio_{"mmio"};
   Bus pio_{"port"};
-  AddressAllocator mmio_window_;
+  RegisterPages register_pages_;
   std::optional<IoApic> ioapic_;  // unless KVM has it
   IrqAllocator irqs_;
   std::vector<AcpiDevice> acpi_;

@@ -2,7 +2,6 @@
 // two flushes of the file any part of the writes may be missing. What is left must be free of
 // corruption and hold everything that the guest had flushed. A crash inside an operation on the
 // whole image (snapshots, resizing) leaves it as before or as after, never between.
-#include <cstdlib>
 #include <map>
 
 #include <catch2/catch.hpp>
@@ -73,7 +72,7 @@ class CrashRun {
 
   // Every cut takes minutes; without VIREO_TEST_THOROUGH it is about a hundred of them.
   static size_t stride(size_t writes) {
-    if (std::getenv("VIREO_TEST_THOROUGH") != nullptr) return 1;
+    if (thorough()) return 1;
     return 1 + writes / 100;
   }
   void replay() {

@@ -208,7 +208,7 @@ std::error_code FileNode::File::resize(uint64_t new_size) const noexcept {
   return {};
 }
 
-// Whole blocks: a block that holds any data is data.
+// Whole blocks: a block that holds any data is data. Runs of data are as long as they are.
 Extent FileNode::File::extent(uint64_t offset, uint64_t length) const noexcept {
   const uint64_t mask = block - 1;
   const off_t data = ::lseek(fd, static_cast<off_t>(offset), SEEK_DATA);
@@ -219,7 +219,7 @@ Extent FileNode::File::extent(uint64_t offset, uint64_t length) const noexcept {
   const off_t hole = ::lseek(fd, data, SEEK_HOLE);
   if (hole < 0) return Extent{.length = length};
   const uint64_t data_end = (static_cast<uint64_t>(hole) + mask) & ~mask;
-  return Extent{.length = std::min(length, data_end - offset)};
+  return Extent{.length = data_end - offset};
 }
 
 FileNode::File FileNode::file() const noexcept {
@@ -230,6 +230,7 @@ Task<std::error_code> FileNode::discard(uint64_t offset, uint64_t length) {
   if (!limits_.can_discard) co_return std::error_code{};
   const auto work = [file = file(), offset, length] { return file.discard(offset, length); };
   const std::error_code error = co_await offload(host_.pool, host_.loop, work);
+  data_end_ = 0;
   if (!is_unsupported(error)) {
     ++changes_;
     co_return error;
@@ -245,6 +246,7 @@ Task<std::error_code> FileNode::zero(uint64_t offset, uint64_t length, ZeroFlags
       return file.zero(offset, length, flags.may_unmap);
     };
     error = co_await offload(host_.pool, host_.loop, work);
+    data_end_ = 0;
   }
   if (!is_unsupported(error)) {
     if (!error) changed_up_to(offset + length);
@@ -260,14 +262,22 @@ Task<std::error_code> FileNode::resize(uint64_t size) {
   const std::error_code error = co_await offload(host_.pool, host_.loop, work);
   if (error) co_return error;
   ++changes_;
+  data_end_ = 0;
   limits_.size = size;
   co_return std::error_code{};
 }
 
 Task<Extent> FileNode::extent(uint64_t offset, uint64_t length) {
   if (is_device_) co_return Extent{.length = length};
+  if (offset >= data_begin_ && offset < data_end_)
+    co_return Extent{.length = std::min(length, data_end_ - offset)};
   const auto work = [file = file(), offset, length] { return file.extent(offset, length); };
-  const Extent found = co_await offload(host_.pool, host_.loop, work);
+  Extent found = co_await offload(host_.pool, host_.loop, work);
+  if (found.data) {
+    data_begin_ = offset;
+    data_end_ = offset + found.length;
+    found.length = std::min(found.length, length);
+  }
   co_return found;
 }
 

@@ -84,6 +84,10 @@ class FileNode final : public Node {
   uint64_t changes_ = 1;  // completed ones; the first flush always takes place
   uint64_t flushed_ = 0;  // the value of changes_ that is on stable storage
   std::error_code lost_;  // set when the page cache lost data
+  // The last run of data that was found. To look for its end may cost the host a walk through all
+  // of the file's pages (tmpfs), and jobs ask for every piece. Punched from outside, it is read for
+  // nothing.
+  uint64_t data_begin_ = 0, data_end_ = 0;
 };
 
 // Opens a file for a graph; `engines` is used only until the task has finished.

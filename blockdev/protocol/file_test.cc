@@ -168,6 +168,37 @@ TEST_CASE("discarding a file's range gives its space back") {
   REQUIRE(hole.allocated);
 }
 
+TEST_CASE("a run of data is one until it has a hole") {
+  TestHost host;
+  const TempDir dir;
+  const auto node = open_now(host, dir.file("disk", 1048576), {});
+  REQUIRE_FALSE(write_bytes(host, *node, 65536, pattern(262144, 1)));
+  const auto extent = [&](uint64_t offset) { return host.wait(node->extent(offset, 131072)); };
+  REQUIRE(extent(0).zero);
+  REQUIRE(extent(0).length == 65536);
+  REQUIRE(extent(65536).data);
+  REQUIRE(extent(65536).length == 131072);
+  REQUIRE(extent(69632).length == 131072);
+  REQUIRE(extent(258048).length == 69632);
+  REQUIRE(extent(327680).zero);
+  SECTION("zeroed") {
+    REQUIRE_FALSE(host.wait(node->zero(131072, 65536, {.may_unmap = true})));
+    if (!node->limits().can_zero) return;
+    REQUIRE(extent(131072).zero);
+    REQUIRE(extent(131072).length == 65536);
+  }
+  SECTION("discarded") {
+    REQUIRE_FALSE(host.wait(node->discard(131072, 65536)));
+    if (!node->limits().can_discard) return;
+    REQUIRE(extent(131072).zero);
+  }
+  SECTION("cut off") {
+    REQUIRE_FALSE(host.wait(node->resize(131072)));
+    REQUIRE_FALSE(host.wait(node->resize(1048576)));
+    REQUIRE(extent(131072).zero);
+  }
+}
+
 TEST_CASE("a read-only file is opened and limited as such") {
   TestHost host;
   const TempDir dir;

@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 
 #include <catch2/catch.hpp>
@@ -15,6 +16,11 @@
 #include "blockdev/testing/scripted_memory.h"
 
 namespace vireo::blk::testing {
+
+// Tests that would take minutes take a sample, unless the environment asks for all.
+inline bool thorough() {
+  return std::getenv("VIREO_TEST_THOROUGH") != nullptr;
+}
 
 struct CommandResult {
   int status = -1;

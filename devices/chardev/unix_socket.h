@@ -1,22 +1,19 @@
 // unix:PATH: a listening stream socket; one client at a time, further ones are told and dropped.
 //
-// Thread: constructed on the control thread, then the loop's. Owns the socket file: made in the
-// constructor (in place of a stale one that nobody listens on), removed in the destructor.
+// Thread: constructed on the control thread, then the loop's. Owns the socket file.
 #pragma once
-
-#include <sys/types.h>
 
 #include <string>
 
 #include "devices/chardev/peer_backend.h"
+#include "vmm/base/unix_listener.h"
 
 namespace vireo::dev {
 
 class UnixSocketBackend final : public PeerBackend {
  public:
   // Throws ConfigError when the path is too long, is something else, or is listened on already.
-  explicit UnixSocketBackend(std::string path, Logger log = {});
-  ~UnixSocketBackend() override;
+  explicit UnixSocketBackend(const std::string& path, Logger log = {});
 
  private:
   void look_for_peers(EventLoop& loop) override;
@@ -24,11 +21,8 @@ class UnixSocketBackend final : public PeerBackend {
   void accept_client(EventLoop& loop);
   void accept_failed(EventLoop& loop, int error);
 
-  const std::string path_;
   const Logger log_;
-  UniqueFd listener_;
-  dev_t device_ = 0;  // of the socket file, to remove only our own
-  ino_t inode_ = 0;
+  UnixListener listener_;
   EventLoop::Registration waiting_;
 };
 

@@ -1,5 +1,6 @@
-// Register accesses to the real-time clock and the keyboard controller, in any order and at any
-// time. Each four bytes are one step: what, register, value, and how the clock moves.
+// Register accesses to the real-time clock and the keyboard controller, and keys and motions of its
+// devices, in any order and at any time. Each four bytes are one step: what, register, value, and
+// how the clock (or the mouse) moves. The first says whether there are such devices.
 // Holds: nothing overflows or runs on, every state that can be reached is one that can be restored,
 // the time read is a time, and an interrupt that is promised comes.
 #include <cstdint>
@@ -12,6 +13,7 @@
 using namespace vireo;
 using vireo::dev::I8042Chip;
 using vireo::dev::Mc146818;
+using vireo::dev::Ps2Devices;
 
 namespace {
 
@@ -48,9 +50,9 @@ void step_clock(Mc146818& clock, std::span<const uint8_t> input, Mc146818::Time 
   check_clock(clock, now);
 }
 
-void step_controller(I8042Chip& chip, std::span<const uint8_t> input) {
+void step_controller(I8042Chip& chip, Ps2Devices devices, std::span<const uint8_t> input) {
   bool reset = false;
-  switch (input[1] % 4) {
+  switch (input[1] % 8) {
     case 0:
       reset = chip.write_command(input[2]);
       break;
@@ -58,14 +60,26 @@ void step_controller(I8042Chip& chip, std::span<const uint8_t> input) {
       reset = chip.write_data(input[2]);
       break;
     case 2:
+    case 3:
       chip.read_data();
       break;
+    case 4:
+    case 5:
+      chip.key(input[2], (input[3] & 1) != 0);
+      break;
+    case 6:
+      chip.move({.x = input[2] - 128, .y = input[3] * 1000, .wheel = input[3] % 3 - 1}, input[3]);
+      break;
     default:
-      chip.read_status();
+      chip.release_all_but({input[2], input[3]});
       break;
   }
   VMM_CHECK(!reset || (input[2] & 1) == 0, "only a low reset line resets");
-  VMM_CHECK(I8042Chip(chip.state()).state() == chip.state(), "a state is restored as it was saved");
+  const bool full = (chip.read_status() & I8042Chip::kOutputFull) != 0;
+  const I8042Chip::Lines lines = chip.lines();
+  VMM_CHECK(full || (!lines.keyboard && !lines.mouse), "no interrupt without a byte");
+  VMM_CHECK(I8042Chip(devices, chip.state()).state() == chip.state(),
+            "a state is restored as it was saved");
 }
 
 }  // namespace
@@ -73,14 +87,16 @@ void step_controller(I8042Chip& chip, std::span<const uint8_t> input) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   constexpr size_t kStep = 4;
   Mc146818 clock;
-  I8042Chip controller;
+  const bool plugged = size != 0 && (data[0] & 4) != 0;
+  const auto devices = plugged ? Ps2Devices::keyboard_and_mouse : Ps2Devices::none;
+  I8042Chip controller(devices);
   Mc146818::Time now{std::chrono::seconds(1'700'000'000)};
   const std::span<const uint8_t> input(data, size);
   for (size_t at = 0; at + kStep <= size; at += kStep) {
     const auto bytes = input.subspan(at, kStep);
     now = moved(now, bytes[3]);
     if (bytes[0] & 2)
-      step_controller(controller, bytes);
+      step_controller(controller, devices, bytes);
     else
       step_clock(clock, bytes, now);
   }

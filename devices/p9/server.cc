@@ -386,15 +386,17 @@ Task<Result<Rwalk>> Server::on(Call& call, const Twalk& message) {
 Task<void> Server::close_file(FidPtr fid) {
   const std::shared_ptr<OpenFile> file = std::exchange(fid->file, nullptr);
   if (file->has_locks) co_await drop_locks(file->serial);
-  const bool heavy =
-      (file->writable() && !waits_here()) || fid->node->is_removed() || !fs_.is_local();
-  if (!heavy || file.use_count() > 1) co_return;
+  const bool heavy = fid->node->is_removed() || !fs_.is_local();
+  if ((!heavy && !file->writable()) || file.use_count() > 1) co_return;
   SharedFd fd = std::exchange(file->fd, nullptr);
   const auto close = [&] {
     fd.reset();
     return true;
   };
-  co_await offload(pool_, loop_, close);
+  if (heavy)
+    co_await offload(pool_, loop_, close);
+  else
+    co_await on_host(close);
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tclunk& message) {

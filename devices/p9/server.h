@@ -3,12 +3,13 @@
 // wherever those lie.
 //
 // Thread: its loop. Calls that may wait for the host run on a pool of its own, so that a slow file
-// system holds up nobody else; what the host has in memory is answered at once. A loop that serves
-// only the share (ShareConfig::own_loop) makes short calls on a local file system itself while they
-// come one by one: most of the time of such a request is what it takes to wake a thread. Owns the
-// fids, the descriptors behind them and that pool. What a client asks for is hostile: names are
-// single components, at most ShareConfig::files fids and ShareConfig::descriptors descriptors are
-// held, messages are bounded by msize. A client's error is an Rlerror, never more.
+// system holds up nobody else; what the host has in memory is answered at once, by whoever the loop
+// belongs to. The thread of a loop that serves only the share (ShareConfig::own_loop) makes short
+// calls on a local file system itself while they come one by one: most of the time of such a
+// request is what it takes to wake a thread. Owns the fids, the descriptors behind them and that
+// pool. What a client asks for is hostile: names are single components, at most ShareConfig::files
+// fids and ShareConfig::descriptors descriptors are held, messages are bounded by msize. A client's
+// error is an Rlerror, never more.
 #pragma once
 
 #include <atomic>
@@ -88,9 +89,11 @@ class Server {
   Task<Result<Item>> place_in(Call& call, uint32_t directory, std::string_view name);
   bool answers_at_once(const Fid& fid) const noexcept;
   // Calls that are done by the loop itself: it is the share's own, and nothing else wants it.
-  bool waits_here() const noexcept {
+  bool makes_short_calls() const noexcept {
     return config_.own_loop && fs_.is_local() && alone_ && calls_.size() <= 1;
   }
+  // At once, then, but never by a vCPU, which has borrowed the loop.
+  bool waits_here() const noexcept { return makes_short_calls() && !loop_.is_borrowed(); }
   template <class Function>
   auto on_host(Function& function);
   Result<Qid> qid_of(const Attributes& host, const Attributes& seen);

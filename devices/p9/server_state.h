@@ -97,20 +97,27 @@ struct Server::Interruptible {
   }
 };
 
-// offload(), or the same at once where waits_here().
+// offload(), or the same by the loop's own thread where makes_short_calls().
 template <class Function>
 auto Server::on_host(Function& function) {
   struct Awaiter {
     decltype(offload(std::declval<WorkerPool&>(), std::declval<EventLoop&>(), function)) elsewhere;
-    bool here;
+    bool on_loop, here;
     bool await_ready() {
-      if (here) elsewhere.result.emplace(elsewhere.function());
+      if (here) call();
       return here;
     }
-    void await_suspend(std::coroutine_handle<> handle) { elsewhere.await_suspend(handle); }
+    void await_suspend(std::coroutine_handle<> handle) {
+      if (!on_loop) return elsewhere.await_suspend(handle);
+      elsewhere.loop.post([this, handle] {
+        call();
+        handle.resume();
+      });
+    }
     auto await_resume() { return elsewhere.await_resume(); }
+    void call() { elsewhere.result.emplace(elsewhere.function()); }
   };
-  return Awaiter{offload(pool_, loop_, function), waits_here()};
+  return Awaiter{offload(pool_, loop_, function), makes_short_calls(), waits_here()};
 }
 
 }  // namespace vireo::p9

@@ -1,11 +1,16 @@
 #include "devices/p9/server.h"
 
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <functional>
 #include <set>
 #include <thread>
 
@@ -43,6 +48,19 @@ struct Fixture {
   ShareDirectory share;
   Client client;
 };
+
+// On a thread with mounts of its own, a small file system at the directory; not where this process
+// may not mount.
+void on_small_file_system(const fs::path& directory, const std::function<void()>& test) {
+  std::thread([&] {
+    if (::unshare(CLONE_NEWNS) != 0 ||
+        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        ::mount("small", directory.c_str(), "tmpfs", 0, "size=64k,nr_inodes=5") != 0)
+      WARN("this process may not mount: " << std::strerror(errno));
+    else
+      test();
+  }).join();
+}
 
 }  // namespace
 
@@ -552,6 +570,38 @@ TEST_CASE("a share that can not be is one clear sentence") {
         "cannot share '" + (share.path() / "none").string() + "': No such file or directory");
   CHECK(words(share.path() / "file") ==
         "cannot share '" + (share.path() / "file").string() + "': it is not a directory");
+}
+
+TEST_CASE("a full host and one that is read-only are what the client hears of") {
+  const ShareDirectory share;
+  on_small_file_system(share.path(), [&] {
+    Client c({.directory = share.path(), .own_loop = true});
+    c.attach();
+    REQUIRE(c.walk(1, {}) == 0);
+    c.call(Tlcreate{1, "file", O_RDWR, 0600, 0});
+    const std::string block(16 << 10, 'x');
+    uint64_t offset = 0;
+    for (uint32_t n = 1; n != 0 && offset < 1 << 20; offset += n) {
+      const Answer answer = c.send(Twrite{1, offset, {16 << 10}}, block);
+      n = answer.error != 0 ? 0 : Client::as<Rwrite>(answer).count;
+    }
+    CHECK(offset == 64 << 10);
+    CHECK(c.error(Twrite{1, offset, {16 << 10}}, block) == ENOSPC);
+    int error = 0;
+    for (int i = 0; i < 10 && error == 0; ++i)
+      error = c.error(Tmkdir{Client::kRoot, "d" + std::to_string(i), 0700, 0});
+    CHECK(error == ENOSPC);
+    CHECK(c.error(Tsymlink{Client::kRoot, "link", "target", 0}) == ENOSPC);
+    c.call(Tclunk{1});
+    REQUIRE(::mount(nullptr, share.path().c_str(), nullptr, MS_REMOUNT | MS_RDONLY, nullptr) == 0);
+    CHECK(c.error(Tmkdir{Client::kRoot, "d", 0700, 0}) == EROFS);
+    CHECK(c.error(Tunlinkat{Client::kRoot, "file", 0}) == EROFS);
+    REQUIRE(c.walk(2, {"file"}) == 0);
+    CHECK(c.error(Tlopen{2, O_RDWR}) == EROFS);
+    CHECK(c.error(Tsetattr{.fid = 2, .valid = kSetMode, .mode = 0700}) == EROFS);
+    c.call(Tlopen{2, O_RDONLY});
+    CHECK(c.read(2, 0, 100) == std::string(100, 'x'));
+  });
 }
 
 }  // namespace vireo::p9

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +55,53 @@ class FakeDoorbells final : public Doorbells {
   std::map<std::pair<uint64_t, uint32_t>, int> table_;
 };
 
+// Slots whose pages the test declares written.
+class FakeSlots final : public MemorySlots {
+ public:
+  struct Slot {
+    uint64_t guest_address;
+    std::span<std::byte> host;
+    bool logging = false;
+    bool refuses = false;  // to log
+    size_t calls = 0;      // of either kind
+    std::vector<uint64_t> written{};
+    void write(size_t page) {
+      if (logging) written.at(page / 64) |= uint64_t{1} << page % 64;
+    }
+  };
+  std::map<uint64_t, std::shared_ptr<Slot>> table;  // by guest address
+
+  std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) override {
+    const auto slot = std::make_shared<Slot>(Slot{guest_address, host});
+    VMM_CHECK(table.emplace(guest_address, slot).second, "one slot per address");
+    return std::make_unique<Attached>(*this, slot);
+  }
+
+ private:
+  class Attached final : public MemorySlot {
+   public:
+    Attached(FakeSlots& slots, std::shared_ptr<Slot> slot)
+        : slots_(slots), slot_(std::move(slot)) {}
+    ~Attached() override { slots_.table.erase(slot_->guest_address); }
+    bool log_writes(bool on) noexcept override {
+      ++slot_->calls;
+      slot_->logging = on && !slot_->refuses;
+      slot_->written.assign((slot_->host.size() / kPageSize + 63) / 64, 0);
+      return slot_->logging == on;
+    }
+    std::optional<std::vector<uint64_t>> take_written() override {
+      ++slot_->calls;
+      if (!slot_->logging) return std::nullopt;
+      const std::vector<uint64_t> clean(slot_->written.size());
+      return std::exchange(slot_->written, clean);
+    }
+
+   private:
+    FakeSlots& slots_;
+    std::shared_ptr<Slot> slot_;
+  };
+};
+
 // Interrupt lines whose edges are counted.
 class FakeIrqs {
  public:
@@ -83,10 +131,12 @@ struct FakeEnv {
   FakeIrqs lines{};
   IrqAllocator irqs{[this](uint32_t gsi) { return lines.connect(gsi); }};
   FakeDoorbells doorbells{};
+  FakeSlots slots{};
   FakeControl control{};
   std::vector<AcpiDevice> acpi{};
-  AddressAllocator window{{layout::kVirtioMmio, layout::kFramebuffer - layout::kVirtioMmio}};
-  DeviceEnv env{memory, turns.loop(), pool, mmio, pio, irqs, doorbells, control, acpi, window};
+  RegisterPages register_pages{};
+  DeviceEnv env{memory,    turns.loop(), pool,    mmio, pio,           irqs,
+                doorbells, slots,        control, acpi, register_pages};
 
   uint8_t in(uint64_t port) {
     uint8_t value = 0;

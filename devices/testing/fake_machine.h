@@ -32,9 +32,10 @@ class FakeMachine {
   testing::FakeIrqs irq_lines;
   IrqAllocator irqs{[this](uint32_t gsi) { return irq_lines.connect(gsi); }};
   testing::FakeDoorbells doorbells;
+  testing::FakeSlots slots;
   testing::FakeControl control;
   std::vector<AcpiDevice> acpi;
-  AddressAllocator mmio_window{{layout::kVirtioMmio, 64 * layout::kVirtioMmioStride}};
+  RegisterPages register_pages;
   std::vector<std::string> log;
   DeviceEnv env{memory,
                 loop,
@@ -43,9 +44,10 @@ class FakeMachine {
                 pio,
                 irqs,
                 doorbells,
+                slots,
                 control,
                 acpi,
-                mmio_window,
+                register_pages,
                 Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
                   log.emplace_back(text);
                 })};
@@ -66,7 +68,7 @@ class FakeMachine {
     transport->save(writer);
     block_on(loop, transport->close());
     transport.reset();
-    mmio_window = AddressAllocator({layout::kVirtioMmio, layout::kVirtioMmioStride});
+    register_pages = RegisterPages();
     acpi.clear();
     return writer.take();
   }

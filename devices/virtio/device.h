@@ -35,6 +35,9 @@ struct VirtioInfo {
   uint16_t type = 0;
   uint64_t features = 0;  // the device's own; the transport adds those of ring and transport
   std::vector<uint16_t> queue_sizes{};  // the largest each may have; powers of two, at least one
+  // The vCPU that notifies a queue brings that itself, by notified(), when the loop can be
+  // borrowed: for devices that answer most requests without waiting for anything.
+  bool direct = false;
 };
 
 class VirtioDevice {
@@ -57,6 +60,8 @@ class VirtioDevice {
   virtual void machine_stopped() {}
   // `features` are the negotiated ones.
   virtual void start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t features) = 0;
+  // The driver has notified a queue; on a borrowed loop, whether or not the queue is started.
+  virtual void notified(uint16_t /*index*/) {}
   // Resolves when the requests under way have gone back and the queue is gone: how far it came, or
   // nothing when it was not started. Idempotent; waits for the host's work under way only.
   virtual Task<std::optional<QueueState>> stop_queue(uint16_t index) = 0;

@@ -1,20 +1,27 @@
 // The virtio-mmio transport, version 2 (virtio 1.2, 4.2): a page of registers in front of
 // TransportCore.
 //
-// Thread: io_read()/io_write() on any vCPU; what Device says of the rest. Interrupt status and
-// acknowledgement, two exits of every interrupt, take no lock.
-// Owns the device, its address range, interrupt line and doorbells. Registers are read and written
-// as aligned 32-bit words (4.2.2.2), the configuration space in any width; everything else reads as
-// all ones and ignores writes.
+// The guest reads the page as memory (vmm/memory/register_pages.h): it always holds what the
+// registers read as. An interrupt takes the driver one read of InterruptStatus and one write of
+// InterruptACK; a doorbell that nobody listens to takes the write, so that neither is an exit to
+// this process. So the bit of used buffers, once set, stays until a reset or until it is
+// acknowledged together with another: interrupts are edges and drivers look at all queues then, so
+// one time too many is no harm.
+//
+// Thread: io_read()/io_write() on any vCPU; what Device says of the rest.
+// Owns the device, its registers, interrupt line and doorbells. Registers are written as aligned
+// 32-bit words (4.2.2.2), the configuration space in any width; other writes are ignored.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
 #include "devices/virtio/device.h"
+#include "devices/virtio/mmio_wire.h"
 #include "devices/virtio/transport.h"
 #include "vmm/bus.h"
 #include "vmm/device.h"
@@ -53,7 +60,6 @@ class MmioTransport final : public Device, private IoHandler, private TransportO
   // IoHandler
   void io_read(uint64_t offset, std::span<std::byte> out) override;
   void io_write(uint64_t offset, std::span<const std::byte> in) override;
-  uint32_t read_register(uint64_t offset) const;
   void write_register(uint64_t offset, uint32_t value);
   bool write_queue_register(uint64_t offset, uint32_t value);
 
@@ -63,13 +69,24 @@ class MmioTransport final : public Device, private IoHandler, private TransportO
   void reset_interrupts() override;
   void raise_pending() override;
   std::optional<DoorbellAddress> doorbell(uint16_t index) const override;
-  void interrupt(uint32_t reason);
+  void registers_changed() override;
 
-  const uint64_t address_;
+  void interrupt(uint32_t reason);
+  std::atomic_ref<uint32_t> word(uint64_t offset) const;
+  std::atomic_ref<uint32_t> interrupt_status() const { return word(mmio::kInterruptStatus); }
+  void publish_registers();
+  void publish_config();
+  void attach_acknowledge();
+
+  const RegisterPages::Page page_;
   const IrqAllocator::Claim irq_;
-  std::atomic<uint32_t> interrupt_status_;
+  Doorbells& doorbells_;
+  Logger log_;
+  std::mutex publishing_;  // taken before TransportCore's
   std::unique_ptr<VirtioDevice> device_;
   TransportCore core_;
+  UniqueFd acknowledged_ = make_eventfd();  // is never read
+  Doorbell acknowledge_;
   Bus::Region region_;
 };
 

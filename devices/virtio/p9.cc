@@ -23,7 +23,10 @@ const std::string& checked(const std::string& tag) {
 
 P9::P9(std::string /*name*/, VirtioEnv env, const P9Config& config)
     : tag_(checked(config.tag)),
-      info_{.type = kTypeP9, .features = kFeatureMountTag, .queue_sizes = {kQueueSize}},
+      info_{.type = kTypeP9,
+            .features = kFeatureMountTag,
+            .queue_sizes = {kQueueSize},
+            .direct = config.share.own_loop},
       server_(env.loop, config.share) {}
 
 P9::~P9() = default;
@@ -47,6 +50,10 @@ void P9::save(StateWriter& /*writer*/) const {
 void P9::start_queue(uint16_t /*index*/, std::unique_ptr<Queue> queue, uint64_t /*features*/) {
   requests_.start(std::move(queue));
   requests_.spawn(serve());
+}
+
+void P9::notified(uint16_t /*index*/) {
+  if (requests_) requests_.queue().kick();
 }
 
 Task<std::optional<QueueState>> P9::stop_queue(uint16_t /*index*/) {

@@ -1,7 +1,9 @@
 // virtio-9p (virtio 1.2, 5.9, and Linux' net/9p/trans_virtio.c): a directory of the host's for the
 // guest to mount.
 //
-// Thread: its loop; what waits for the host's file systems runs on threads of the server's own.
+// Thread: its loop, which the vCPU that notifies it borrows when it has no other work
+// (ShareConfig::own_loop); what waits for the host's file systems runs on threads of the server's
+// own.
 // Owns the server. A share that is mounted cannot be saved: save() throws ConfigError.
 #pragma once
 
@@ -33,6 +35,7 @@ class P9 final : public VirtioDevice {
   std::vector<std::byte> config() const override;
   void start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t features) override;
   Task<std::optional<QueueState>> stop_queue(uint16_t index) override;
+  void notified(uint16_t index) override;
   void reset() override { server_.reset(); }
   void save(StateWriter& writer) const override;
 

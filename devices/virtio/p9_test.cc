@@ -129,6 +129,42 @@ TEST_CASE("a 9p device stops with requests under way, and goes on") {
   CHECK(f.send(p9::Tgetattr{0, 0xfff}) == p9::Tgetattr::kType + 1);
 }
 
+// Stands for a vCPU beside a loop with a thread.
+TEST_CASE("a vCPU is answered by itself, or by the share's loop where it would have to wait") {
+  const p9::ShareDirectory share;
+  FakeMachine machine;
+  LoopThread home("home");
+  DeviceEnv env = machine.env.at(home.loop());
+  const P9Config config{"src", {.directory = share.path(), .own_loop = true}};
+  MmioTransport transport{
+      "share", env, std::make_unique<P9>("share", VirtioEnv{env.loop, env.pool, env.log}, config)};
+  call(home.loop(), [&] { transport.start(); });
+  GuestDriver driver{machine};
+  driver.start(1, {P9::kQueueSize});
+  GuestQueue& queue = driver.queue(0);
+  uint16_t tag = 0;
+  bool at_once = false;
+  const auto send = [&]<class T>(const T& message) {
+    const auto room = queue.writable(1024);
+    queue.submit({queue.readable(p9::encode(T::kType, ++tag, message)), room});
+    driver.write(mmio::kQueueNotify, 0);
+    std::optional<UsedElement> used = queue.take_used();
+    at_once = used.has_value();
+    while (!used) used = queue.take_used();
+    return static_cast<uint8_t>(queue.contents(room).at(4));
+  };
+  CHECK(send(p9::Tversion{8192, p9::kProtocol}) == p9::Tversion::kType + 1);
+  CHECK(send(p9::Tattach{.fid = 0}) == p9::Tattach::kType + 1);
+  for (at_once = false; !at_once;) REQUIRE(send(p9::Tgetattr{0, 0xfff}) == p9::Tgetattr::kType + 1);
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "d" + std::to_string(i);
+    REQUIRE(send(p9::Tmkdir{0, name, 0755, 0}) == p9::Tmkdir::kType + 1);
+    REQUIRE(send(p9::Tgetattr{0, 0xfff}) == p9::Tgetattr::kType + 1);
+  }
+  CHECK_FALSE(machine.doorbells.ring(driver.base() + mmio::kQueueNotify, 0));
+  call(home.loop(), transport.stop());
+}
+
 TEST_CASE("a share's tag has 1 to 31 bytes") {
   FakeMachine machine;
   const p9::ShareDirectory share;

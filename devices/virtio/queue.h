@@ -86,6 +86,10 @@ class Queue {
   // Until there may be requests: true; false when the queue is stopping. One waiter at a time.
   KickAwaiter kicked() noexcept { return KickAwaiter(*this); }
 
+  // The driver's notification, where it does not come by the eventfd: who waits in kicked() goes
+  // on.
+  void kick() { resume_waiter(); }
+
   // From here on pop() gives nothing and kicked() gives false. Chains still go back.
   void stop();
   bool stopping() const noexcept { return stopping_; }

@@ -201,8 +201,15 @@ void TransportCore::set_queue_ready(bool ready) {
   if (running) call(loop_, stop_queue(*running));
 }
 
-void TransportCore::notify_queue(uint32_t index) const noexcept {
-  if (index < kicks_.size()) signal_eventfd(kicks_[index].event.get());
+void TransportCore::notify_queue(uint32_t index) const {
+  if (index >= kicks_.size()) return;
+  const auto queue = static_cast<uint16_t>(index);
+  const auto serve = [this, queue] { device_.notified(queue); };
+  if (!device_.info().direct || !loop_.borrow(serve)) kick(queue);
+}
+
+void TransportCore::kick(uint16_t index) const noexcept {
+  signal_eventfd(kicks_[index].event.get());
 }
 
 uint32_t TransportCore::config_generation() const {
@@ -241,24 +248,28 @@ void TransportCore::publish_config(bool interrupt) {
     ++state_.config_generation;
     interrupt = interrupt && has(state_.status, kStatusDriverOk);
   }
+  ops_.registers_changed();
   if (interrupt) ops_.config_interrupt();
 }
 
 // 2.1.2: the device tells a running driver.
 void TransportCore::needs_reset(std::string_view why) {
   noise(why);
+  bool running;
   {
     const std::lock_guard lock(mutex_);
     if (has(state_.status, kStatusNeedsReset)) return;
     state_.status |= kStatusNeedsReset;
-    if (!has(state_.status, kStatusDriverOk)) return;
+    running = has(state_.status, kStatusDriverOk);
   }
-  ops_.config_interrupt();
+  ops_.registers_changed();
+  if (running) ops_.config_interrupt();
 }
 
 // Only when a driver wants it: each registration with KVM costs the machine time at its end. Where
 // KVM takes no more of them, notify_queue() serves instead.
 void TransportCore::attach_doorbell(uint16_t index) {
+  if (device_.info().direct) return;
   Kick& kick = kicks_[index];
   const auto address = ops_.doorbell(index);
   if (kick.doorbell || !address) return;
@@ -308,7 +319,7 @@ void TransportCore::start_queues() {
   publish_config(false);  // some depends on the features
   // A kick that came while the queue was not there must not be lost: the driver, once it has
   // kicked, may wait for ever.
-  for (const auto& [index, queue] : queues) notify_queue(index);
+  for (const auto& [index, queue] : queues) kick(index);
 }
 
 void TransportCore::start() {
@@ -344,9 +355,12 @@ void TransportCore::reset() {
   device_.reset();
   ops_.reset_interrupts();
   std::vector<std::byte> config = device_.config();
-  const std::lock_guard lock(mutex_);
-  state_ = power_on();
-  config_ = std::move(config);
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = power_on();
+    config_ = std::move(config);
+  }
+  ops_.registers_changed();
 }
 
 TransportCore::State TransportCore::state() const {

@@ -41,6 +41,8 @@ class TransportOps {
   virtual void reset_interrupts() = 0;  // to the power-on state
   virtual void raise_pending() = 0;     // once more what the driver has not acknowledged
   virtual std::optional<DoorbellAddress> doorbell(uint16_t index) const = 0;
+  // What the registers read as has changed by itself, not because one was written.
+  virtual void registers_changed() {}
 
  protected:
   ~TransportOps() = default;
@@ -106,7 +108,7 @@ class TransportCore {
   void set_queue_address(Area area, bool high_half, uint32_t bits);
   bool queue_ready() const;
   void set_queue_ready(bool ready);
-  void notify_queue(uint32_t index) const noexcept;
+  void notify_queue(uint32_t index) const;
   uint32_t config_generation() const;
   // Bytes beyond the configuration space stay as they are, and are not written.
   void read_config(uint64_t offset, std::span<std::byte> out) const;
@@ -132,6 +134,7 @@ class TransportCore {
   bool configurable() const noexcept;
   bool features_acceptable() const noexcept;
   bool accept_status(uint8_t status);
+  void kick(uint16_t index) const noexcept;
   void attach_doorbell(uint16_t index);
   using NewQueues = std::vector<std::pair<uint16_t, std::unique_ptr<Queue>>>;
   NewQueues make_queues(const State& now);

@@ -10,6 +10,8 @@
 #include "devices/testing/test_disk.h"
 #include "devices/virtio/blk.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/input_keyboard.h"
+#include "devices/virtio/input_tablet.h"
 #include "devices/virtio/mmio.h"
 #include "devices/virtio/rng.h"
 
@@ -72,7 +74,10 @@ class Session {
   std::unique_ptr<VirtioDevice> make_device(StateReader& saved) {
     node_ = nullptr;
     backend_ = nullptr;
+    keyboard_ = nullptr;
+    tablet_ = nullptr;
     const VirtioEnv env = machine_.virtio_env();
+    if ((kind_ & 0x40) != 0) return make_input(saved);
     if (kind_ % 3 == 0) return std::make_unique<Rng>("dev", env);
     if (kind_ % 3 == 1) {
       auto backend = std::make_unique<FuzzBackend>();
@@ -85,6 +90,19 @@ class Session {
     node_ = node.get();
     return std::make_unique<Blk>("dev", env, std::make_unique<blk::Disk>("dev", std::move(node)),
                                  BlkConfig{.queues = 2}, saved.take<BlkState>("dev.device"));
+  }
+
+  std::unique_ptr<VirtioDevice> make_input(StateReader& saved) {
+    const VirtioEnv env = machine_.virtio_env();
+    auto state = saved.take<InputState>("dev.device");
+    if ((kind_ & 1) != 0) {
+      auto keyboard = std::make_unique<InputKeyboard>("dev", env, std::move(state));
+      keyboard_ = keyboard.get();
+      return keyboard;
+    }
+    auto tablet = std::make_unique<InputTablet>("dev", env, std::move(state));
+    tablet_ = tablet.get();
+    return tablet;
   }
 
   void step(ByteReader& script) {
@@ -109,6 +127,7 @@ class Session {
       case 7:
         if (node_ != nullptr) hold(script.get<uint8_t>());
         if (backend_ != nullptr) backend_->poke(script.get<uint8_t>());
+        use_input(script);
         return;
       case 8:
         answer();
@@ -161,6 +180,20 @@ class Session {
     if (driver_.heap().allocate(0) > FakeMachine::kMemory / 2) started_ = false;  // heap used up
   }
 
+  void use_input(ByteReader& script) {
+    const uint8_t what = script.get<uint8_t>();
+    const uint8_t times = script.get<uint8_t>();
+    for (int i = 0; i < times; ++i) {
+      if (keyboard_ != nullptr) keyboard_->key(what, (i & 1) == 0);
+      if (tablet_ != nullptr)
+        tablet_->point({what * 100U, i * 100U}, static_cast<uint8_t>(what + i),
+                       {.vertical = i % 3});
+    }
+    if (keyboard_ != nullptr) keyboard_->release_all_but({what});
+    if (tablet_ != nullptr) tablet_->release_all_but(what);
+    machine_.settle();
+  }
+
   void hold(uint8_t how) {
     if ((how & 1) != 0)
       node_->may_answer.reset();
@@ -185,6 +218,8 @@ class Session {
   const uint8_t kind_;
   TestNode* node_ = nullptr;
   FuzzBackend* backend_ = nullptr;
+  InputKeyboard* keyboard_ = nullptr;
+  InputTablet* tablet_ = nullptr;
   std::unique_ptr<MmioTransport> transport_;
   bool started_ = false;
   int restored_ = 0;

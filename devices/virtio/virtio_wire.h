@@ -27,6 +27,7 @@ inline constexpr uint16_t kTypeBlock = 2;
 inline constexpr uint16_t kTypeConsole = 3;
 inline constexpr uint16_t kTypeEntropy = 4;
 inline constexpr uint16_t kTypeP9 = 9;
+inline constexpr uint16_t kTypeInput = 18;
 
 // One entry of a descriptor table (2.7.5).
 struct Descriptor {

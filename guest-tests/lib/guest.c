@@ -3,11 +3,16 @@
 #define MULTIBOOT_MAGIC 0x2badb002
 #define MULTIBOOT_CMDLINE (1u << 2)
 #define MULTIBOOT_MEMORY_MAP (1u << 6)
+#define MULTIBOOT_FRAMEBUFFER (1u << 12)
 
 struct multiboot_info {  // multiboot specification 0.6.96, 3.3
   uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr;
   uint32_t syms[4], mmap_length, mmap_addr;
-};
+  uint32_t drives[2], config_table, loader_name, apm_table, vbe[4];
+  uint64_t framebuffer;
+  uint32_t framebuffer_pitch, framebuffer_width, framebuffer_height;
+  uint8_t framebuffer_bits, framebuffer_type;
+} __attribute__((packed));
 struct multiboot_range {
   uint32_t size;
   uint64_t start, length;
@@ -67,7 +72,9 @@ void leave(uint8_t value) {
   halt_forever();
 }
 
-void pass(void) { leave(0); }
+void pass(void) {
+  leave(0);
+}
 
 void fail(const char* file, int line, const char* what, uint64_t value) {
   put("FAIL ");
@@ -104,7 +111,9 @@ static const char* find_argument(const char* name) {
   return 0;
 }
 
-bool has_argument(const char* name) { return find_argument(name) != 0; }
+bool has_argument(const char* name) {
+  return find_argument(name) != 0;
+}
 
 static int digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -142,6 +151,15 @@ size_t memory_map(struct memory_range* into, size_t limit) {
     at += range->size + sizeof range->size;
   }
   return count;
+}
+
+bool find_framebuffer(struct framebuffer* into) {
+  if (!(loader->flags & MULTIBOOT_FRAMEBUFFER)) return false;
+  CHECK_EQUAL(loader->framebuffer_bits, 32);
+  CHECK_EQUAL(loader->framebuffer_type, 1);
+  *into = (struct framebuffer){(uintptr_t)loader->framebuffer, loader->framebuffer_pitch,
+                               loader->framebuffer_width, loader->framebuffer_height};
+  return true;
 }
 
 // --- interrupts and exceptions ---

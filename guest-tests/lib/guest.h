@@ -161,6 +161,12 @@ struct memory_range {
 // The loader's memory map; gives the number of ranges.
 size_t memory_map(struct memory_range* into, size_t limit);
 
+struct framebuffer {  // 32 bits a pixel, 0x00RRGGBB
+  uintptr_t address;
+  uint32_t pitch, width, height;
+};
+bool find_framebuffer(struct framebuffer* into);  // false: there is none
+
 // --- interrupts and exceptions ---
 
 struct frame {

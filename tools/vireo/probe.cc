@@ -31,7 +31,7 @@ std::optional<std::string> run_tiny_guest(const Kvm& kvm) {
   vm.set_special_pages();
   vm.create_local_apics();
   GuestMemory memory({.size = 2 * MiB});
-  vm.set_slot({.id = 0, .guest_address = 0, .host = memory.regions().front().bytes});
+  vm.add_memory(0, memory.regions().front().bytes);
   VMM_CHECK(memory.write(layout::kHighRamStart, kGuest), "there is RAM at 1 MiB");
   KvmVcpu vcpu = vm.create_vcpu(0);
   vcpu.set_cpuid(guest_cpuid(kvm.supported_cpuid(), {}));

@@ -15,6 +15,7 @@
 
 #include <fmt/format.h>
 
+#include "devices/add_display.h"
 #include "devices/chardev.h"
 #include "devices/chardev/terminal.h"
 #include "devices/legacy/acpi_power.h"
@@ -57,6 +58,7 @@ class Run {
   void add_disk(const DiskOption& disk);
   void add_net(const NetOption& net, size_t index);
   void add_console(const dev::CharSpec& spec);
+  void add_display(const DisplayOption& option, LinuxBoot& boot);
   void tell_terminal_size();
   void add_shares();
   bool uses_terminal() const;
@@ -70,7 +72,8 @@ class Run {
   Signals signals_;  // before the machine: its threads inherit the mask
   Machine machine_;
   dev::AcpiPower* power_;
-  std::vector<std::string> shape_;            // what --dry-run prints of the networks
+  std::string cmdline_;                       // as the kernel gets it
+  std::vector<std::string> shape_;            // what --dry-run prints of screen and networks
   dev::Console* terminal_console_ = nullptr;  // the one that is the user's terminal
   bool asked_to_end_ = false;                 // the loop's
   std::atomic<bool> paused_ = false;
@@ -177,18 +180,37 @@ void Run::add_net(const NetOption& net, size_t index) {
   shape_.push_back(std::move(line));
 }
 
+void Run::add_display(const DisplayOption& option, LinuxBoot& boot) {
+  const dev::DisplayDevices display = dev::add_display(machine_, option.mode);
+  boot.framebuffer = display.screen.boot_information();
+  boot.cmdline = with_screen_console(boot.cmdline);
+  shape_.push_back(fmt::format("screen   {}x{}", option.mode.width, option.mode.height));
+  if (options_.dry_run) return;
+  display::RfbConfig config = option.server;
+  if (!options_.name.empty()) config.name = options_.name;
+  config.power_button = [this] { power_->press_power_button(); };
+  config.log = options_.machine.log;
+  for (const std::string& address :
+       with_context("--display", [&] { return dev::serve_display(machine_, display, config); }))
+    std::fprintf(stderr, "vireo: screen: %s\n", address.c_str());
+}
+
 void Run::add_devices() {
   machine_.add<dev::Uart>("com1", backend(options_.serial));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-  machine_.add<dev::I8042>("i8042");
+  LinuxBoot boot = options_.boot;
+  if (options_.display)
+    add_display(*options_.display, boot);
+  else
+    machine_.add<dev::I8042>("i8042");
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
   for (size_t i = 0; i < options_.nets.size(); ++i) add_net(options_.nets[i], i);
   add_shares();
   if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
-  LinuxBoot boot = options_.boot;
   if (options_.virtio_cmdline) boot.cmdline = with_virtio_mmio(boot.cmdline, machine_.env().acpi);
+  cmdline_ = boot.cmdline;
   machine_.boot(std::move(boot));
 }
 
@@ -201,7 +223,7 @@ void Run::print_shape() {
               static_cast<unsigned long long>(options_.machine.memory.size / MiB),
               options_.machine.vcpus, options_.boot.kernel.c_str());
   if (!options_.boot.initrd.empty()) std::printf("initrd   %s\n", options_.boot.initrd.c_str());
-  std::printf("cmdline  %s\n", options_.boot.cmdline.c_str());
+  std::printf("cmdline  %s\n", cmdline_.c_str());
   for (const DiskOption& disk : options_.disks)
     std::printf("disk     %s: %s%s\n", disk.id.c_str(), disk.spec.path.c_str(),
                 disk.spec.read_only ? " (read-only)" : "");

@@ -33,6 +33,8 @@ Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
             --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
             --net user,hostfwd=tcp:127.0.0.1:2222-:22
+  vireo run --kernel vmlinuz --initrd initrd.img --append root=/dev/vda --disk debian.img \
+            --display vnc=127.0.0.1:5900,web=127.0.0.1:6080
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
             in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
 
@@ -75,6 +77,7 @@ RunOptions resolve(const RunArguments& arguments) {
   options.shares = parse_shares(arguments.shares);
   options.name = arguments.name;
   options.nets = parse_nets(arguments.nets);
+  options.display = parse_display(arguments.displays);
   options.serial = parse_chardev("--serial", arguments.serial);
   if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
@@ -89,7 +92,8 @@ RunOptions resolve(const RunArguments& arguments) {
 
 CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(std::string(kDiskHelp) + "\n" + kShareHelp + "\n" + kNetHelp + "\n" + kFooter);
+  run->footer(
+      fmt::format("{}\n{}\n{}\n{}\n{}", kDiskHelp, kShareHelp, kNetHelp, kDisplayHelp, kFooter));
   run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   run->add_option("--kernel", a.kernel,
                   "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
@@ -117,6 +121,12 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
   run->add_option("--net", a.nets,
                   "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
                   "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
+      ->type_name("SPEC")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--display", a.displays,
+                  "A screen with keyboard and pointer: none (the default), vnc=ADDRESS:PORT, "
+                  "vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH][,KEY=VALUE...]; see below")
       ->type_name("SPEC")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -10,6 +10,7 @@
 
 #include "devices/chardev.h"
 #include "tools/vireo/disk_option.h"
+#include "tools/vireo/display_option.h"
 #include "tools/vireo/net_option.h"
 #include "tools/vireo/share_option.h"
 #include "vmm/boot/linux.h"
@@ -26,6 +27,7 @@ struct RunArguments {
   std::vector<std::string> disks;
   std::vector<std::string> shares;
   std::vector<std::string> nets;
+  std::vector<std::string> displays;
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
@@ -42,6 +44,7 @@ struct RunOptions {
   std::vector<DiskOption> disks{};
   std::vector<dev::P9Config> shares{};
   std::vector<NetOption> nets{};
+  std::optional<DisplayOption> display{};
   dev::CharSpec serial{};
   std::optional<dev::CharSpec> console{};
   bool debug_exit = false;

@@ -31,9 +31,12 @@ EventLoop::~EventLoop() {
 
 void EventLoop::run() noexcept {
   VMM_CHECK(is_idle() || runs_on_this_thread(), "one thread runs a loop");
+  const std::lock_guard turn(turn_);
   thread_ = std::this_thread::get_id();
+  running_ = true;
   while (!stopping_) step(std::chrono::hours(1));
   run_posted();
+  running_ = false;
   thread_ = std::thread::id();
 }
 
@@ -56,6 +59,33 @@ void EventLoop::post(Function function) {
     posted_.push_back(std::move(function));
   }
   if (!wake_pending_.exchange(true)) signal_eventfd(wake_.get());
+}
+
+// What it posts is told to the thread in run() only when the loop is that thread's again: woken
+// sooner, it would wait for this one.
+bool EventLoop::borrow(const Function& function) {
+  std::unique_lock turn(turn_, std::try_to_lock);
+  if (!turn || !running_) return false;
+  const bool told = wake_pending_.exchange(true);
+  const std::thread::id home = thread_.exchange(std::this_thread::get_id());
+  borrowed_ = true;
+  function();
+  borrowed_ = false;
+  thread_ = home;
+  turn.unlock();
+  if (!told) wake_for_posted();
+  return true;
+}
+
+void EventLoop::wake_for_posted() {
+  {
+    const std::lock_guard lock(posted_mutex_);
+    if (posted_.empty()) {
+      wake_pending_ = false;
+      return;
+    }
+  }
+  signal_eventfd(wake_.get());
 }
 
 bool EventLoop::step(std::chrono::milliseconds wait) {
@@ -109,10 +139,21 @@ int EventLoop::wait_ms(std::chrono::milliseconds limit) const {
   return static_cast<int>(std::max(wait, std::chrono::milliseconds(0)).count());
 }
 
-bool EventLoop::run_ready(int timeout_ms) {
-  std::array<epoll_event, 64> events;
+// A thread in run() leaves the loop to borrowers meanwhile.
+int EventLoop::wait_for_events(std::span<epoll_event> events, int timeout_ms) {
+  const bool lend = running_;
+  if (lend) turn_.unlock();
   const int n =
       ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  const int error = errno;
+  if (lend) turn_.lock();
+  errno = error;
+  return n;
+}
+
+bool EventLoop::run_ready(int timeout_ms) {
+  std::array<epoll_event, 64> events;
+  const int n = wait_for_events(events, timeout_ms);
   VMM_CHECK(n >= 0 || errno == EINTR, "epoll_wait on our own descriptor works");
   bool ran = false;
   for (int i = 0; i < n; ++i) {

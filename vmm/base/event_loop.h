@@ -1,8 +1,8 @@
 // An epoll loop: file descriptors, timers, posted functions, and a hook that runs once per turn.
 //
 // Thread: a loop belongs to the thread that is in run(), or, while nobody is, to whoever steps it
-// (tests, block_on). Only post(), stop() and runs_on_this_thread() may be called from other
-// threads. Loops are passed explicitly; there is no current loop. Callbacks run on the loop's
+// (tests, block_on). Only post(), stop(), borrow() and runs_on_this_thread() may be called from
+// other threads. Loops are passed explicitly; there is no current loop. Callbacks run on the loop's
 // thread, never inside the call that registered them. They must not throw, and must not step the
 // loop they run on. A loop outlives whoever posts to it.
 #pragma once
@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -28,6 +29,8 @@
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/task.h"
+
+struct epoll_event;
 
 namespace vireo {
 
@@ -54,6 +57,12 @@ class EventLoop {
 
   void post(Function function);  // any thread; never waits, never runs it inline
   bool runs_on_this_thread() const noexcept;
+
+  // Any other thread, never waits: while the thread in run() has nothing to do, the loop belongs to
+  // this one for the length of the call, which saves waking the other. False: it was not free, and
+  // nothing was done. The function waits for nothing, makes and ends no registration.
+  bool borrow(const Function& function);
+  bool is_borrowed() const noexcept { return borrowed_; }  // of whoever the loop belongs to
   void check_current() const {
 #ifndef NDEBUG
     VMM_CHECK(is_idle() || runs_on_this_thread(), "a loop's objects are touched on its thread");
@@ -131,6 +140,8 @@ class EventLoop {
   using TimerKey = std::pair<Clock::time_point, uint64_t>;  // when due, the how-manieth armed
 
   bool is_idle() const noexcept;  // nobody is in run()
+  void wake_for_posted();
+  int wait_for_events(std::span<epoll_event> events, int timeout_ms);
   bool run_posted();
   bool run_timers();
   void run_hooks();
@@ -144,6 +155,10 @@ class EventLoop {
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> wake_pending_ = false;
   bool stepping_ = false;
+
+  std::mutex turn_;        // held by whom the loop belongs to, not while it waits in run()
+  bool running_ = false;   // guarded by turn_: somebody is in run()
+  bool borrowed_ = false;  // guarded by turn_
 
   std::mutex posted_mutex_;
   std::vector<Function> posted_;  // guarded by posted_mutex_

@@ -6,7 +6,9 @@
 
 #include <array>
 #include <atomic>
+#include <future>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -556,6 +558,83 @@ TEST_CASE("touching a loop that another thread runs aborts in debug builds") {
                Catch::Contains("a loop's objects are touched on its thread"));
 }
 #endif
+
+// ---- borrowing --------------------------------------------------------------------------------
+
+namespace {
+
+// Its thread may be on its way to or from a wait.
+void borrow(EventLoop& loop, const std::function<void()>& function) {
+  while (!loop.borrow(function)) std::this_thread::yield();
+}
+
+}  // namespace
+
+TEST_CASE("a loop whose thread waits can be borrowed, and is that thread's again") {
+  LoopThread io("io");
+  EventLoop& loop = io.loop();
+  const auto self = std::this_thread::get_id();
+  for (int i = 0; i < 100; ++i) {
+    std::thread::id inside;
+    bool borrowed = false, posted_borrowed = true;
+    std::promise<std::thread::id> posted;
+    borrow(loop, [&] {
+      inside = std::this_thread::get_id();
+      borrowed = loop.is_borrowed() && loop.runs_on_this_thread();
+      loop.post([&] {
+        posted_borrowed = loop.is_borrowed();
+        posted.set_value(std::this_thread::get_id());
+      });
+    });
+    REQUIRE(inside == self);
+    REQUIRE(borrowed);
+    REQUIRE(posted.get_future().get() != self);
+    REQUIRE(!posted_borrowed);
+    REQUIRE(!loop.runs_on_this_thread());
+  }
+}
+
+TEST_CASE("a loop is not borrowed while its thread, another borrower or nobody runs it") {
+  EventLoop idle;
+  CHECK_FALSE(idle.borrow([] {}));
+  LoopThread io("io");
+  EventLoop& loop = io.loop();
+  const auto refused = [&] { CHECK_FALSE(loop.borrow([] {})); };
+  borrow(loop, [&] { std::thread(refused).join(); });
+  std::promise<void> busy, free;
+  loop.post([&] {
+    busy.set_value();
+    free.get_future().wait();
+  });
+  busy.get_future().wait();
+  refused();
+  free.set_value();
+}
+
+TEST_CASE("what others post while a loop is borrowed is run afterwards") {
+  LoopThread io("io");
+  for (int i = 0; i < 100; ++i) {
+    std::promise<void> posted;
+    borrow(io.loop(),
+           [&] { std::thread([&] { io.loop().post([&] { posted.set_value(); }); }).join(); });
+    posted.get_future().wait();
+  }
+}
+
+TEST_CASE("many borrowers and posters take turns on a loop") {
+  LoopThread io("io");
+  int turns = 0;  // nobody's but the loop's
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 500; ++i) {
+        borrow(io.loop(), [&] { ++turns; });
+        io.loop().post([&] { ++turns; });
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  CHECK(call(io.loop(), [&] { return turns; }) == 4000);
+}
 
 // ---- threads and tasks ------------------------------------------------------------------------
 

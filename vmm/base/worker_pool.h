@@ -22,7 +22,7 @@ namespace vireo {
 class WorkerPool {
  public:
   // Most of them wait for disks: as many as a disk can serve at once are useful.
-  static constexpr size_t kThreads = 16;
+  static constexpr size_t kThreads = 64;
 
   explicit WorkerPool(size_t threads = kThreads) noexcept : limit_(threads) {
     VMM_CHECK(threads > 0, "a pool has a thread");

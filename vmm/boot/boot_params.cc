@@ -1,6 +1,7 @@
 #include "vmm/boot/boot_params.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "vmm/base/bytes.h"
@@ -36,6 +37,31 @@ constexpr size_t kE820Max = 128;
 constexpr uint8_t kLoadedHigh = 1, kKaslr = 2, kCanUseHeap = 0x80;
 constexpr uint8_t kUnknownLoader = 0xff;
 
+// struct screen_info, at the start of the page (Linux, include/uapi/linux/screen_info.h), with what
+// a linear framebuffer needs. Its kind is the one that firmware of the UEFI kind leaves: the driver
+// for it (efifb) is built into all kernels of distributions, needs nothing else of UEFI, and comes
+// up where simpledrm takes both kinds, too; vesafb's is missing in kernels made for clouds.
+struct ScreenInfo {
+  std::array<uint8_t, 15> text_mode{};  // all zero: there is none
+  uint8_t kind = 0x70;                  // VIDEO_TYPE_EFI
+  le16 character_height{};
+  le16 width, height, depth;
+  le32 base, size;  // bytes
+  std::array<uint8_t, 4> command_line{};
+  le16 line_length;
+  struct Field {
+    uint8_t size, position;  // bits
+  };
+  Field red{8, 16}, green{8, 8}, blue{8, 0}, reserved{8, 24};
+  std::array<uint8_t, 4> vesa_power{};
+  le16 pages{1};
+  le16 vesa_attributes{};
+  le32 capabilities{};
+  le32 base_high{};
+  std::array<uint8_t, 2> rest{};
+};
+static_assert(sizeof(ScreenInfo) == 0x40);
+
 struct RawE820 {
   le64 address, length;
   le32 type;
@@ -55,6 +81,16 @@ void make_setup_header(ZeroPage& page) {
   put(page, kInitrdAddressMax, le32(0x7fffffff));
   put(page, kAlignment, le32(2 * MiB));
   put(page, kCommandLineSize, le32(2047));
+}
+
+void put_screen(ZeroPage& page, const LinearFramebuffer& screen) {
+  put(page, 0,
+      ScreenInfo{.width = screen.width,
+                 .height = screen.height,
+                 .depth = 8 * LinearFramebuffer::kPixel,
+                 .base = static_cast<uint32_t>(screen.address),
+                 .size = screen.size(),
+                 .line_length = static_cast<uint16_t>(screen.stride())});
 }
 
 void put_split(ZeroPage& page, size_t low, size_t high, uint64_t value) {
@@ -87,6 +123,7 @@ ZeroPage make_zero_page(const BootParams& params) {
   put_split(page, kRamdiskAddress, kExtRamdiskAddress, initrd.start);
   put_split(page, kRamdiskSize, kExtRamdiskSize, initrd.length);
   put_e820(page, params.e820);
+  if (params.framebuffer) put_screen(page, *params.framebuffer);
   return page;
 }
 

@@ -1,7 +1,6 @@
 // The "zero page" that a Linux kernel finds in rsi (Linux, Documentation/arch/x86/zero-page.rst).
 //
-// Thread: control. Pure. The first 0x40 bytes, screen_info, are left zero for a framebuffer to
-// fill.
+// Thread: control. Pure.
 #pragma once
 
 #include <array>
@@ -9,6 +8,7 @@
 #include <optional>
 #include <span>
 
+#include "vmm/boot/framebuffer.h"
 #include "vmm/boot/ram_map.h"
 #include "vmm/bus.h"
 
@@ -21,6 +21,7 @@ struct BootParams {
   std::optional<Range> initrd{};
   uint64_t acpi_rsdp = 0;  // 0: none
   std::span<const E820Entry> e820{};
+  std::optional<LinearFramebuffer> framebuffer{};
 };
 
 using ZeroPage = std::array<std::byte, 4096>;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <optional>
 #include <string_view>
 
@@ -135,7 +136,8 @@ EntryState Loader::enter_linux(uint64_t entry, const BzImage* bzimage, bool kasl
                     .command_line = layout::kCommandLine,
                     .initrd = load_initrd(limit),
                     .acpi_rsdp = rsdp_,
-                    .e820 = e820_};
+                    .e820 = e820_,
+                    .framebuffer = boot_.framebuffer};
   if (bzimage != nullptr) params.setup_header = bzimage->setup_header;
   VMM_CHECK(memory_.write(layout::kBootParams, make_zero_page(params)), "low memory is always RAM");
   EntryState state = enter_long_mode(memory_, entry);
@@ -154,8 +156,10 @@ EntryState Loader::load_other(const Image& image) {
   // By custom the command line begins with the kernel's name.
   write_command_line(image, boot_.kernel.filename().string() + " " + boot_.cmdline,
                      kAnyCommandLineMax);
-  return enter_multiboot(
-      memory_, {.entry = entry, .initrd = load_initrd(layout::kRamGapStart), .e820 = e820_});
+  return enter_multiboot(memory_, {.entry = entry,
+                                   .initrd = load_initrd(layout::kRamGapStart),
+                                   .e820 = e820_,
+                                   .framebuffer = boot_.framebuffer});
 }
 
 BootProtocol Loader::choose(const Image& image, const ElfFile* elf, bool has_multiboot) const {
@@ -188,6 +192,9 @@ EntryState Loader::load_elf(const Image& image, const ElfFile& elf, BootProtocol
   write_command_line(image, boot_.cmdline,
                      elf.is_linux ? kLinuxCommandLineMax : kAnyCommandLineMax);
   if (protocol == BootProtocol::linux64) return enter_linux(*entry, nullptr, false);
+  if (boot_.framebuffer)
+    log_.warn("boot", fmt::format("{} is entered by PVH, which cannot tell it of the screen",
+                                  image.name()));
   return enter_pvh(memory_, {.entry = *entry,
                              .initrd = load_initrd(layout::kRamGapStart),
                              .acpi_rsdp = rsdp_,
@@ -234,6 +241,16 @@ std::string with_virtio_mmio(const std::string& cmdline, std::span<const AcpiDev
       text += fmt::format("virtio_mmio.device={:#x}@{:#x}:{} ", device.length, device.address,
                           device.gsi);
   return text + cmdline;
+}
+
+std::string with_screen_console(const std::string& cmdline) {
+  constexpr std::string_view kConsole = "console=tty";  // and a number, or nothing; not ttyS0
+  for (size_t at = 0; (at = cmdline.find(kConsole, at)) != cmdline.npos; at += kConsole.size()) {
+    const size_t end = at + kConsole.size();
+    const bool is_screen = end == cmdline.size() || std::isalpha(cmdline[end]) == 0;
+    if (is_screen && (at == 0 || cmdline[at - 1] == ' ')) return cmdline;
+  }
+  return cmdline.empty() ? "console=tty0" : "console=tty0 " + cmdline;
 }
 
 }  // namespace vireo

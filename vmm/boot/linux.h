@@ -21,12 +21,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "vmm/base/log.h"
 #include "vmm/boot/entry.h"
+#include "vmm/boot/framebuffer.h"
 #include "vmm/boot/kernel_cache.h"
 #include "vmm/boot/ram_map.h"
 #include "vmm/device.h"
@@ -44,6 +46,8 @@ struct LinuxBoot {
   Unpack unpack = Unpack::automatic;
   BootProtocol protocol = BootProtocol::automatic;
   std::filesystem::path cache = default_kernel_cache();  // of unpacked kernels; empty: no cache
+  // A screen that is there when the kernel starts. PVH has no way to tell of one.
+  std::optional<LinearFramebuffer> framebuffer{};
 };
 
 struct LoadedKernel {
@@ -58,5 +62,10 @@ LoadedKernel load_linux(GuestMemory& memory, const LinuxBoot& boot, uint64_t acp
 // The command line with a virtio_mmio.device= parameter for each virtio-mmio device, for kernels
 // that do not read them from ACPI. They go first, since what follows a "--" is not the kernel's.
 std::string with_virtio_mmio(const std::string& cmdline, std::span<const AcpiDevice> devices);
+
+// The command line with the screen as one of the consoles (console=tty0), unless it names one of
+// the screen's itself. It goes first: the last console that is named is the one that /dev/console
+// stands for, and that stays what it was.
+std::string with_screen_console(const std::string& cmdline);
 
 }  // namespace vireo

@@ -486,6 +486,47 @@ TEST_CASE("virtio_mmio.device= parameters name every such device") {
   CHECK(with_virtio_mmio("quiet", {}) == "quiet");
 }
 
+TEST_CASE("a framebuffer is told by screen_info, as firmware leaves it") {
+  Vm vm;
+  vm.kernel(make_bzimage({.payload = testing::pack_gzip(linux_elf())}));
+  vm.boot.framebuffer = LinearFramebuffer{.address = 0xe0000000, .width = 1280, .height = 720};
+  vm.load();
+  const auto param16 = [&](uint64_t at) -> uint32_t {
+    return vm.at<le16>(layout::kBootParams + at);
+  };
+  CHECK(vm.param8(0x0f) == 0x70);
+  CHECK(vm.param8(0x07) == 0);  // no columns of text: no VGA
+  CHECK(param16(0x12) == 1280);
+  CHECK(param16(0x14) == 720);
+  CHECK(param16(0x16) == 32);
+  CHECK(vm.param32(0x18) == 0xe0000000);
+  CHECK(vm.param32(0x1c) == 1280 * 720 * 4);
+  CHECK(param16(0x24) == 1280 * 4);
+  CHECK(vm.param32(0x26) == 0x08081008);  // sizes and positions: red 8 at 16, green 8 at 8
+  CHECK(vm.param32(0x2a) == 0x18080008);  // blue 8 at 0, unused 8 at 24
+  CHECK(param16(0x32) == 1);
+  CHECK(vm.param32(0x36) == 0);
+  CHECK(vm.param32(0x3a) == 0);
+}
+
+TEST_CASE("a vmlinux is told of the framebuffer, too") {
+  Vm vm;
+  vm.kernel(linux_elf());
+  vm.boot.framebuffer = LinearFramebuffer{.address = 0xe0000000, .width = 640, .height = 480};
+  vm.load();
+  CHECK(vm.param8(0x0f) == 0x70);
+}
+
+TEST_CASE("the screen is a console, and another stays the main one") {
+  CHECK(with_screen_console("") == "console=tty0");
+  CHECK(with_screen_console("quiet") == "console=tty0 quiet");
+  CHECK(with_screen_console("console=ttyS0 quiet -- x") == "console=tty0 console=ttyS0 quiet -- x");
+  CHECK(with_screen_console("xconsole=tty0") == "console=tty0 xconsole=tty0");
+  for (const std::string own : {"console=tty0", "console=tty", "console=ttyS0 console=tty1",
+                                "console=tty0 console=ttyS0,115200", "a console=tty b"})
+    CHECK(with_screen_console(own) == own);
+}
+
 // VIREO_TEST_KERNEL names a distribution's bzImage.
 TEST_CASE("a stock kernel is loaded, from the cache as from its package") {
   const char* path = std::getenv("VIREO_TEST_KERNEL");

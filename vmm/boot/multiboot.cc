@@ -34,10 +34,19 @@ struct Information {
   std::array<le32, 4> symbols;
   le32 memory_map_length, memory_map;
   le32 drives_length, drives, config_table, loader_name, apm_table;
+  std::array<le32, 4> vesa;
+  le64 framebuffer;
+  le32 pitch, width, height;
+  uint8_t bits_per_pixel, framebuffer_type;
+  struct Field {
+    uint8_t position, size;  // bits
+  };
+  Field red, green, blue;
 };
-static_assert(sizeof(Information) == 72);
+static_assert(sizeof(Information) == 116);
 constexpr uint32_t kHasMemory = 1 << 0, kHasCommandLine = 1 << 2, kHasModules = 1 << 3,
-                   kHasMemoryMap = 1 << 6, kHasLoaderName = 1 << 9;
+                   kHasMemoryMap = 1 << 6, kHasLoaderName = 1 << 9, kHasFramebuffer = 1 << 12;
+constexpr uint8_t kDirectColour = 1;
 
 struct Module {
   le32 start, end, name, reserved;
@@ -107,6 +116,19 @@ std::vector<std::byte> memory_map(std::span<const E820Entry> e820) {
   return map.take();
 }
 
+void tell_of(const LinearFramebuffer& screen, Information& info) {
+  info.flags = info.flags | kHasFramebuffer;
+  info.framebuffer = screen.address;
+  info.pitch = screen.stride();
+  info.width = screen.width;
+  info.height = screen.height;
+  info.bits_per_pixel = 8 * LinearFramebuffer::kPixel;
+  info.framebuffer_type = kDirectColour;
+  info.red = {16, 8};
+  info.green = {8, 8};
+  info.blue = {0, 8};
+}
+
 // KiB of RAM that begin at `start`.
 uint32_t kib_at(std::span<const E820Entry> e820, uint64_t start) {
   const auto entry = std::ranges::find(e820, start, &E820Entry::address);
@@ -158,6 +180,7 @@ EntryState enter_multiboot(GuestMemory& memory, const MultibootBoot& boot) {
               .end = static_cast<uint32_t>(boot.initrd->start + boot.initrd->length),
               .name = kNoName};
   }
+  if (boot.framebuffer) tell_of(*boot.framebuffer, info);
   const bool written = memory.write(kInformation, bytes_of(info)) &&
                        memory.write(kModule, bytes_of(module)) &&
                        memory.write(kLoaderName, bytes_of(kName)) && memory.write(kMemoryMap, map);

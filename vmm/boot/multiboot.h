@@ -10,6 +10,7 @@
 #include <string>
 
 #include "vmm/boot/entry.h"
+#include "vmm/boot/framebuffer.h"
 #include "vmm/boot/image.h"
 #include "vmm/boot/ram_map.h"
 #include "vmm/bus.h"
@@ -36,6 +37,7 @@ struct MultibootBoot {
   uint64_t entry = 0;
   std::optional<Range> initrd{};  // passed as a module without a name
   std::span<const E820Entry> e820{};
+  std::optional<LinearFramebuffer> framebuffer{};
 };
 
 // The command line lies at layout::kCommandLine already.

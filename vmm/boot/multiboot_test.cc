@@ -159,6 +159,26 @@ TEST_CASE("the information structure tells what there is") {
   CHECK(std::string(reinterpret_cast<const char*>(&low[info(64)])) == "vireo");
 }
 
+TEST_CASE("the information structure tells of a framebuffer") {
+  GuestMemory memory({.size = 16 * MiB});
+  const auto e820 = e820_map(memory);
+  const EntryState state = enter_multiboot(
+      memory,
+      {.entry = 0x100000,
+       .e820 = e820,
+       .framebuffer = LinearFramebuffer{.address = 0xe0000000, .width = 800, .height = 600}});
+  const auto low = memory.range(state.rbx, 116).value();
+  CHECK((peek<le32>(low, 0) & (1U << 12)) != 0);
+  CHECK(peek<le64>(low, 88) == 0xe0000000U);
+  CHECK(peek<le32>(low, 96) == 3200U);
+  CHECK(peek<le32>(low, 100) == 800U);
+  CHECK(peek<le32>(low, 104) == 600U);
+  CHECK(peek<le16>(low, 108) == 0x0120U);  // 32 bits; direct colour
+  CHECK(peek<le16>(low, 110) == 0x0810U);
+  CHECK(peek<le16>(low, 112) == 0x0808U);
+  CHECK(peek<le16>(low, 114) == 0x0800U);
+}
+
 TEST_CASE("without an initrd there are no modules") {
   GuestMemory memory({.size = 16 * MiB});
   const auto e820 = e820_map(memory);

@@ -52,6 +52,17 @@ class Flexible {
   std::vector<std::byte> bytes_;
 };
 
+kvm_userspace_memory_region memory_region(uint32_t slot, uint64_t guest_address,
+                                          std::span<std::byte> host, uint32_t flags = 0) {
+  kvm_userspace_memory_region region{};
+  region.flags = flags;
+  region.slot = slot;
+  region.guest_phys_addr = guest_address;
+  region.memory_size = host.size();
+  region.userspace_addr = reinterpret_cast<uint64_t>(host.data());
+  return region;
+}
+
 struct Need {
   int capability;
   const char* name;
@@ -194,13 +205,48 @@ int KvmVm::check_extension(int capability) const noexcept {
   return ::ioctl(fd_.get(), KVM_CHECK_EXTENSION, capability);
 }
 
-void KvmVm::set_slot(const Slot& slot) {
-  kvm_userspace_memory_region region{};
-  region.slot = slot.id;
-  region.guest_phys_addr = slot.guest_address;
-  region.memory_size = slot.host.size();
-  region.userspace_addr = reinterpret_cast<uint64_t>(slot.host.data());
+void KvmVm::add_memory(uint64_t guest_address, std::span<std::byte> host) {
+  auto region = memory_region(slots_++, guest_address, host);
   call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
+}
+
+void KvmVm::add_read_only_memory(uint64_t guest_address, std::span<std::byte> host) {
+  auto region = memory_region(slots_++, guest_address, host, KVM_MEM_READONLY);
+  call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
+}
+
+class KvmVm::LoggedSlot final : public MemorySlot {
+ public:
+  LoggedSlot(int vm, const kvm_userspace_memory_region& region) noexcept
+      : vm_(vm), region_(region) {}
+  ~LoggedSlot() override {
+    region_.memory_size = 0;
+    retry_ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region_);
+  }
+
+  bool log_writes(bool on) noexcept override {
+    region_.flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+    return retry_ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region_) == 0;
+  }
+
+  std::optional<std::vector<uint64_t>> take_written() override {
+    std::vector<uint64_t> pages((region_.memory_size / kPageSize + 63) / 64);
+    kvm_dirty_log log{};
+    log.slot = region_.slot;
+    log.dirty_bitmap = pages.data();
+    if (retry_ioctl(vm_, KVM_GET_DIRTY_LOG, &log) != 0) return std::nullopt;
+    return pages;
+  }
+
+ private:
+  const int vm_;  // a descriptor
+  kvm_userspace_memory_region region_;
+};
+
+std::unique_ptr<MemorySlot> KvmVm::attach(uint64_t guest_address, std::span<std::byte> host) {
+  const uint32_t slot = slots_;
+  add_memory(guest_address, host);
+  return std::make_unique<LoggedSlot>(fd_.get(), memory_region(slot, guest_address, host));
 }
 
 void KvmVm::set_special_pages() {

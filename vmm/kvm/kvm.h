@@ -7,6 +7,7 @@
 #include <linux/kvm.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +16,7 @@
 #include "vmm/base/fd.h"
 #include "vmm/kvm/doorbell.h"
 #include "vmm/kvm/irq.h"
+#include "vmm/kvm/memory_slot.h"
 
 namespace vireo {
 
@@ -70,16 +72,15 @@ class KvmVcpu {
   kvm_run* run_;
 };
 
-class KvmVm final : public Doorbells {
+class KvmVm final : public Doorbells, public MemorySlots {
  public:
   explicit KvmVm(UniqueFd fd, size_t run_size) : fd_(std::move(fd)), run_size_(run_size) {}
 
-  struct Slot {
-    uint32_t id;
-    uint64_t guest_address;
-    std::span<std::byte> host;
-  };
-  void set_slot(const Slot& slot);
+  // Memory that the guest has for as long as the VM is there.
+  void add_memory(uint64_t guest_address, std::span<std::byte> host);
+  // The same, but that what the guest writes there is for the MMIO bus. With KVM_CAP_READONLY_MEM.
+  void add_read_only_memory(uint64_t guest_address, std::span<std::byte> host);
+  std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) override;
 
   // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
   // through signal_msi(); or KVM's PICs and I/O APIC as well, inputs of which are connect_irq()'s.
@@ -100,11 +101,14 @@ class KvmVm final : public Doorbells {
   }
 
  private:
+  class LoggedSlot;
+
   void call(unsigned long request, void* argument, const char* name) const;
   void ioeventfd(DoorbellAddress address, int eventfd, uint32_t flags) const;
 
   UniqueFd fd_;
   size_t run_size_;
+  uint32_t slots_ = 0;  // how many there have been: the next one's number
 };
 
 class Kvm {

@@ -9,7 +9,6 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -21,27 +20,17 @@
 
 #include "devices/p9/server.h"
 #include "devices/p9/wire.h"
+#include "vmm/testing/temp_file.h"
 
 namespace vireo::p9 {
 
 // A directory with the share in it, and room beside that for what must not be reached.
 class ShareDirectory {
  public:
-  ShareDirectory() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "vireo-p9.XXXXXX").string();
-    VMM_CHECK(::mkdtemp(pattern.data()) != nullptr, "a temporary directory can be made");
-    outside_ = pattern;
-    std::filesystem::create_directory(path());
-  }
-  ShareDirectory(const ShareDirectory&) = delete;
-  ShareDirectory& operator=(const ShareDirectory&) = delete;
-  ~ShareDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(outside_, ignored);
-  }
+  ShareDirectory() { std::filesystem::create_directory(path()); }
 
-  std::filesystem::path path() const { return outside_ / "share"; }
-  const std::filesystem::path& outside() const noexcept { return outside_; }
+  std::filesystem::path path() const { return outside() / "share"; }
+  std::filesystem::path outside() const { return directory_.path(); }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(path() / name) << text;
   }
@@ -51,7 +40,7 @@ class ShareDirectory {
   }
 
  private:
-  std::filesystem::path outside_;
+  testing::TempDir directory_;
 };
 
 // A reply: an error, or the bytes of its fields.

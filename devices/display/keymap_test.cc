@@ -1,0 +1,202 @@
+#include "devices/display/keymap.h"
+
+#include <linux/input-event-codes.h>
+
+#include <catch2/catch.hpp>
+
+#include "devices/display/keys.h"
+#include "devices/display/scancode.h"
+#include "devices/display/testing/recorded_input.h"
+#include "vmm/base/error.h"
+
+namespace vireo::display {
+namespace {
+
+using Key = Keymap::Key;
+
+constexpr uint32_t kReturn = 0xff0d, kTab = 0xff09, kLeft = 0xff51, kF1 = 0xffbe, kDelete = 0xffff,
+                   kShiftLeft = 0xffe1, kControlLeft = 0xffe3, kAltLeft = 0xffe9,
+                   kAltRight = 0xffea, kLevel3 = 0xfe03, kCapsLock = 0xffe5, kNumLock = 0xff7f,
+                   kKeypad1 = 0xffb1, kKeypadEnd = 0xff9c, kKeypadPlus = 0xffab, kEuro = 0x20ac,
+                   kUnicodeE = 0x010000e9, kUdiaeresis = 0xfc, kEacute = 0xe9, kAgrave = 0xe0;
+
+Key plain(uint16_t code) {
+  return {.code = code, .shift = false, .alt_gr = false};
+}
+Key shifted(uint16_t code) {
+  return {.code = code, .shift = true, .alt_gr = false};
+}
+Key with_alt_gr(uint16_t code) {
+  return {.code = code, .shift = false, .alt_gr = true};
+}
+
+}  // namespace
+
+TEST_CASE("each layout has its characters where its keyboard has them", "[display]") {
+  const Keymap us("en-us"), de("de"), fr("fr"), ja("ja");
+  REQUIRE(us.find('a', {}) == plain(KEY_A));
+  REQUIRE(us.find('A', {}) == shifted(KEY_A));
+  REQUIRE(us.find('@', {}) == shifted(KEY_2));
+  REQUIRE(us.find('z', {}) == plain(KEY_Z));
+  REQUIRE(us.find('(', {}) == shifted(KEY_9));
+  REQUIRE(de.find('z', {}) == plain(KEY_Y));
+  REQUIRE(de.find('@', {}) == with_alt_gr(KEY_Q));
+  REQUIRE(de.find('/', {}) == shifted(KEY_7));
+  REQUIRE(de.find(kUdiaeresis, {}) == plain(KEY_LEFTBRACE));
+  REQUIRE(de.find(kEuro, {}) == with_alt_gr(KEY_E));
+  REQUIRE(fr.find('a', {}) == plain(KEY_Q));
+  REQUIRE(fr.find('1', {}) == shifted(KEY_1));
+  REQUIRE(fr.find(kEacute, {}) == plain(KEY_2));
+  REQUIRE(fr.find(kUnicodeE, {}) == plain(KEY_2));
+  REQUIRE(fr.find(kAgrave, {}) == plain(KEY_0));
+  REQUIRE(ja.find('@', {}) == plain(KEY_LEFTBRACE));
+  REQUIRE(ja.find('"', {}) == shifted(KEY_2));
+  for (const Keymap* keymap : {&us, &de, &fr, &ja}) {
+    REQUIRE(keymap->find(kReturn, {}) == plain(KEY_ENTER));
+    REQUIRE(keymap->find(kF1, {}) == plain(KEY_F1));
+    REQUIRE(keymap->find(kLeft, {}) == plain(KEY_LEFT));
+    REQUIRE(keymap->find(kDelete, {}) == plain(KEY_DELETE));
+    REQUIRE(keymap->find(kShiftLeft, {}) == plain(KEY_LEFTSHIFT));
+    REQUIRE(keymap->find(kControlLeft, {}) == plain(KEY_LEFTCTRL));
+    REQUIRE(keymap->find(kAltLeft, {}) == plain(KEY_LEFTALT));
+    REQUIRE(keymap->find(kAltRight, {}) == plain(KEY_RIGHTALT));
+    REQUIRE(keymap->find(kLevel3, {}) == plain(KEY_RIGHTALT));
+  }
+}
+
+TEST_CASE("every layout can be built, and types ASCII if its script is Latin", "[display]") {
+  const char* const name = GENERATE("bepo", "cz", "da", "de-ch", "en-gb", "es", "et", "fi", "fr-be",
+                                    "fr-ca", "fr-ch", "hr", "hu", "is", "it", "lt", "lv", "nl",
+                                    "no", "pl", "pt", "pt-br", "sl", "sv", "tr");
+  const Keymap keymap(name);
+  for (uint32_t letter = 'a'; letter <= 'z'; ++letter) {
+    INFO(name << " " << static_cast<char>(letter));
+    REQUIRE(keymap.find(letter, {}));
+  }
+  for (const char* const other : {"ar", "fo", "mk", "ru", "th"}) REQUIRE_NOTHROW(Keymap(other));
+}
+
+TEST_CASE("modifiers that the viewer holds are used as they are where they fit", "[display]") {
+  const Keymap de("de");
+  REQUIRE(de.find('A', {.shift = true}) == shifted(KEY_A));
+  REQUIRE(de.find('@', {.alt_gr = true}) == with_alt_gr(KEY_Q));
+  REQUIRE(de.find('@', {.shift = true}) == with_alt_gr(KEY_Q));  // a viewer with another layout
+  REQUIRE(de.find('a', {.shift = true}) == plain(KEY_A));
+  REQUIRE(de.find('A', {.caps_lock = true}) == plain(KEY_A));
+  REQUIRE(de.find('a', {.caps_lock = true}) == shifted(KEY_A));
+  // Keys that make no character leave the modifiers alone.
+  REQUIRE(de.find(kLeft, {.shift = true}) == shifted(KEY_LEFT));
+  REQUIRE(de.find(kTab, {.alt_gr = true}) == with_alt_gr(KEY_TAB));
+}
+
+TEST_CASE("the keypad's digits do not depend on the guest's Num Lock", "[display]") {
+  const Keymap us("en-us");
+  REQUIRE(us.find(kKeypad1, {.num_lock = true}) == plain(KEY_KP1));
+  REQUIRE(us.find(kKeypad1, {}) == plain(KEY_1));
+  REQUIRE(us.find(kKeypadEnd, {}) == plain(KEY_KP1));
+  REQUIRE(us.find(kKeypadEnd, {.num_lock = true}) == plain(KEY_END));
+  REQUIRE(us.find(kKeypadPlus, {}) == plain(KEY_KPPLUS));
+  const Keymap fr("fr");
+  REQUIRE(fr.find(kKeypad1, {}) == shifted(KEY_1));
+}
+
+TEST_CASE("what no key makes is no key", "[display]") {
+  const Keymap us("en-us");
+  REQUIRE_FALSE(us.find(kUdiaeresis, {}));
+  REQUIRE_FALSE(us.find(0, {}));
+  REQUIRE_FALSE(us.find(0xffffffff, {}));
+  REQUIRE_THROWS_AS(Keymap("xx"), ConfigError);
+  REQUIRE_THROWS_AS(Keymap(""), ConfigError);
+}
+
+TEST_CASE("scancodes are keys", "[display]") {
+  REQUIRE(code_of_scancode(0x1e) == KEY_A);
+  REQUIRE(code_of_scancode(0x58) == KEY_F12);
+  REQUIRE(code_of_scancode(0x56) == KEY_102ND);
+  REQUIRE(code_of_scancode(0x9d) == KEY_RIGHTCTRL);
+  REQUIRE(code_of_scancode(0xb8) == KEY_RIGHTALT);
+  REQUIRE(code_of_scancode(0xc6) == KEY_PAUSE);
+  REQUIRE(code_of_scancode(0xd3) == KEY_DELETE);
+  REQUIRE(code_of_scancode(0xb7) == KEY_SYSRQ);
+  REQUIRE(code_of_scancode(0x7d) == KEY_YEN);
+  for (const uint32_t none : {0x00U, 0x80U, 0x100U, 0xffffffffU, 0xe01cU})
+    REQUIRE(code_of_scancode(none) == 0);
+  for (uint32_t code = 0; code <= 0xffff; ++code) REQUIRE(code_of_scancode(code) < KEY_CNT);
+}
+
+namespace {
+
+struct Keyboard {
+  explicit Keyboard(const char* layout) : keymap(layout) {}
+  std::string type(uint32_t keysym) {
+    key(keysym, true);
+    key(keysym, false);
+    return input.take();
+  }
+  std::string press(uint32_t keysym) {
+    key(keysym, true);
+    return input.take();
+  }
+  std::string release(uint32_t keysym) {
+    key(keysym, false);
+    return input.take();
+  }
+  void key(uint32_t keysym, bool pressed) {
+    viewer.key({.pressed = pressed, .keysym = keysym, .scancode = 0});
+  }
+
+  Keymap keymap;
+  RecordedInput input;
+  SharedInput shared{input};
+  ViewerKeys viewer{keymap, shared};
+};
+
+}  // namespace
+
+TEST_CASE("a character gets the modifiers that it needs, for as long as it needs them",
+          "[display]") {
+  Keyboard us("en-us");
+  REQUIRE(us.type('a') == "+30 -30");
+  REQUIRE(us.type('A') == "+42 +30 -42 -30");
+  REQUIRE(us.press(kShiftLeft) == "+42");
+  REQUIRE(us.type('A') == "+30 -30");
+  REQUIRE(us.type('/') == "-42 +53 +42 -53");
+  REQUIRE(us.release(kShiftLeft) == "-42");
+  Keyboard de("de");
+  REQUIRE(de.type('@') == "+100 +16 -100 -16");
+}
+
+TEST_CASE("what is released is what was pressed, whatever it is called by then", "[display]") {
+  Keyboard us("en-us");
+  us.press(kShiftLeft);
+  REQUIRE(us.press('A') == "+30");
+  us.release(kShiftLeft);
+  REQUIRE(us.release('a') == "-30");
+  REQUIRE(us.release('a').empty());
+  REQUIRE(us.press('x') == "+45");
+  REQUIRE(us.press('x') == "+45");  // a repetition
+  REQUIRE(us.release('x') == "-45");
+}
+
+TEST_CASE("Caps Lock and Num Lock are followed", "[display]") {
+  Keyboard us("en-us");
+  us.type(kCapsLock);
+  REQUIRE(us.type('A') == "+30 -30");
+  REQUIRE(us.type('a') == "+42 +30 -42 -30");
+  us.type(kCapsLock);
+  REQUIRE(us.type('a') == "+30 -30");
+  us.type(kNumLock);
+  REQUIRE(us.type(kKeypad1) == "+79 -79");
+}
+
+TEST_CASE("keys that no layout knows, and keys by the thousand, do no harm", "[display]") {
+  Keyboard us("en-us");
+  for (uint32_t keysym = 0; keysym < 0x20000; ++keysym) us.key(keysym, true);
+  us.input.take();
+  us.viewer.release_all();
+  us.input.take();
+  us.viewer.release_all();
+  REQUIRE(us.input.take().empty());
+}
+
+}  // namespace vireo::display

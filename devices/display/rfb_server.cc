@@ -1,0 +1,250 @@
+#include "devices/display/rfb_server.h"
+
+#include <algorithm>
+#include <list>
+#include <optional>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "devices/display/byte_stream.h"
+#include "devices/display/keymap.h"
+#include "devices/display/keys.h"
+#include "devices/display/listener.h"
+#include "devices/display/picture.h"
+#include "devices/display/rfb_session.h"
+#include "devices/display/tls.h"
+#include "devices/display/vnc_password.h"
+#include "devices/display/web_connection.h"
+#include "devices/display/website.h"
+#include "vmm/base/error.h"
+
+namespace vireo::display {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// While viewers wait: this long between two looks at the screen, and longer and longer while
+// nothing changes. What has just been pressed shows soon.
+constexpr milliseconds kShortest{16}, kLongest{100}, kAfterInput{4};
+constexpr int kIdleShare = 4;  // the pause grows by a quarter
+constexpr size_t kMostConnections = 64;
+
+// Whether a viewer that has neither a password nor TLS' secrecy may come from there.
+void check_open(const Endpoint& endpoint, const RfbConfig& config) {
+  if (endpoint.is_local() || config.open_to_all || !config.password.empty()) return;
+  throw ConfigError(fmt::format(
+      "everybody who reaches '{}' could use the screen: set a password, listen on 127.0.0.1 or a "
+      "unix socket, or ask for a screen that is open to all",
+      endpoint.text));
+}
+
+std::optional<Endpoint> endpoint_of(const std::string& text, const RfbConfig& config) {
+  if (text.empty()) return std::nullopt;
+  Endpoint endpoint = resolve_endpoint(text);
+  check_open(endpoint, config);
+  return endpoint;
+}
+
+RfbConfig checked(RfbConfig config) {
+  if (config.password.size() > kMostPassword)
+    throw ConfigError(
+        fmt::format("the VNC password has {} bytes, and VNC knows {}: give a shorter one",
+                    config.password.size(), kMostPassword));
+  if (config.certificate.empty() != config.key.empty())
+    throw ConfigError("TLS needs a certificate and its key: give both or none");
+  return config;
+}
+
+std::unique_ptr<TlsCredentials> credentials_of(const RfbConfig& config) {
+  if (config.certificate.empty()) return nullptr;
+  return std::make_unique<TlsCredentials>(config.certificate, config.key);
+}
+
+std::unique_ptr<Website> website_of(const RfbConfig& config) {
+  if (config.web.empty()) return nullptr;
+  return std::make_unique<Website>(config.novnc);
+}
+
+std::unique_ptr<Listener> listen_at(const std::optional<Endpoint>& endpoint) {
+  return endpoint ? std::make_unique<Listener>(*endpoint) : nullptr;
+}
+
+}  // namespace
+
+// In this order: what can be refused is refused before anything listens.
+struct RfbServer::State final : RfbHost {
+  struct Connection {
+    RfbSession session;
+    WebConnection* web = nullptr;
+  };
+
+  State(EventLoop& event_loop, Screen& screen, Input& input_device, RfbConfig settings)
+      : loop(event_loop),
+        config(checked(std::move(settings))),
+        keymap(config.keyboard),
+        tls(credentials_of(config)),
+        website(website_of(config)),
+        session_config{.name = config.name,
+                       .password = config.password,
+                       .tls = tls.get(),
+                       .power_button = static_cast<bool>(config.power_button),
+                       .log = config.log},
+        input(input_device),
+        screen_picture(screen) {
+    const auto vnc_endpoint = endpoint_of(config.vnc, config);
+    const auto web_endpoint = endpoint_of(config.web, config);
+    vnc = listen_at(vnc_endpoint);
+    web = listen_at(web_endpoint);
+    if (vnc)
+      vnc->start(loop, [this](UniqueFd socket, std::string peer) {
+        accept(&State::serve_vnc, std::move(socket), std::move(peer));
+      });
+    if (website)
+      web_config.emplace(WebConnection::Config{
+          .website = *website, .tls = tls.get(), .has_password = !config.password.empty()});
+    if (web)
+      web->start(loop, [this](UniqueFd socket, std::string peer) {
+        accept(&State::serve_web, std::move(socket), std::move(peer));
+      });
+  }
+
+  // --- connections ---
+
+  using Serve = Task<void> (State::*)(UniqueFd socket, std::string peer);
+
+  void accept(Serve serve, UniqueFd socket, std::string peer) {
+    if (connections.size() >= kMostConnections) {
+      config.log.guest_noise("vnc", fmt::format("{} is one viewer too many", peer));
+      return;
+    }
+    serving.spawn((this->*serve)(std::move(socket), std::move(peer)));
+  }
+
+  Task<void> serve_vnc(UniqueFd socket, std::string peer) {
+    Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
+    const auto at = connections.insert(connections.end(), &connection);
+    auto stream = std::make_unique<SocketStream>(loop, std::move(socket));
+    co_await connection.session.run(std::move(stream));
+    forget(at);
+  }
+
+  Task<void> serve_web(UniqueFd socket, std::string peer) {
+    Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
+    WebConnection browser(loop, *web_config, connection.session);
+    connection.web = &browser;
+    const auto at = connections.insert(connections.end(), &connection);
+    auto stream = std::make_unique<SocketStream>(loop, std::move(socket));
+    co_await browser.run(std::move(stream));
+    forget(at);
+  }
+
+  void forget(std::list<Connection*>::iterator connection) {
+    if (exclusive == &(*connection)->session) exclusive = nullptr;
+    connections.erase(connection);
+  }
+
+  Task<void> stop() {
+    if (vnc) vnc->stop();
+    if (web) web->stop();
+    for (Connection* connection : connections) {
+      connection->session.close();
+      if (connection->web != nullptr) connection->web->close();
+    }
+    co_await serving.join();
+    look_timer.reset();
+  }
+
+  bool admit(RfbSession& session, bool shared) override {
+    if (config.sharing == RfbConfig::Sharing::ignore) return true;
+    if (config.sharing == RfbConfig::Sharing::force_shared) return shared;
+    if (shared && exclusive != nullptr && exclusive->is_active()) return false;
+    exclusive = shared ? nullptr : &session;
+    if (shared) return true;
+    for (Connection* connection : connections)
+      if (&connection->session != &session && connection->session.is_active())
+        connection->session.close();
+    return true;
+  }
+
+  void press_power() override { config.power_button(); }
+
+  // --- the picture ---
+
+  const Picture& picture() const override { return screen_picture; }
+
+  const Picture& fresh_picture() override {
+    if (!looked_at || loop.now() - *looked_at >= kShortest) look();
+    return screen_picture;
+  }
+
+  void viewer_waits() override { look_by(looked_at ? *looked_at + pause : loop.now()); }
+
+  void viewer_acts() override {
+    pause = kShortest;
+    if (is_waited_for()) look_by(loop.now() + kAfterInput);
+  }
+
+  bool is_waited_for() const {
+    return std::any_of(connections.begin(), connections.end(), [](const Connection* connection) {
+      return connection->session.is_waiting();
+    });
+  }
+
+  void look_by(EventLoop::Clock::time_point due) {
+    if (look_timer && look_due <= due) return;
+    look_due = due;
+    look_timer = loop.after(due - loop.now(), [this] {
+      look_timer.reset();
+      if (is_waited_for()) look();
+      if (is_waited_for()) viewer_waits();
+    });
+  }
+
+  void look() {
+    looked_at = loop.now();
+    const Change change = screen_picture.refresh();
+    pause = change.tiles.empty() ? std::min(pause + pause / kIdleShare, kLongest) : kShortest;
+    for (Connection* connection : connections)
+      connection->session.picture_changed(change, screen_picture.size());
+  }
+
+  EventLoop& loop;
+  const RfbConfig config;
+  const Keymap keymap;
+  const std::unique_ptr<TlsCredentials> tls;
+  const std::unique_ptr<Website> website;
+  const RfbSessionConfig session_config;
+  std::optional<WebConnection::Config> web_config;
+  SharedInput input;
+  Picture screen_picture;
+
+  std::unique_ptr<Listener> vnc, web;
+  std::list<Connection*> connections;  // each in the frame of its task
+  Scope serving;
+  RfbSession* exclusive = nullptr;  // the viewer that has the screen alone, or had it
+
+  std::optional<EventLoop::Clock::time_point> looked_at;
+  milliseconds pause = kShortest;
+  EventLoop::Clock::time_point look_due;  // of look_timer
+  EventLoop::Registration look_timer;
+};
+
+RfbServer::RfbServer(EventLoop& loop, Screen& screen, Input& input, RfbConfig config)
+    : state_(std::make_unique<State>(loop, screen, input, std::move(config))) {}
+
+RfbServer::~RfbServer() = default;
+
+Task<void> RfbServer::stop() {
+  co_await state_->stop();
+}
+
+std::vector<std::string> RfbServer::addresses() const {
+  std::vector<std::string> addresses;
+  for (const auto* listener : {&state_->vnc, &state_->web})
+    if (*listener) addresses.push_back((*listener)->address());
+  return addresses;
+}
+
+}  // namespace vireo::display

@@ -1,0 +1,88 @@
+#include "devices/guest_input.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace vireo::dev {
+
+namespace {
+
+// What a keyboard has, with some to spare: viewers name any number.
+constexpr size_t kMostHeld = 256;
+
+// As the mouse and the tablet name them.
+static_assert(int{InputTablet::kLeft} == Ps2Mouse::kLeft &&
+              int{InputTablet::kRight} == Ps2Mouse::kRight &&
+              int{InputTablet::kMiddle} == Ps2Mouse::kMiddle);
+uint8_t device_buttons(uint8_t buttons) {
+  const auto bit = [&](display::Input::Button button, uint8_t as) {
+    return (buttons & button) != 0 ? as : uint8_t{0};
+  };
+  return static_cast<uint8_t>(bit(display::Input::kLeft, InputTablet::kLeft) |
+                              bit(display::Input::kRight, InputTablet::kRight) |
+                              bit(display::Input::kMiddle, InputTablet::kMiddle));
+}
+
+// Each press of such a button is a notch.
+InputTablet::Wheels turned(uint8_t pressed) {
+  const auto notch = [&](display::Input::Button button) { return (pressed & button) != 0 ? 1 : 0; };
+  return {.vertical = notch(display::Input::kWheelUp) - notch(display::Input::kWheelDown),
+          .horizontal = notch(display::Input::kWheelRight) - notch(display::Input::kWheelLeft)};
+}
+
+uint32_t scaled(uint16_t at, uint16_t size) {
+  const uint32_t last = std::max(size - 1, 1);
+  return (std::min<uint32_t>(at, last) * InputTablet::kRange + last / 2) / last;
+}
+
+}  // namespace
+
+GuestInput::GuestInput(std::string name, Devices devices, display::Size screen)
+    : name_(std::move(name)), devices_(devices), screen_(screen) {}
+
+// A release goes to both: the driver may have come in between.
+void GuestInput::key(uint16_t code, bool pressed) {
+  Keyboard& ps2 = devices_.ps2;
+  Keyboard& virtio = devices_.keyboard;
+  if (pressed) {
+    if (held_.size() == kMostHeld && !held_.contains(code)) return;
+    held_.insert(code);
+    (virtio.listens() ? virtio : ps2).key(code, true);
+  } else {
+    held_.erase(code);
+    virtio.key(code, false);
+    ps2.key(code, false);
+  }
+}
+
+void GuestInput::pointer(uint16_t x, uint16_t y, uint8_t buttons) {
+  const auto pressed = static_cast<uint8_t>(buttons & ~std::exchange(buttons_, buttons));
+  const InputTablet::Wheels wheels = turned(pressed);
+  if (devices_.tablet.listens()) {
+    devices_.tablet.point({scaled(x, screen_.width), scaled(y, screen_.height)},
+                          device_buttons(buttons), wheels);
+    devices_.ps2.move({}, 0);
+  } else {
+    move_mouse({x, y}, device_buttons(buttons), wheels);
+  }
+  at_ = {x, y};
+}
+
+// Screens count downwards, mice upwards; and a mouse's wheel the other way round.
+void GuestInput::move_mouse(Point to, uint8_t buttons, InputTablet::Wheels wheels) {
+  devices_.ps2.move({.x = to.x - at_.x, .y = at_.y - to.y, .wheel = -wheels.vertical}, buttons);
+}
+
+// The devices have started before: they were there first.
+void GuestInput::start() {
+  devices_.ps2.release_all_but(held_);
+  devices_.keyboard.release_all_but(held_);
+  devices_.tablet.release_all_but(device_buttons(buttons_));
+  devices_.ps2.move({}, devices_.tablet.listens() ? uint8_t{0} : device_buttons(buttons_));
+}
+
+Task<void> GuestInput::stop() {
+  co_return;
+}
+
+}  // namespace vireo::dev

@@ -1,0 +1,54 @@
+// Hands what viewers of the screen type and point at to the guest: to the virtio devices while
+// their drivers are at work, else to the PS/2 ones, which every kernel has drivers for.
+//
+// Thread: its home loop, which is that of the virtio devices, too.
+// What the guest believes to be pressed is the devices' matter; what viewers hold is kept here,
+// also while the machine is paused, and the devices are told of what was let go when it goes on.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+
+#include "devices/display/screen.h"
+#include "devices/legacy/i8042.h"
+#include "devices/virtio/input_keyboard.h"
+#include "devices/virtio/input_tablet.h"
+#include "vmm/device.h"
+
+namespace vireo::dev {
+
+class GuestInput final : public Device, public display::Input {
+ public:
+  // All outlive it.
+  struct Devices {
+    I8042& ps2;
+    InputKeyboard& keyboard;
+    InputTablet& tablet;
+  };
+  GuestInput(std::string name, Devices devices, display::Size screen);
+
+  void key(uint16_t code, bool pressed) override;
+  void pointer(uint16_t x, uint16_t y, uint8_t buttons) override;
+
+  const std::string& name() const noexcept override { return name_; }
+  void start() override;
+  Task<void> stop() override;
+  void reset() override {}
+  void save(StateWriter&) const override {}  // a viewer's hands are not the guest's
+
+ private:
+  struct Point {
+    uint16_t x = 0, y = 0;
+  };
+  void move_mouse(Point to, uint8_t buttons, InputTablet::Wheels wheels);
+
+  const std::string name_;
+  const Devices devices_;
+  const display::Size screen_;
+  std::set<uint16_t> held_;  // keys
+  uint8_t buttons_ = 0;      // of display::Input
+  Point at_{};
+};
+
+}  // namespace vireo::dev

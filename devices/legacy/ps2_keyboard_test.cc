@@ -1,0 +1,155 @@
+#include "devices/legacy/ps2_keyboard.h"
+
+#include <linux/input-event-codes.h>
+
+#include <catch2/catch.hpp>
+
+#include "vmm/testing/state_contract.h"
+
+using namespace vireo;
+using namespace vireo::dev;
+using Bytes = std::vector<uint8_t>;
+
+namespace {
+
+Bytes take(Ps2Keyboard& keyboard) {
+  Bytes bytes;
+  while (const auto byte = keyboard.send()) bytes.push_back(*byte);
+  return bytes;
+}
+
+Bytes ask(Ps2Keyboard& keyboard, const Bytes& bytes) {
+  for (const uint8_t byte : bytes) keyboard.receive(byte);
+  return take(keyboard);
+}
+
+void tap(Ps2Keyboard& keyboard, uint16_t key) {
+  keyboard.key(key, true);
+  keyboard.key(key, false);
+}
+
+}  // namespace
+
+TEST_CASE("a PS/2 keyboard keeps the state contract") {
+  const Ps2Keyboard::State busy{.pending_command = 0xed,
+                                .scan_set = 1,
+                                .scanning = false,
+                                .spoken_to = true,
+                                .down = {KEY_A, KEY_LEFTSHIFT},
+                                .output = {.answers = {0xfa}, .reports = {0x1e, 0x2a}, .last = 7}};
+  vireo::testing::check_state_contract<Ps2Keyboard::State>({{}, busy});
+  REQUIRE(Ps2Keyboard(busy).state() == busy);
+  REQUIRE_THROWS_AS(Ps2Keyboard({.scan_set = 3}), StateError);
+  REQUIRE_THROWS_AS(Ps2Keyboard({.output = {.answers = Bytes(17)}}), StateError);
+  REQUIRE_THROWS_AS(Ps2Keyboard({.output = {.reports = Bytes(1025)}}), StateError);
+  REQUIRE_THROWS_AS(Ps2Keyboard({.down = {1, 2}, .output = {.reports = Bytes(1020)}}), StateError);
+}
+
+TEST_CASE("a keyboard answers its commands") {
+  Ps2Keyboard keyboard;
+  REQUIRE(ask(keyboard, {0xff}) == Bytes{0xfa, 0xaa});
+  REQUIRE(ask(keyboard, {0xf2}) == Bytes{0xfa, 0xab, 0x83});
+  REQUIRE(ask(keyboard, {0xee}) == Bytes{0xee});
+  REQUIRE(ask(keyboard, {0xed, 0x07}) == Bytes{0xfa, 0xfa});
+  REQUIRE(ask(keyboard, {0xf3, 0x20}) == Bytes{0xfa, 0xfa});
+  REQUIRE(ask(keyboard, {0xf4}) == Bytes{0xfa});
+  REQUIRE(ask(keyboard, {0xf8}) == Bytes{0xfa});
+  REQUIRE(ask(keyboard, {0xfc, 0x12}) == Bytes{0xfa, 0xfa});
+  REQUIRE(ask(keyboard, {0x00}) == Bytes{0xfe});
+  REQUIRE(ask(keyboard, {0xf1}) == Bytes{0xfe});
+  REQUIRE(ask(keyboard, {0xf2, 0xfe}) == Bytes{0xfa, 0xab, 0x83, 0xfe});
+  REQUIRE(ask(keyboard, {0xfe}) == Bytes{0xfe});
+}
+
+TEST_CASE("a command in the place of a parameter is a command") {
+  Ps2Keyboard keyboard;
+  REQUIRE(ask(keyboard, {0xed, 0xf2}) == Bytes{0xfa, 0xfa, 0xab, 0x83});
+  REQUIRE(ask(keyboard, {0x07}) == Bytes{0xfe});
+}
+
+TEST_CASE("a keyboard switches between the sets it has") {
+  Ps2Keyboard keyboard;
+  REQUIRE(ask(keyboard, {0xf0, 0x00}) == Bytes{0xfa, 0xfa, 0x02});
+  tap(keyboard, KEY_A);
+  REQUIRE(take(keyboard) == Bytes{0x1c, 0xf0, 0x1c});
+  REQUIRE(ask(keyboard, {0xf0, 0x01}) == Bytes{0xfa, 0xfa});
+  tap(keyboard, KEY_A);
+  REQUIRE(take(keyboard) == Bytes{0x1e, 0x9e});
+  REQUIRE(ask(keyboard, {0xf0, 0x00}) == Bytes{0xfa, 0xfa, 0x01});
+  REQUIRE(ask(keyboard, {0xf0, 0x03}) == Bytes{0xfa, 0xfe});
+  REQUIRE(ask(keyboard, {0xf6}) == Bytes{0xfa});
+  REQUIRE(ask(keyboard, {0xf0, 0x00}) == Bytes{0xfa, 0xfa, 0x02});
+}
+
+TEST_CASE("answers go ahead of keys") {
+  Ps2Keyboard keyboard;
+  keyboard.key(KEY_A, true);
+  REQUIRE(ask(keyboard, {0xf2}) == Bytes{0xfa, 0xab, 0x83, 0x1c});
+}
+
+TEST_CASE("a held key repeats as often as it is pressed again") {
+  Ps2Keyboard keyboard;
+  for (int i = 0; i < 3; ++i) keyboard.key(KEY_B, true);
+  keyboard.key(KEY_B, false);
+  keyboard.key(KEY_B, false);
+  keyboard.key(KEY_C, false);
+  REQUIRE(take(keyboard) == Bytes{0x32, 0x32, 0x32, 0xf0, 0x32});
+}
+
+TEST_CASE("a keyboard that is switched off tells nothing") {
+  Ps2Keyboard keyboard;
+  keyboard.key(KEY_A, true);
+  REQUIRE(ask(keyboard, {0xf5}) == Bytes{0xfa});
+  keyboard.key(KEY_B, true);
+  keyboard.key(KEY_A, false);
+  REQUIRE(take(keyboard).empty());
+  REQUIRE(keyboard.state().down.empty());
+  ask(keyboard, {0xf4});
+  tap(keyboard, KEY_C);
+  REQUIRE(take(keyboard) == Bytes{0x21, 0xf0, 0x21});
+}
+
+TEST_CASE("a host that does not read loses presses, never releases") {
+  const bool spoken_to = GENERATE(false, true);
+  Ps2Keyboard keyboard;
+  if (spoken_to) ask(keyboard, {0xf4});
+  for (uint16_t key = KEY_1; key <= KEY_0; ++key) keyboard.key(key, true);
+  for (int round = 0; round < 1000; ++round) keyboard.key(KEY_Z, true);
+  for (int round = 0; round < 1000; ++round) tap(keyboard, KEY_HOME);
+  for (uint16_t key = KEY_1; key <= KEY_Z; ++key) keyboard.key(key, false);
+  REQUIRE(keyboard.state().down.empty());
+  const Bytes bytes = take(keyboard);
+  // Linux empties a controller by 16 reads at most, and that has one more byte.
+  REQUIRE(bytes.size() <= (spoken_to ? 1024 : 14));
+  std::multiset<uint8_t> down;
+  bool released = false;
+  for (const uint8_t byte : bytes) {
+    if (byte == 0xf0)
+      released = true;
+    else if (byte != 0xe0 && !std::exchange(released, false))
+      down.insert(byte);
+    else
+      down.erase(byte);
+  }
+  REQUIRE(down.empty());
+  tap(keyboard, KEY_A);
+  REQUIRE(take(keyboard) == Bytes{0x1c, 0xf0, 0x1c});
+}
+
+TEST_CASE("what nobody holds any more is released") {
+  Ps2Keyboard keyboard;
+  ask(keyboard, {0xf4});
+  for (const int key : {KEY_LEFTCTRL, KEY_LEFTALT, KEY_DELETE})
+    keyboard.key(static_cast<uint16_t>(key), true);
+  take(keyboard);
+  keyboard.release_all_but({KEY_LEFTALT, KEY_Q});
+  REQUIRE(take(keyboard) == Bytes{0xf0, 0x14, 0xe0, 0xf0, 0x71});
+  REQUIRE(keyboard.state().down == std::vector<uint16_t>{KEY_LEFTALT});
+}
+
+TEST_CASE("a host that sends on and on is answered within bounds") {
+  Ps2Keyboard keyboard;
+  for (int i = 0; i < 1000; ++i) keyboard.receive(0xf2);
+  REQUIRE(take(keyboard).size() <= ps2::Output::kMaxAnswers);
+  REQUIRE(ask(keyboard, {0xee}) == Bytes{0xee});
+}

@@ -1,0 +1,54 @@
+// Usage: node screen-page.mjs URL PLAYWRIGHT_CORE SCREENSHOT.png [PASSWORD]
+//
+// Drives the page in headless Chromium: waits for the connection, types, presses Ctrl-Alt-Del and the
+// power button, moves the pointer, keeps a screenshot, and prints the colours of the picture's test bars.
+import { createRequire } from "node:module";
+import path from "node:path";
+
+const [url, playwright, screenshot, password] = process.argv.slice(2);
+const { chromium } = createRequire(path.join(playwright, "package.json"))("playwright-core");
+
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+});
+const page = await browser.newPage({
+  viewport: { width: 1000, height: 760 },
+  ignoreHTTPSErrors: true,
+});
+page.on("pageerror", (error) => console.log(`error ${error.message}`));
+page.setDefaultTimeout(30000);
+try {
+  await page.goto(url);
+  if (password !== undefined) {
+    await page.waitForSelector("#login:not([hidden])");
+    await page.fill("#password", password);
+    await page.click("#login button");
+  }
+  await page.waitForSelector("#state.connected");
+  await page.waitForSelector("#screen canvas");
+  console.log(`title ${await page.title()}`);
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector("#screen canvas");
+    return canvas.getContext("2d").getImageData(150, 530, 1, 1).data[0] === 255;
+  });
+  const bars = await page.evaluate(() => {
+    const context = document.querySelector("#screen canvas").getContext("2d");
+    return [...Array(8).keys()]
+      .map((i) => [...context.getImageData(i * 100 + 50, 530, 1, 1).data].slice(0, 3).join(","))
+      .join(" ");
+  });
+  console.log(`bars ${bars}`);
+  await page.locator("#screen canvas").click({ position: { x: 40, y: 30 } });
+  await page.keyboard.type("Az");
+  await page.click("#ctrl-alt-del");
+  if (await page.isVisible("#power")) await page.click("#power");
+  await page.waitForFunction(() => {
+    const canvas = document.querySelector("#screen canvas");
+    return canvas.getContext("2d").getImageData(5, 585, 1, 1).data[0] > 0;
+  });
+  console.log("answered");
+  await page.screenshot({ path: screenshot });
+} finally {
+  await browser.close();
+}
