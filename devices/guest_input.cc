@@ -31,7 +31,7 @@ InputTablet::Wheels turned(uint8_t pressed) {
 }
 
 uint32_t scaled(uint16_t at, uint16_t size) {
-  const uint32_t last = std::max(size - 1, 1);
+  const uint32_t last = std::max<uint32_t>(size, 2) - 1;
   return (std::min<uint32_t>(at, last) * InputTablet::kRange + last / 2) / last;
 }
 

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -129,6 +130,7 @@ class UserNet::Stack {
   static SlirpCb callbacks();
   static Stack& self(void* opaque) { return *static_cast<Stack*>(opaque); }
   void forward(const UserNetConfig& config);
+  void lengthen_backlogs();
   int64_t now_ns() const {
     return std::chrono::nanoseconds(EventLoop::Clock::now().time_since_epoch()).count();
   }
@@ -173,6 +175,7 @@ UserNet::Stack::Stack(std::string name, const UserNetConfig& config, Logger log)
   if (slirp_ == nullptr) throw ConfigError("libslirp does not make this network");
   try {
     forward(config);
+    lengthen_backlogs();
   } catch (...) {
     library_.cleanup(slirp_);
     throw;
@@ -206,6 +209,20 @@ void UserNet::Stack::forward(const UserNetConfig& config) {
           "guestfwd: {}:{} can not be: an address of 10.0.2.0/24 that is not .2, .3 or another's",
           ::inet_ntoa(f.server), f.port));
   }
+}
+
+// libslirp lets one connection wait until it takes it. Of a burst, the kernel would drop the
+// others' first packets, and their senders wait longer each time before they try again.
+void UserNet::Stack::lengthen_backlogs() {
+  const auto lengthen = [](int fd, int, void*) {
+    int listens = 0;
+    socklen_t length = sizeof(listens);
+    ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
+    if (listens != 0) ::listen(fd, SOMAXCONN);
+    return -1;  // this look is not for polling
+  };
+  uint32_t timeout_ms = 0;
+  library_.pollfds_fill(slirp_, &timeout_ms, lengthen, this);
 }
 
 // --- what libslirp calls ---

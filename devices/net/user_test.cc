@@ -1,5 +1,6 @@
 #include "devices/net/user.h"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -274,6 +275,28 @@ TEST_CASE("nothing gets out of a restricted network") {
   });
   CHECK_FALSE(connected);
   CHECK_FALSE(UniqueFd(::accept(listener.fd.get(), nullptr, nullptr)));
+}
+
+TEST_CASE("many connections to a forwarded port can wait to be taken") {
+  const uint16_t port = Listener().port;
+  UserNetConfig config;
+  config.host_forwards = {{.host = {htonl(INADDR_LOOPBACK)}, .host_port = port, .guest_port = 22}};
+  Guest guest(config);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 20; ++i) {
+    UniqueFd& client =
+        clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    ::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
+    pollfd connected{.fd = client.get(), .events = POLLOUT, .revents = 0};
+    REQUIRE(::poll(&connected, 1, 20'000) == 1);
+    CHECK(connected.revents == POLLOUT);
+  }
+  guest.send(arp_request("10.0.2.2"));
+  guest.await(is_arp);
 }
 
 TEST_CASE("ports that can not be had are named") {
