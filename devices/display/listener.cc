@@ -29,8 +29,8 @@ constexpr int kAcceptedAtOnce = 16;
 constexpr unsigned kUserTimeout = 120'000;
 
 [[noreturn]] void refuse(const std::string& text) {
-  throw ConfigError(fmt::format(
-      "'{}' is no address to listen on: give HOST:PORT, [IPV6]:PORT or unix:PATH", text));
+  throw ConfigError(
+      fmt::format("'{}' is no address: give HOST:PORT, [IPV6]:PORT or unix:PATH", text));
 }
 
 const sockaddr* generic(const sockaddr_storage& address) noexcept {

@@ -1,16 +1,11 @@
 #include "tools/vireo/display_option.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <array>
-
 #include <fmt/format.h>
 
 #include "devices/legacy/framebuffer.h"
 #include "tools/vireo/parse.h"
+#include "tools/vireo/password_file.h"
 #include "vmm/base/error.h"
-#include "vmm/base/fd.h"
 
 namespace vireo::cli {
 
@@ -51,21 +46,6 @@ display::Size parse_mode(const std::string& text) {
           number(text.substr(cross + 1), kLeast.height, kMost.height)};
 }
 
-// The first line of the file.
-std::string read_password(const std::string& path) {
-  const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-  if (!file) throw_errno(fmt::format("--display: password-file={}: cannot open it", path));
-  std::array<char, 1024> start{};
-  const ssize_t size = ::read(file.get(), start.data(), start.size());
-  if (size < 0) throw_errno(fmt::format("--display: password-file={}: cannot read it", path));
-  const std::string text(start.data(), static_cast<size_t>(size));
-  const std::string line = text.substr(0, text.find_first_of("\r\n"));
-  if (line.empty())
-    throw ConfigError(
-        fmt::format("--display: password-file={}: its first line, the password, is empty", path));
-  return line;
-}
-
 Sharing parse_sharing(const KeyValues& keys) {
   const std::string word = keys.choice("share", {"allow-exclusive", "force-shared", "ignore"});
   if (word == "force-shared") return Sharing::force_shared;
@@ -92,7 +72,8 @@ std::optional<DisplayOption> parse_display(const std::vector<std::string>& texts
   if (server.vnc.empty() && server.web.empty())
     throw ConfigError("--display: say where viewers connect: vnc=ADDRESS:PORT or web=ADDRESS:PORT");
   server.keyboard = keys.get("keyboard", server.keyboard);
-  if (const auto file = keys.find("password-file")) server.password = read_password(*file);
+  if (const auto file = keys.find("password-file"))
+    server.password = read_password("--display: password-file", *file);
   server.open_to_all = keys.flag("open", false);
   server.certificate = keys.get("tls-cert", "");
   server.key = keys.get("tls-key", "");

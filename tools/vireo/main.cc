@@ -11,6 +11,7 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/run.h"
+#include "tools/vireo/screenshot.h"
 #include "vmm/base/error.h"
 
 namespace {
@@ -23,6 +24,7 @@ int run(int argc, char** argv) {
   int status = vireo::cli::kOk;
   vireo::cli::add_run(app, status);
   vireo::cli::add_doctor(app, status);
+  vireo::cli::add_screenshot(app, status);
   vireo::cli::announce_image(app);
   try {
     app.parse(argc, argv);
