@@ -2,7 +2,7 @@
 
 1. A coroutine is a named function: no co_await, co_return or co_yield in a lambda.
 3. The operand of co_await is one call with named arguments: no second call whose result would be a
-   temporary, no braces that make one, no ?:, no structured binding of the result.
+   temporary, no braces that make one, no ?:, no structured binding and no negation of the result.
 
 This reads tokens, not types. What it lets pass in an argument list are names, literals, operators,
 casts, std::move, and the accessors of views, pointers and numbers, which make nothing that has a
@@ -149,7 +149,7 @@ def _argument_faults(tokens, begin, end):
 
 
 def _statement_faults(tokens, i):
-    """?: beside the co_await at i, and a structured binding of its result."""
+    """?: beside the co_await at i, and a structured binding or a negation of its result."""
     begin = i
     while begin > 0 and tokens[begin - 1].text not in (";", "{", "}"):
         begin -= 1
@@ -157,6 +157,8 @@ def _statement_faults(tokens, i):
     while end < len(tokens) and tokens[end].text not in (";", "{", "}"):
         end += 1
     faults = []
+    if i > 0 and tokens[i - 1].text == "!":
+        faults.append("co_await negated, which g++ 12 gets wrong in the condition of a loop: name the result")
     if any(token.text == "?" and token.kind == "punctuation" for token in tokens[begin:i]):
         faults.append("co_await in a ?: decide with if")
     elif any(token.text == "?" and token.kind == "punctuation"

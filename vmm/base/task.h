@@ -6,7 +6,7 @@
 //  1. Coroutines are named functions or members; a lambda is never a coroutine.
 //  2. Parameters by value, or `this`; a reference only to what the joined Scope outlives.
 //  3. The operand of co_await is one call with named arguments: no temporary with a destructor but
-//     the returned Task itself, no ?:, no structured binding of the result.
+//     the returned Task itself, no ?:, no structured binding and no negation of the result.
 //  4. A started Task runs to its end before it is destroyed, and goes on, whatever it waits for, on
 //     the thread that started it: whoever resumes it posts to that thread's loop.
 //  5. Ready awaits do not nest the stack: await_suspend resumes the callee itself and goes straight
