@@ -568,6 +568,11 @@ void borrow(EventLoop& loop, const std::function<void()>& function) {
   while (!loop.borrow(function)) std::this_thread::yield();
 }
 
+// What was posted is through with what it refers to.
+void finish_turn(EventLoop& loop) {
+  call(loop, [] { return true; });
+}
+
 }  // namespace
 
 TEST_CASE("a loop whose thread waits can be borrowed, and is that thread's again") {
@@ -589,6 +594,7 @@ TEST_CASE("a loop whose thread waits can be borrowed, and is that thread's again
     REQUIRE(inside == self);
     REQUIRE(borrowed);
     REQUIRE(posted.get_future().get() != self);
+    finish_turn(loop);
     REQUIRE(!posted_borrowed);
     REQUIRE(!loop.runs_on_this_thread());
   }
@@ -609,6 +615,7 @@ TEST_CASE("a loop is not borrowed while its thread, another borrower or nobody r
   busy.get_future().wait();
   refused();
   free.set_value();
+  finish_turn(loop);
 }
 
 TEST_CASE("what others post while a loop is borrowed is run afterwards") {
@@ -618,6 +625,7 @@ TEST_CASE("what others post while a loop is borrowed is run afterwards") {
     borrow(io.loop(),
            [&] { std::thread([&] { io.loop().post([&] { posted.set_value(); }); }).join(); });
     posted.get_future().wait();
+    finish_turn(io.loop());
   }
 }
 
