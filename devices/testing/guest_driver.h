@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -66,15 +67,15 @@ class GuestQueue {
     put(layout_.available + 4 + 2ULL * (available_ % size()), le16(head));
     set_available_index(++available_);
   }
-  void set_available_index(uint16_t index) { put(layout_.available + 2, le16(index)); }
+  void set_available_index(uint16_t index) { store(layout_.available + 2, index); }
   void set_no_interrupt(bool off) {
-    put(layout_.available, le16(off ? kAvailNoInterrupt : uint16_t{0}));
+    store(layout_.available, off ? kAvailNoInterrupt : uint16_t{0});
   }
-  void set_used_event(uint16_t index) { put(layout_.available + 4 + 2ULL * size(), le16(index)); }
+  void set_used_event(uint16_t index) { store(layout_.available + 4 + 2ULL * size(), index); }
 
-  uint16_t used_flags() const { return get<le16>(layout_.used); }
-  uint16_t used_index() const { return get<le16>(layout_.used + 2); }
-  uint16_t available_event() const { return get<le16>(layout_.used + 4 + 8ULL * size()); }
+  uint16_t used_flags() const { return load(layout_.used); }
+  uint16_t used_index() const { return load(layout_.used + 2); }
+  uint16_t available_event() const { return load(layout_.used + 4 + 8ULL * size()); }
   UsedElement used_entry(uint16_t position) const {
     return get<UsedElement>(layout_.used + 4 + 8ULL * (position % size()));
   }
@@ -140,6 +141,17 @@ class GuestQueue {
     VMM_CHECK(value, "test rings lie in RAM");
     return *value;
   }
+
+  // What a device on another thread reads and writes meanwhile; what it is about is ordered by it.
+  std::atomic_ref<uint16_t> word(uint64_t address) const {
+    const auto bytes = memory_.range(address, sizeof(uint16_t));
+    VMM_CHECK(bytes, "test rings lie in RAM");
+    return std::atomic_ref(*reinterpret_cast<uint16_t*>(bytes->data()));
+  }
+  void store(uint64_t address, uint16_t value) const {
+    word(address).store(value, std::memory_order_release);
+  }
+  uint16_t load(uint64_t address) const { return word(address).load(std::memory_order_acquire); }
 
   const GuestMemory& memory_;
   GuestHeap& heap_;
