@@ -68,8 +68,6 @@ class InputBuffer {
   Task<bool> have(size_t count);
   // Consumes so many, however many that are.
   Task<bool> skip(size_t count);
-  // Goes on reading from another stream, behind which this one's bytes are.
-  void continue_from(ByteStream& stream) noexcept { stream_ = &stream; }
 
  private:
   ByteStream* stream_;

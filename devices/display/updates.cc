@@ -236,7 +236,6 @@ void Updates::put_resize(const Picture& picture, ByteWriter& out) {
   viewer_size_ = picture.size();
   if (extended_desktop_size_) {
     put_desktop_size(viewer_size_, kByServer, kSuccess, out);
-    desktop_size_told_ = true;
   } else {
     put_rect(out, all_of(viewer_size_), encoding::kDesktopSize);
     ++count_;

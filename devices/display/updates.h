@@ -82,7 +82,6 @@ class Updates {
   bool cursor_due_ = false;
   bool extended_key_due_ = false;
   bool desktop_size_due_ = false;
-  bool desktop_size_told_ = false;
   bool desktop_size_refused_ = false;
   std::optional<Rect> requested_;
   TileSet dirty_;
