@@ -11,8 +11,8 @@
 #include <xkbcommon/xkbcommon-keysyms.h>
 #include <xkbcommon/xkbcommon.h>
 
-#include "devices/display/shared_library.h"
 #include "vmm/base/error.h"
+#include "vmm/base/shared_library.h"
 
 namespace vireo::display {
 
@@ -94,7 +94,7 @@ int distance(const KeyboardState& a, const KeyboardState& b) noexcept {
 // The library, and a keyboard of the layout.
 struct Keymap::Xkb {
   explicit Xkb(const Layout& layout)
-      : library("libxkbcommon.so.0", "libxkbcommon0", "keyboard layouts") {
+      : library("libxkbcommon.so.0", "libxkbcommon0", "keyboard layouts need") {
     library.find("xkb_context_new", context_new);
     library.find("xkb_context_unref", context_unref);
     library.find("xkb_context_set_log_level", set_log_level);

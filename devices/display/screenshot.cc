@@ -1,7 +1,5 @@
 #include "devices/display/screenshot.h"
 
-#include <sys/un.h>
-
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -230,11 +228,7 @@ class Taker {
 UniqueFd connect_to_screen(const std::string& address) {
   Endpoint endpoint = resolve_endpoint(address);
   if (endpoint.is_unix()) {
-    sockaddr_un name{};
-    name.sun_family = AF_UNIX;
-    if (endpoint.unix_path.size() >= sizeof(name.sun_path))
-      throw ConfigError(fmt::format("the socket path '{}' is too long", endpoint.unix_path));
-    std::memcpy(name.sun_path, endpoint.unix_path.data(), endpoint.unix_path.size());
+    const sockaddr_un name = unix_address(endpoint.unix_path);
     std::memcpy(&endpoint.address, &name, sizeof(name));
     endpoint.length = sizeof(name);
   }

@@ -5,8 +5,8 @@
 #include <fmt/core.h>
 #include <gnutls/gnutls.h>
 
-#include "devices/display/shared_library.h"
 #include "vmm/base/error.h"
+#include "vmm/base/shared_library.h"
 
 namespace vireo::display {
 
@@ -18,7 +18,7 @@ constexpr const char* kPriority = "NORMAL:-VERS-TLS1.0:-VERS-TLS1.1";
 
 // The functions of the library that are used, and what is made with them once.
 struct TlsCredentials::Gnutls {
-  Gnutls() : library("libgnutls.so.30", "libgnutls30", "TLS for viewers") {
+  Gnutls() : library("libgnutls.so.30", "libgnutls30", "TLS for viewers needs") {
     library.find("gnutls_certificate_allocate_credentials", allocate);
     library.find("gnutls_certificate_free_credentials", free);
     library.find("gnutls_certificate_set_x509_key_file", set_key_file);

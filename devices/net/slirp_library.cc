@@ -1,44 +1,19 @@
 #include "devices/net/slirp_library.h"
 
-#include <dlfcn.h>
-
-#include <fmt/core.h>
-
-#include "vmm/base/error.h"
+#include "vmm/base/shared_library.h"
 
 namespace vireo::dev {
 
-namespace {
-
-constexpr const char* kLibrary = "libslirp.so.0";
-
-void* load() {
-  void* const library = ::dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    throw ConfigError(fmt::format("user mode networks need {} (Debian: package libslirp0): {}",
-                                  kLibrary, ::dlerror()));
-  return library;
-}
-
-template <class Function>
-void find(void* library, const char* name, Function*& function) {
-  function = reinterpret_cast<Function*>(::dlsym(library, name));
-  if (function == nullptr)
-    throw ConfigError(fmt::format("{} has no {}: it is too old", kLibrary, name));
-}
-
-}  // namespace
-
 SlirpLibrary::SlirpLibrary() {
-  void* const library = load();
-  find(library, "slirp_new", make);
-  find(library, "slirp_cleanup", cleanup);
-  find(library, "slirp_pollfds_fill", pollfds_fill);
-  find(library, "slirp_pollfds_poll", pollfds_poll);
-  find(library, "slirp_input", input);
-  find(library, "slirp_add_hostfwd", add_hostfwd);
-  find(library, "slirp_add_exec", add_exec);
-  find(library, "slirp_add_unix", add_unix);
+  const SharedLibrary library("libslirp.so.0", "libslirp0", "user mode networks need");
+  library.find("slirp_new", make);
+  library.find("slirp_cleanup", cleanup);
+  library.find("slirp_pollfds_fill", pollfds_fill);
+  library.find("slirp_pollfds_poll", pollfds_poll);
+  library.find("slirp_input", input);
+  library.find("slirp_add_hostfwd", add_hostfwd);
+  library.find("slirp_add_exec", add_exec);
+  library.find("slirp_add_unix", add_unix);
 }
 
 }  // namespace vireo::dev

@@ -2,7 +2,6 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,22 +15,13 @@
 #include "devices/net/frame_stream.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/unix_listener.h"
 
 namespace vireo::dev {
 
 namespace {
 
 using std::chrono::milliseconds;
-
-sockaddr_un address_of(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.size() >= sizeof(address.sun_path))
-    throw ConfigError(fmt::format("the socket's path '{}' is longer than {} characters", path,
-                                  sizeof(address.sun_path) - 1));
-  std::memcpy(address.sun_path, path.data(), path.size());
-  return address;
-}
 
 UniqueFd make_socket(int type) {
   UniqueFd socket(::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -49,7 +39,7 @@ const sockaddr* generic(const sockaddr_un& address) noexcept {
 
 // errno, or 0.
 int connect_to(const UniqueFd& socket, const std::string& path) {
-  const sockaddr_un address = address_of(path);
+  const sockaddr_un address = unix_address(path);
   return ::connect(socket.get(), generic(address), sizeof(address)) == 0 ? 0 : errno;
 }
 
@@ -239,10 +229,10 @@ class StreamNet final : public NetBackend {
 class DatagramNet final : public NetBackend {
  public:
   DatagramNet(const SocketNetConfig& config)
-      : local_(config.local), remote_(config.path), address_(address_of(config.path)) {
+      : local_(config.local), remote_(config.path), address_(unix_address(config.path)) {
     socket_ = make_socket(SOCK_DGRAM);
     if (local_.empty()) return;
-    const sockaddr_un own = address_of(local_);
+    const sockaddr_un own = unix_address(local_);
     if (::bind(socket_.get(), generic(own), sizeof(own)) == 0) return;
     const int error = errno;
     const std::string path = std::exchange(local_, {});

@@ -4,7 +4,6 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,9 +16,7 @@
 
 namespace vireo {
 
-namespace {
-
-sockaddr_un address_of(const std::string& path) {
+sockaddr_un unix_address(const std::string& path) {
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path)
     throw ConfigError(fmt::format("the socket path '{}' has {} bytes, {} are possible", path,
@@ -28,6 +25,8 @@ sockaddr_un address_of(const std::string& path) {
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   return address;
 }
+
+namespace {
 
 UniqueFd make_socket() {
   UniqueFd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
@@ -66,7 +65,7 @@ void remove_stale(const std::string& path, const sockaddr_un& address) {
 }
 
 UniqueFd listen_on(const std::string& path) {
-  const sockaddr_un address = address_of(path);
+  const sockaddr_un address = unix_address(path);
   const UniqueFd lock = lock_directory(path);
   UniqueFd listener = make_socket();
   if (bind_to(listener, address) != 0) {

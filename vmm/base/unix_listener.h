@@ -5,12 +5,16 @@
 #pragma once
 
 #include <sys/types.h>
+#include <sys/un.h>
 
 #include <string>
 
 #include "vmm/base/fd.h"
 
 namespace vireo {
+
+// Throws ConfigError when the path is too long for a socket's.
+sockaddr_un unix_address(const std::string& path);
 
 class UnixListener {
  public:

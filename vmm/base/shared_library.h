@@ -1,16 +1,16 @@
 // A library of the host that is loaded when it is needed and not before: linked, it and the ones
-// that it brings along would cost every start without a screen some milliseconds.
+// that it brings along would cost every start some milliseconds.
 //
 // Thread: any; immutable after construction. It stays loaded: such libraries keep state.
 #pragma once
 
 #include <string>
 
-namespace vireo::display {
+namespace vireo {
 
 class SharedLibrary {
  public:
-  // "libgnutls.so.30", "libgnutls30" (Debian's package), "TLS" (what needs it). Throws ConfigError
+  // "libgnutls.so.30", "libgnutls30" (Debian's package), "TLS needs" (what for). Throws ConfigError
   // when it is not installed.
   SharedLibrary(const std::string& name, const std::string& package, const std::string& purpose);
 
@@ -27,4 +27,4 @@ class SharedLibrary {
   void* library_;
 };
 
-}  // namespace vireo::display
+}  // namespace vireo

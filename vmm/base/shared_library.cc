@@ -1,4 +1,4 @@
-#include "devices/display/shared_library.h"
+#include "vmm/base/shared_library.h"
 
 #include <dlfcn.h>
 
@@ -6,14 +6,14 @@
 
 #include "vmm/base/error.h"
 
-namespace vireo::display {
+namespace vireo {
 
 SharedLibrary::SharedLibrary(const std::string& name, const std::string& package,
                              const std::string& purpose)
     : name_(name), library_(::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL)) {
   if (library_ == nullptr)
     throw ConfigError(
-        fmt::format("{} needs {} (Debian: package {}): {}", purpose, name, package, ::dlerror()));
+        fmt::format("{} {} (Debian: package {}): {}", purpose, name, package, ::dlerror()));
 }
 
 void* SharedLibrary::symbol(const char* name) const {
@@ -22,4 +22,4 @@ void* SharedLibrary::symbol(const char* name) const {
   return found;
 }
 
-}  // namespace vireo::display
+}  // namespace vireo
