@@ -67,11 +67,13 @@ void TapNet::close() {
   loop_ = nullptr;
 }
 
+// An error is told of an attached queue whose interface is about to go, also while a read still finds
+// it merely empty; nothing is told after that.
 void TapNet::ready(uint16_t pair, uint32_t events) {
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && queues_[pair].attached) lose(EBADFD);
   if ((events & EPOLLOUT) != 0 && std::exchange(queues_[pair].full, false))
     frontend_->can_send(pair);
-  if ((events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0 && queues_[pair].watch)
-    frontend_->frames_arrived(pair);
+  if ((events & EPOLLIN) != 0 && queues_[pair].watch) frontend_->frames_arrived(pair);
 }
 
 // The frontend is told in a turn of its own: this is called from inside its calls.
