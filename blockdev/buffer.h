@@ -1,5 +1,7 @@
-// Memory for requests of the block layer's own, aligned as a node wants it. Any thread. An
-// allocation that fails leaves the buffer empty: the data path says ENOMEM instead of throwing.
+// Memory for requests of the block layer's own, aligned as a node wants it, and to pages when it
+// has that size: a request that begins inside a page takes one more of the disk's segments. Any
+// thread. An allocation that fails leaves the buffer empty: the data path says ENOMEM instead of
+// throwing.
 #pragma once
 
 #include <algorithm>
@@ -16,7 +18,7 @@ class Buffer {
  public:
   Buffer(size_t size, size_t alignment) noexcept : size_(size) {
     void* memory = nullptr;
-    if (::posix_memalign(&memory, std::max(alignment, sizeof(void*)), size) == 0)
+    if (::posix_memalign(&memory, std::max(alignment, least_alignment(size)), size) == 0)
       memory_.reset(static_cast<std::byte*>(memory));
   }
   explicit operator bool() const noexcept { return memory_ != nullptr; }
@@ -29,6 +31,11 @@ class Buffer {
   }
 
  private:
+  static constexpr size_t kPage = 4096;
+
+  static size_t least_alignment(size_t size) noexcept {
+    return size < kPage ? sizeof(void*) : kPage;
+  }
   struct Free {
     void operator()(std::byte* memory) const noexcept { std::free(memory); }
   };

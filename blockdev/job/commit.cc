@@ -9,7 +9,6 @@ namespace {
 constexpr uint64_t kSearch = uint64_t{1} << 32;  // of one look at the maps
 constexpr uint64_t kChunk = uint64_t{1} << 20;
 constexpr uint64_t kZeroAtOnce = uint64_t{64} << 20;
-constexpr size_t kPage = 4096;
 
 class Committer {
  public:
@@ -18,8 +17,7 @@ class Committer {
         base_(base),
         size_(layers_.size()),
         steps_(std::move(control), size_),
-        buffers_(kChunk, std::max<size_t>({layers_.buffer_alignment(),
-                                           base.limits().buffer_alignment, kPage})) {}
+        buffers_(kChunk, std::max(layers_.buffer_alignment(), base.limits().buffer_alignment)) {}
   Task<JobResult> run();
 
  private:

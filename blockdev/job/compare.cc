@@ -9,7 +9,6 @@ namespace {
 
 constexpr uint64_t kSearch = uint64_t{1} << 32;  // of one look at the maps
 constexpr uint64_t kChunk = uint64_t{1} << 20;
-constexpr size_t kPage = 4096;
 
 using Verdict = Comparison::Verdict;
 
@@ -21,9 +20,7 @@ class Comparer {
         strict_(strict),
         size_(std::max(first_.size(), second_.size())),
         steps_(std::move(control), size_),
-        buffers_(kChunk,
-                 std::max<size_t>({first_.buffer_alignment(), second_.buffer_alignment(), kPage})) {
-  }
+        buffers_(kChunk, std::max(first_.buffer_alignment(), second_.buffer_alignment())) {}
   Task<Comparison> run();
 
  private:

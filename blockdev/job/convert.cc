@@ -49,8 +49,7 @@ class Converter {
         unit_(unit_of(target, options)),
         steps_(std::move(control), source_.size()),
         buffers_(up(kConvertChunk, unit_),
-                 std::max<size_t>({source_.buffer_alignment(), target.limits().buffer_alignment,
-                                   kSmallestSparse})) {}
+                 std::max(source_.buffer_alignment(), target.limits().buffer_alignment)) {}
   Task<JobResult> run();
 
  private:

@@ -11,7 +11,6 @@ namespace {
 
 constexpr uint64_t kSearch = uint64_t{1} << 32;  // of one look at the maps
 constexpr uint64_t kChunk = uint64_t{1} << 20;
-constexpr size_t kPage = 4096;
 
 uint64_t down(uint64_t value, uint64_t unit) noexcept {
   return value - value % unit;
@@ -30,8 +29,8 @@ class Rebaser {
         size_(overlay.limits().size),
         granule_(overlay.limits().optimal_block),
         steps_(std::move(control), size_),
-        buffers_(up(kChunk, granule_), std::max<size_t>({overlay.limits().buffer_alignment,
-                                                         backing_.buffer_alignment(), kPage})) {}
+        buffers_(up(kChunk, granule_),
+                 std::max(overlay.limits().buffer_alignment, backing_.buffer_alignment())) {}
   Task<JobResult> run();
 
  private:
