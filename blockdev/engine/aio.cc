@@ -140,10 +140,11 @@ void AioEngine::submit_queued() {
   }
 }
 
-// Fills batch_ with the first operations of the queue, which keeps them.
+// Fills batch_ with the first operations of the queue, which keeps them: no more than the kernel
+// has already, so that a disk that was idle is at work from the first on.
 size_t AioEngine::prepare_batch() {
   batch_.clear();
-  const size_t room = std::min<size_t>(kBatch, free_.size());
+  const size_t room = std::min(std::clamp<size_t>(in_flight_, 1, kBatch), free_.size());
   for (IoOp* op = queue_.front(); op != nullptr && batch_.size() < room; op = op->next) {
     if (op->kind == IoOp::Kind::fdatasync && !fdatasync_works_) break;
     iocb* block = free_[free_.size() - 1 - batch_.size()];

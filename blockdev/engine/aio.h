@@ -1,5 +1,5 @@
 // The kernel's asynchronous I/O (libaio) for O_DIRECT descriptors: what a turn of the loop queued
-// is submitted together (in batches of a few, so that the disk is at work on the first while the
+// is submitted together (in batches that grow, so that the disk is at work on the first while the
 // later ones are prepared), completions are read from the ring the kernel shares with us, without a
 // system call.
 //

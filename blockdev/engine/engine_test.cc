@@ -55,6 +55,9 @@ std::unique_ptr<IoEngine> make_threads(TestHost& host) {
 std::unique_ptr<IoEngine> make_direct_threads(TestHost& host) {
   return std::make_unique<ThreadEngine>(host.loop, host.pool, ThreadEngine::Files::direct);
 }
+std::unique_ptr<IoEngine> make_memory_threads(TestHost& host) {
+  return std::make_unique<ThreadEngine>(host.loop, host.pool, ThreadEngine::Files::memory);
+}
 std::unique_ptr<IoEngine> make_aio(TestHost& host) {
   return std::make_unique<AioEngine>(host.loop, host.pool);
 }
@@ -95,7 +98,8 @@ int64_t run(Bench& bench, IoEngine& engine, IoOp op) {
 
 TEST_CASE("engines move what they are asked to, whatever their depth") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio, make_shallow_aio);
+  const MakeEngine make =
+      GENERATE(make_threads, make_memory_threads, make_direct_threads, make_aio, make_shallow_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   reads_everything_at_once(bench, *engine, bench.direct.get());
   reads_everything_at_once(bench, *engine, bench.buffered.get());
@@ -103,7 +107,8 @@ TEST_CASE("engines move what they are asked to, whatever their depth") {
 
 TEST_CASE("engines write, also durably, and synchronise") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio);
+  const MakeEngine make =
+      GENERATE(make_threads, make_memory_threads, make_direct_threads, make_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   const bool durable = GENERATE(false, true);
   const Buffer buffer{2 * kBlock, kBlock};
@@ -147,9 +152,44 @@ TEST_CASE("writes into the page cache take place in the order they were asked fo
   REQUIRE(bench.block_is(content.data() + 3 * kBlock, 100 + kBlocks - 1));
 }
 
+Task<void> write_blocks(IoEngine& engine, int fd, size_t block, std::span<const iovec> vectors,
+                        int64_t& result) {
+  const IoOp write{
+      .kind = IoOp::Kind::write, .fd = fd, .offset = block * kBlock, .vectors = vectors};
+  return run_one(engine, write, result);
+}
+
+// Neighbours go in one call; the one in their middle that fails, and the one that falls short, do
+// so alone.
+TEST_CASE("writes that adjoin each have their own result") {
+  Bench bench;
+  const std::unique_ptr<IoEngine> engine = make_threads(bench.host);
+  const Buffer buffer{kBlock * kBlocks, kBlock};
+  std::copy_n(pattern(kBlock * kBlocks, 500).data(), kBlock * kBlocks, buffer.data());
+  std::vector<iovec> vectors(kBlocks);
+  std::vector<int64_t> results(kBlocks, -1);
+  Scope scope;
+  for (size_t i = 0; i < kBlocks; ++i) {
+    vectors[i] = {buffer.data() + i * kBlock, i == 20 ? kBlock / 2 : kBlock};
+    if (i == 40) vectors[i].iov_base = nullptr;  // EFAULT, of which the ones around know nothing
+    const int fd = i == 30 ? 1000000 : bench.buffered.get();
+    scope.spawn(write_blocks(*engine, fd, i, {&vectors[i], 1}, results[i]));
+  }
+  bench.host.wait(join(scope));
+  const auto content = file_content(bench.path);
+  for (size_t i = 0; i < kBlocks; ++i) {
+    INFO(i);
+    const size_t written = i == 30 || i == 40 ? 0 : vectors[i].iov_len;
+    CHECK(results[i] == (i == 30 ? -EBADF : i == 40 ? -EFAULT : static_cast<int64_t>(written)));
+    CHECK(std::equal(buffer.data() + i * kBlock, buffer.data() + i * kBlock + written,
+                     content.data() + i * kBlock));
+  }
+}
+
 TEST_CASE("engines say 0 at the end of a file and -errno for what fails") {
   Bench bench;
-  const MakeEngine make = GENERATE(make_threads, make_direct_threads, make_aio);
+  const MakeEngine make =
+      GENERATE(make_threads, make_memory_threads, make_direct_threads, make_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   const Buffer buffer{kBlock, kBlock};
   const std::vector<iovec> vectors{{buffer.data(), kBlock}};

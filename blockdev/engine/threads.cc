@@ -3,7 +3,10 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <utility>
 
 #include "blockdev/node.h"
@@ -15,8 +18,9 @@ namespace {
 
 // Copying more than this on the loop would keep the other devices waiting.
 constexpr uint64_t kInlineBytes = 64 * 1024;
-constexpr int kInlineReadsPerTurn = 64;
+constexpr int kInlinePerTurn = 64;
 constexpr size_t kResumedTogether = 8;
+constexpr uint64_t kRunBytes = 1024 * 1024;  // of neighbours in one call
 
 ssize_t transfer(const IoOp& op, int flags) noexcept {
   const int count = static_cast<int>(op.vectors.size());
@@ -25,16 +29,15 @@ ssize_t transfer(const IoOp& op, int flags) noexcept {
   return ::pwritev2(op.fd, op.vectors.data(), count, offset, flags);
 }
 
-bool is_small_read(const IoOp& op) noexcept {
-  if (op.kind != IoOp::Kind::read) return false;
+uint64_t length_of(const IoOp& op) noexcept {
   uint64_t total = 0;
   for (const iovec& vector : op.vectors) total += vector.iov_len;
-  return total <= kInlineBytes;
+  return total;
 }
 
-// Reads what is in the page cache; false when the operation has to wait for the disk.
-bool try_cached(IoOp& op) noexcept {
-  const ssize_t moved = transfer(op, RWF_NOWAIT);
+// False when the operation has to wait for the disk.
+bool try_at_once(IoOp& op, int flags) noexcept {
+  const ssize_t moved = transfer(op, flags);
   if (moved < 0) return false;
   op.result = moved;
   return true;
@@ -51,6 +54,43 @@ int64_t perform(const IoOp& op) noexcept {
   }
 }
 
+// The first of the queue, and those that go on where the one before them ends, for one call.
+IoQueue take_run(IoQueue& queue) noexcept {
+  IoQueue run;
+  const IoOp& first = *queue.front();
+  uint64_t bytes = 0;
+  size_t vectors = 0;
+  const IoOp* next = &first;
+  do {
+    bytes += length_of(*next);
+    vectors += next->vectors.size();
+    run.push(queue.pop());
+    next = queue.front();
+  } while (next != nullptr && next->fd == first.fd && next->offset == first.offset + bytes &&
+           bytes + length_of(*next) <= kRunBytes && vectors + next->vectors.size() <= IOV_MAX);
+  return run;
+}
+
+bool perform_together(const IoQueue& run) noexcept {
+  std::array<iovec, IOV_MAX> vectors;
+  auto end = vectors.begin();
+  for (const IoOp* op = run.front(); op != nullptr; op = op->next)
+    end = std::copy(op->vectors.begin(), op->vectors.end(), end);
+  IoOp whole = *run.front();
+  whole.vectors = {vectors.begin(), end};
+  return perform(whole) == static_cast<int64_t>(length_of(whole));
+}
+
+// What fails or falls short together is done again one by one: each has its own result.
+void perform_run(IoQueue run, IoQueue& finished) noexcept {
+  const bool all_done = run.front()->next != nullptr && perform_together(run);
+  while (!run.empty()) {
+    IoOp& op = run.pop();
+    op.result = all_done ? static_cast<int64_t>(length_of(op)) : perform(op);
+    finished.push(op);
+  }
+}
+
 }  // namespace
 
 void PoolCalls::submit(IoOp& op) {
@@ -64,31 +104,41 @@ void PoolCalls::submit(IoOp& op) {
   });
 }
 
-void SerialCalls::submit(IoOp& op) {
-  queue_.push(op);
-  if (!running_) start();
+void SerialWrites::submit(IoOp& op) {
+  ++under_way_;
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.push(op);
+    if (std::exchange(working_, true)) return;
+  }
+  pool_.submit([this] { work(); });
 }
 
-void SerialCalls::start() {
-  running_ = true;
-  pool_.submit([this, queue = std::exchange(queue_, IoQueue{})]() mutable {
-    while (!queue.empty()) {
-      IoQueue finished;
-      for (size_t i = 0; i < kResumedTogether && !queue.empty(); ++i) {
-        IoOp& op = queue.pop();
-        op.result = perform(op);
-        finished.push(op);
-      }
-      loop_.post([this, finished, is_last = queue.empty()] { finish(finished, is_last); });
-    }
-  });
+// Empty when there is nothing left to do: the worker ends then, and the next write starts another.
+IoQueue SerialWrites::next_batch() {
+  const std::lock_guard lock(mutex_);
+  IoQueue batch;
+  for (size_t i = 0; i < kResumedTogether && !queue_.empty(); ++i) batch.push(queue_.pop());
+  working_ = !batch.empty();
+  return batch;
+}
+
+// The last waiters may let go of the engine: nothing of it is touched once they have been posted.
+void SerialWrites::work() {
+  for (IoQueue batch = next_batch(); !batch.empty();) {
+    IoQueue finished;
+    while (!batch.empty()) perform_run(take_run(batch), finished);
+    batch = next_batch();
+    loop_.post([this, finished] { finish(finished); });
+  }
 }
 
 // A resumed coroutine may queue the next operation, or let go of the engine.
-void SerialCalls::finish(IoQueue finished, bool is_last) {
-  if (is_last) running_ = false;
-  if (is_last && !queue_.empty()) start();
-  while (!finished.empty()) finished.pop().waiter.resume();
+void SerialWrites::finish(IoQueue finished) {
+  while (!finished.empty()) {
+    --under_way_;
+    finished.pop().waiter.resume();
+  }
 }
 
 ThreadEngine::ThreadEngine(EventLoop& loop, WorkerPool& pool, Files files)
@@ -104,12 +154,15 @@ ThreadEngine::~ThreadEngine() {
 }
 
 bool ThreadEngine::finished_at_once(IoOp& op) const noexcept {
-  return files_ == Files::cached && is_small_read(op) && try_cached(op);
+  if (files_ == Files::direct || length_of(op) > kInlineBytes) return false;
+  if (op.kind == IoOp::Kind::read) return try_at_once(op, files_ == Files::cached ? RWF_NOWAIT : 0);
+  return op.kind == IoOp::Kind::write && files_ == Files::memory && writes_.idle() &&
+         try_at_once(op, 0);
 }
 
 // Durable writes wait for the disk, where the file's lock is not held.
 void ThreadEngine::call(IoOp& op) {
-  if (files_ == Files::cached && op.kind == IoOp::Kind::write && !op.durable)
+  if (files_ != Files::direct && op.kind == IoOp::Kind::write && !op.durable)
     writes_.submit(op);
   else
     calls_.submit(op);
@@ -118,7 +171,7 @@ void ThreadEngine::call(IoOp& op) {
 // A resumed coroutine may queue the next operation, or let go of the engine.
 void ThreadEngine::turn() {
   IoQueue finished;
-  for (int tried = 0; !queue_.empty() && tried < kInlineReadsPerTurn; ++tried) {
+  for (int tried = 0; !queue_.empty() && tried < kInlinePerTurn; ++tried) {
     IoOp& op = queue_.pop();
     if (finished_at_once(op))
       finished.push(op);

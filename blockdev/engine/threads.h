@@ -1,12 +1,14 @@
 // An engine for descriptors that have no useful asynchronous interface (the page cache): blocking
 // calls on the worker pool. Reads that the page cache can answer at once are answered on the loop,
 // the others side by side; writes into the page cache one after the other, because they would only
-// wait for each other at the file's lock.
+// wait for each other at the file's lock, and those that adjoin in one call. Of a file that is
+// nothing but page cache (tmpfs), small writes are made on the loop, too.
 //
 // Thread: the loop's. Owns no thread; many engines may share a pool.
 #pragma once
 
 #include <cstddef>
+#include <mutex>
 
 #include "blockdev/engine/io_engine.h"
 #include "vmm/base/event_loop.h"
@@ -27,28 +29,31 @@ class PoolCalls {
   size_t in_flight_ = 0;
 };
 
-// Operations as blocking calls made by one worker in the order they came, while there are any.
-// Waiters are resumed in later turns of the loop, a few at a time.
-class SerialCalls {
+// Writes as blocking calls made by one worker in the order they came, while there are any. Waiters
+// are resumed in later turns of the loop, a few at a time.
+class SerialWrites {
  public:
-  SerialCalls(EventLoop& loop, WorkerPool& pool) noexcept : loop_(loop), pool_(pool) {}
+  SerialWrites(EventLoop& loop, WorkerPool& pool) noexcept : loop_(loop), pool_(pool) {}
   void submit(IoOp& op);
-  bool idle() const noexcept { return !running_ && queue_.empty(); }
+  bool idle() const noexcept { return under_way_ == 0; }
 
  private:
-  void start();
-  void finish(IoQueue finished, bool is_last);
+  void work();
+  IoQueue next_batch();
+  void finish(IoQueue finished);
 
   EventLoop& loop_;
   WorkerPool& pool_;
-  IoQueue queue_;         // come since the worker started
-  bool running_ = false;  // a worker is at it
+  size_t under_way_ = 0;  // not resumed yet
+  std::mutex mutex_;
+  IoQueue queue_;         // guarded by mutex_, as below
+  bool working_ = false;  // a worker is at it
 };
 
 class ThreadEngine final : public IoEngine {
  public:
-  // What the descriptors are: through the page cache, or O_DIRECT.
-  enum class Files : uint8_t { cached, direct };
+  // What the descriptors are: through the page cache, nothing but page cache, or O_DIRECT.
+  enum class Files : uint8_t { cached, memory, direct };
   ThreadEngine(EventLoop& loop, WorkerPool& pool, Files files = Files::cached);
   ~ThreadEngine() override;
 
@@ -65,7 +70,7 @@ class ThreadEngine final : public IoEngine {
   EventLoop& loop_;
   const Files files_;
   PoolCalls calls_;
-  SerialCalls writes_;
+  SerialWrites writes_;
   IoQueue queue_;
   EventLoop::Registration hook_;
 };

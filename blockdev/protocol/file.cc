@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +13,6 @@
 #include <climits>
 
 #include "blockdev/engine/aio.h"
-#include "blockdev/engine/threads.h"
 #include "vmm/base/error.h"
 
 namespace vireo::blk {
@@ -78,20 +79,27 @@ std::error_code device_range(int fd, unsigned long request, uint64_t offset,
   return repeat_interrupted([&] { return ::ioctl(fd, request, range.data()); });
 }
 
+bool is_in_memory(int fd) noexcept {
+  struct ::statfs status {};
+  return ::fstatfs(fd, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
 }  // namespace
 
-std::shared_ptr<IoEngine> FileEngines::engine(CacheMode cache, AioMode aio) {
+std::shared_ptr<IoEngine> FileEngines::threads(std::shared_ptr<IoEngine>& engine,
+                                               ThreadEngine::Files files) {
+  if (!engine) engine = std::make_shared<ThreadEngine>(host_.loop, host_.pool, files);
+  return engine;
+}
+
+std::shared_ptr<IoEngine> FileEngines::engine(int fd, CacheMode cache, AioMode aio) {
   if (cache != CacheMode::none) {
     if (aio == AioMode::native)
       throw ConfigError("aio=native needs cache=none: the page cache would make it wait");
-    if (!buffered_) buffered_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool);
-    return buffered_;
+    return is_in_memory(fd) ? threads(memory_, ThreadEngine::Files::memory)
+                            : threads(buffered_, ThreadEngine::Files::cached);
   }
-  if (aio == AioMode::threads) {
-    const auto files = ThreadEngine::Files::direct;
-    if (!direct_) direct_ = std::make_shared<ThreadEngine>(host_.loop, host_.pool, files);
-    return direct_;
-  }
+  if (aio == AioMode::threads) return threads(direct_, ThreadEngine::Files::direct);
   if (!native_) native_ = std::make_shared<AioEngine>(host_.loop, host_.pool);
   return native_;
 }

@@ -19,7 +19,7 @@
 #include <memory>
 #include <string>
 
-#include "blockdev/engine/io_engine.h"
+#include "blockdev/engine/threads.h"
 #include "blockdev/host.h"
 #include "blockdev/node.h"
 #include "vmm/base/fd.h"
@@ -39,13 +39,17 @@ class FileEngines {
  public:
   explicit FileEngines(Host host) : host_(std::move(host)) {}
   const Host& host() const noexcept { return host_; }
-  std::shared_ptr<IoEngine> engine(CacheMode cache, AioMode aio = AioMode::automatic);
+  // The one that suits an open file. Throws ConfigError for what does not go together.
+  std::shared_ptr<IoEngine> engine(int fd, CacheMode cache, AioMode aio = AioMode::automatic);
 
  private:
+  std::shared_ptr<IoEngine> threads(std::shared_ptr<IoEngine>& engine, ThreadEngine::Files files);
+
   Host host_;
   std::shared_ptr<IoEngine> native_;
   std::shared_ptr<IoEngine> direct_;
   std::shared_ptr<IoEngine> buffered_;
+  std::shared_ptr<IoEngine> memory_;
 };
 
 // An open file and what was found out about it.

@@ -189,10 +189,11 @@ Opened open_catching(const std::string& path, const FileOptions& options) noexce
 Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, std::string path,
                                           FileOptions options) {
   Host host = engines.host();
-  std::shared_ptr<IoEngine> engine = engines.engine(options.cache, options.aio);
   const auto work = [&path, &options] { return open_catching(path, options); };
   Opened opened = co_await offload(host.pool, host.loop, work);
   if (opened.error) std::rethrow_exception(opened.error);
+  std::shared_ptr<IoEngine> engine =
+      engines.engine(opened.file->fd.get(), options.cache, options.aio);
   co_return std::make_unique<FileNode>(std::move(host), std::move(engine), std::move(*opened.file),
                                        options.cache);
 }

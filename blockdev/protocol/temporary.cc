@@ -43,8 +43,9 @@ UniqueFd open_unnamed(const std::string& directory) {
 Task<std::unique_ptr<FileNode>> make_temporary_file(FileEngines& engines, uint64_t size) {
   const std::string directory = temporary_directory();
   OpenFile file{.fd = open_unnamed(directory), .limits = {.can_discard = true, .can_zero = true}};
-  auto node = std::make_unique<FileNode>(engines.host(), engines.engine(CacheMode::unsafe),
-                                         std::move(file), CacheMode::unsafe);
+  std::shared_ptr<IoEngine> engine = engines.engine(file.fd.get(), CacheMode::unsafe);
+  auto node = std::make_unique<FileNode>(engines.host(), std::move(engine), std::move(file),
+                                         CacheMode::unsafe);
   const std::error_code error = co_await node->resize(size);
   if (error)
     throw std::system_error(
