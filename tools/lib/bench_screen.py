@@ -2,6 +2,9 @@
 
 QEMU's processor stands still (-S): its VGA gets the frames once, and shows one or another by one write to a
 register. What a viewer costs is then the difference of the processes' processor time, all threads together.
+
+How soon a key shows is measured with a guest that waits for keys, and what an idle screen costs with one that
+sleeps; both run where KVM runs small guests.
 """
 
 import base64
@@ -17,6 +20,7 @@ WIDTH, HEIGHT = 1024, 768
 FRAME = WIDTH * HEIGHT * 4
 KINDS = ("page of text", "coloured text", "scroll by a line", "typed line", "photograph")
 OF_EACH = 3
+SAMPLES = {"key to pixel": "us", "idle, with a viewer": "ms a second"}
 LAST = len(KINDS) * OF_EACH - 1
 FRAMEBUFFER = 0xC0000000
 VGA_MEMORY_MIB = 64
@@ -140,9 +144,87 @@ class Viewer:
         self.process.wait()
 
 
+class Machine:
+    """A guest with a screen, running."""
+
+    def __init__(self, command, vnc):
+        self.vnc = vnc
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        if not self.process.stdout.readline():
+            raise RuntimeError(f"{command[0]} says nothing")
+        wait_for(vnc, self.process)
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def our_machine(vireo, guests, guest, folder):
+    vnc = folder / f"vireo-{guest}"
+    return Machine([vireo, "run", "--kernel", guests / guest, "--memory", "64M", "--display", f"vnc=unix:{vnc}"], vnc)
+
+
+def qemu_machine(guests, guest, folder):
+    vnc = folder / f"qemu-{guest}"
+    return Machine(["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-m", "64", "-nodefaults", "-display", "none",
+                    "-vga", "std", "-serial", "stdio", "-vnc", f"unix:{vnc}", "-kernel", guests / guest], vnc)
+
+
+def in_turns(vireo, guests, guest, runs, measure):
+    """{server: what measure(machine) gives, put together}."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        machines = {"qemu": qemu_machine(guests, guest, folder)}
+        try:
+            machines["vireo"] = our_machine(vireo, guests, guest, folder)
+            samples = {server: [] for server in machines}
+            for _ in range(runs):
+                for server, machine in machines.items():
+                    samples[server] += measure(machine)
+            return samples
+        finally:
+            for machine in machines.values():
+                machine.end()
+
+
+def measure_typing(program, vireo, guests, runs):
+    """Microseconds from each key to its pixel."""
+    def type_some(machine):
+        said = subprocess.run([program, "type", machine.vnc, "20"], check=True, text=True, capture_output=True).stdout
+        return [int(word) for word in said.split()]
+
+    return in_turns(vireo, guests, "key_to_pixel", runs, type_some)
+
+
+def measure_idle(program, vireo, guests, runs):
+    """Processor milliseconds of each second in which a viewer watches a screen where nothing happens."""
+    def watch(machine):
+        viewer = subprocess.Popen([program, "watch", machine.vnc], stdin=subprocess.PIPE)
+        time.sleep(2)
+        before = cpu_seconds(machine.process.pid)
+        time.sleep(5)
+        spent = cpu_seconds(machine.process.pid) - before
+        viewer.stdin.close()
+        viewer.wait()
+        return [spent * 1000 / 5]
+
+    return in_turns(vireo, guests, "halt", runs, watch)
+
+
+def print_samples(title, unit, servers):
+    print(f"  {title}")
+    base = statistics.median(servers["qemu"])
+    for server, values in servers.items():
+        median = statistics.median(values)
+        print(f"    {server:8} {median:9.2f} {unit} ({min(values):.2f} to {max(values):.2f})  x {median / base:.3f}")
+
+
 def print_table(figures):
     print("\nscreen: medians of updates of 1024x768 seen in turns; ratios to qemu")
     for title, servers in figures.items():
+        if title in SAMPLES:
+            print_samples(title, SAMPLES[title], servers)
+            continue
         base = servers["qemu"]
         print(f"  {title}")
         for server, (size, seconds) in servers.items():
@@ -150,7 +232,16 @@ def print_table(figures):
                   f"   processor {seconds * 1000:7.2f} ms  x {seconds / base[1]:.3f}")
 
 
-def measure(program, runs):
+def measure(program, vireo, guests, runs, has_kvm):
+    """The figures of measure_updates(), and where there is KVM those of SAMPLES."""
+    results = measure_updates(program, runs)
+    if has_kvm:
+        results["key to pixel"] = measure_typing(program, vireo, guests, runs)
+        results["idle, with a viewer"] = measure_idle(program, vireo, guests, runs)
+    return results
+
+
+def measure_updates(program, runs):
     """{"encoding, kind": {server: (bytes, seconds)}}: medians of all frames of a kind."""
     results = {}
     with tempfile.TemporaryDirectory() as name:

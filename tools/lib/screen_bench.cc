@@ -5,13 +5,20 @@
 // server screen_bench view SOCKET ENCODING FILE
 //   for each number on standard input: waits until it sees that frame, pixel for pixel, and says
 //   "BYTES UPDATES"
+// screen_bench watch SOCKET           waits for updates until standard input ends
+// screen_bench type SOCKET COUNT      presses a key so many times, and says how many microseconds
+// it
+//   took each time until something else was seen
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 
 #include <fmt/core.h>
 
@@ -188,6 +195,49 @@ int view(const std::string& socket, const std::string& name, const std::string& 
   return 0;
 }
 
+int watch(const std::string& socket) {
+  EventLoop loop;
+  Client client(loop, "unix:" + socket);
+  client.join(true, {encoding::kTight});
+  client.ask(false);
+  const auto end = loop.watch(STDIN_FILENO, EPOLLIN | EPOLLHUP, [&](uint32_t) { loop.stop(); });
+  const auto news = loop.watch(client.fd(), EPOLLIN, [&](uint32_t) {
+    client.viewer.message();
+    client.ask();
+  });
+  loop.run();
+  return 0;
+}
+
+// As a person types: a key goes up soon, and the next one comes at no regular time, when the server
+// has gone over to looking seldom.
+int type(const std::string& socket, int count) {
+  constexpr uint32_t kSpace = 0x39;
+  constexpr size_t kLastPainted = 115 * size_t{kSize.width} + 107;  // guest-tests' key_to_pixel.c
+  EventLoop loop;
+  Client client(loop, "unix:" + socket);
+  client.join(true, {encoding::kTight, encoding::kExtendedKey});
+  std::mt19937 random{2026};
+  client.update(false);
+  for (int i = 0; i < count; ++i) {
+    client.ask();
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + random() % 300));
+    const uint32_t before = client.viewer.picture[kLastPainted];
+    const auto pressed = std::chrono::steady_clock::now();
+    client.scancode(kSpace, true);
+    do {
+      client.ask();
+      pollfd ready{.fd = client.fd(), .events = POLLIN, .revents = 0};
+      ::poll(&ready, 1, -1);
+      client.viewer.message();
+    } while (client.viewer.picture[kLastPainted] == before);
+    const auto seen = std::chrono::steady_clock::now() - pressed;
+    client.scancode(kSpace, false);
+    std::puts(fmt::format("{}", seen / std::chrono::microseconds(1)).c_str());
+  }
+  return 0;
+}
+
 }  // namespace
 }  // namespace vireo::display
 
@@ -198,6 +248,8 @@ int main(int argc, char** argv) {
     if (words.size() == 2 && words[0] == "frames") return write_frames(words[1]);
     if (words.size() == 3 && words[0] == "serve") return serve(words[1], words[2]);
     if (words.size() == 4 && words[0] == "view") return view(words[1], words[2], words[3]);
+    if (words.size() == 2 && words[0] == "watch") return watch(words[1]);
+    if (words.size() == 3 && words[0] == "type") return type(words[1], std::stoi(words[2]));
     std::fputs("screen_bench: see the top of tools/lib/screen_bench.cc\n", stderr);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "screen_bench: %s\n", vireo::describe(error).c_str());
