@@ -26,7 +26,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // While viewers wait: this long between two looks at the screen, and longer and longer while
-// nothing changes. What has just been pressed shows soon.
+// nothing changes. What has just been pressed shows soon, also when the guest takes its time.
 constexpr milliseconds kShortest{16}, kLongest{100}, kAfterInput{4};
 constexpr int kIdleShare = 4;  // the pause grows by a quarter
 constexpr size_t kMostConnections = 64;
@@ -182,8 +182,8 @@ struct RfbServer::State final : RfbHost {
   void viewer_waits() override { look_by(looked_at ? *looked_at + pause : loop.now()); }
 
   void viewer_acts() override {
-    pause = kShortest;
-    if (is_waited_for()) look_by(loop.now() + kAfterInput);
+    pause = kAfterInput;
+    if (is_waited_for()) look_by(loop.now() + pause);
   }
 
   bool is_waited_for() const {
