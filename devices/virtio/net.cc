@@ -15,7 +15,9 @@ namespace {
 
 constexpr size_t kTurn = size_t{512} * 1024;  // bytes each way, and then it is others' turn
 constexpr size_t kFrameCost = 512;            // what a frame counts for, besides its bytes
-constexpr size_t kMostParts = 1000;           // of a frame that is sent as it lies
+constexpr size_t kMuch = size_t{32} * 1024;   // bytes one way between two looks at the other
+constexpr std::chrono::microseconds kPause{30};
+constexpr size_t kMostParts = 1000;  // of a frame that is sent as it lies
 constexpr size_t kMostControlData = size_t{64} * 1024;
 
 struct OffloadBit {
@@ -247,12 +249,24 @@ Task<void> Net::receive_frames(uint16_t pair) {
     tasks.wake.reset();
     const Delivery delivery = deliver(pair, buffers);
     queue.notify();
+    const bool acknowledges = has_moved_much(sending(pair));
+    if (delivery == Delivery::later && acknowledges) {
+      tasks.pausing = true;
+      wake_after(tasks, kPause);
+    }
     if (delivery == Delivery::no_buffers)
       co_await queue.kicked();
     else
       co_await tasks.wake.wait();
+    tasks.pausing = false;
   }
   buffers.release();
+}
+
+// Since it was last asked. What goes the other way then acknowledges it, and can wait for more of
+// its kind, so that one interrupt or one notification does for several.
+bool Net::has_moved_much(QueueTasks& tasks) noexcept {
+  return std::exchange(tasks.bytes, 0) >= kMuch;
 }
 
 Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
@@ -271,6 +285,7 @@ Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
       continue;
     }
     statistics_.received.bytes += frame.length;
+    tasks.bytes += frame.length;
     if (!put_received(buffers.put(frame.header, frame.length))) return Delivery::no_buffers;
     // The first of a batch does not wait for the others, nor for the news that there are none.
     if (std::exchange(first, false)) tasks.work.queue().notify();
@@ -296,24 +311,28 @@ bool Net::put_received(ReceiveBuffers::Put put) noexcept {
 Task<void> Net::send_frames(uint16_t pair) {
   QueueTasks& tasks = sending(pair);
   Queue& queue = tasks.work.queue();
-  size_t turn = 0;
   do {
-    while (auto chain = queue.pop()) {
-      turn += kFrameCost + chain->readable().remaining();
-      const ReadCursor frame = chain->readable();
-      const bool sent = co_await send_frame(pair, frame);
-      if (!sent) {
-        queue.put_back(std::move(*chain));
-        co_return;
+    // Who has sent something often goes on: without being told, we look once more.
+    for (bool sent_some = true; sent_some;) {
+      sent_some = false;
+      for (size_t turn = 0; turn < kTurn;) {
+        auto chain = queue.pop();
+        if (!chain) break;
+        turn += kFrameCost + chain->readable().remaining();
+        const ReadCursor frame = chain->readable();
+        const bool sent = co_await send_frame(pair, frame);
+        if (!sent) {
+          queue.put_back(std::move(*chain));
+          co_return;
+        }
+        queue.push(std::move(*chain), 0);
+        sent_some = true;
       }
-      queue.push(std::move(*chain), 0);
-      if (turn < kTurn) continue;
-      turn = 0;
       queue.notify();
-      wake_after(tasks, std::chrono::nanoseconds(0));
+      if (!sent_some) break;
+      wake_after(tasks, has_moved_much(receiving(pair)) ? kPause : std::chrono::microseconds(0));
       co_await tasks.wake.wait();
     }
-    queue.notify();
   } while (co_await queue.kicked());
 }
 
@@ -356,6 +375,7 @@ bool Net::try_to_send(uint16_t pair, const NetHeader& header, const std::vector<
   } else {
     ++statistics_.sent.frames;
     statistics_.sent.bytes += length;
+    sending(pair).bytes += length;
   }
   return true;
 }
