@@ -248,6 +248,7 @@ Task<void> Net::receive_frames(uint16_t pair) {
   while (!queue.stopping()) {
     tasks.wake.reset();
     const Delivery delivery = deliver(pair, buffers);
+    tasks.pausing = false;
     queue.notify();
     const bool acknowledges = has_moved_much(sending(pair));
     if (delivery == Delivery::later && acknowledges) {
@@ -258,7 +259,6 @@ Task<void> Net::receive_frames(uint16_t pair) {
       co_await queue.kicked();
     else
       co_await tasks.wake.wait();
-    tasks.pausing = false;
   }
   buffers.release();
 }
@@ -271,7 +271,7 @@ bool Net::has_moved_much(QueueTasks& tasks) noexcept {
 
 Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
   QueueTasks& tasks = receiving(pair);
-  bool first = true;
+  bool early = !tasks.pausing;
   for (size_t turn = 0; turn < kTurn; turn += kFrameCost) {
     if (buffers.waiting() && !put_received(buffers.resume())) return Delivery::no_buffers;
     if (!may_go(receive_limit_, tasks)) return Delivery::later;
@@ -287,8 +287,9 @@ Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
     statistics_.received.bytes += frame.length;
     tasks.bytes += frame.length;
     if (!put_received(buffers.put(frame.header, frame.length))) return Delivery::no_buffers;
-    // The first of a batch does not wait for the others, nor for the news that there are none.
-    if (std::exchange(first, false)) tasks.work.queue().notify();
+    // The first of a batch does not wait for the others, nor for the news that there are none;
+    // after a pause it has waited already.
+    if (std::exchange(early, false)) tasks.work.queue().notify();
   }
   wake_after(tasks, std::chrono::nanoseconds(0));
   return Delivery::later;
@@ -312,28 +313,36 @@ Task<void> Net::send_frames(uint16_t pair) {
   QueueTasks& tasks = sending(pair);
   Queue& queue = tasks.work.queue();
   do {
-    // Who has sent something often goes on: without being told, we look once more.
-    for (bool sent_some = true; sent_some;) {
-      sent_some = false;
-      for (size_t turn = 0; turn < kTurn;) {
-        auto chain = queue.pop();
-        if (!chain) break;
-        turn += kFrameCost + chain->readable().remaining();
-        const ReadCursor frame = chain->readable();
-        const bool sent = co_await send_frame(pair, frame);
-        if (!sent) {
-          queue.put_back(std::move(*chain));
-          co_return;
-        }
-        queue.push(std::move(*chain), 0);
-        sent_some = true;
-      }
+    for (bool again = true; again;) {
+      const std::optional<size_t> turn = co_await send_some(pair);
+      if (!turn) co_return;
       queue.notify();
-      if (!sent_some) break;
-      wake_after(tasks, has_moved_much(receiving(pair)) ? kPause : std::chrono::microseconds(0));
+      const bool acknowledges = *turn > 0 && has_moved_much(receiving(pair));
+      again = *turn >= kTurn || acknowledges;
+      if (!again) continue;
+      wake_after(tasks, acknowledges ? kPause : std::chrono::microseconds(0));
       co_await tasks.wake.wait();
     }
   } while (co_await queue.kicked());
+}
+
+// What the frames of this turn count for; nothing when the queue is to stop.
+Task<std::optional<size_t>> Net::send_some(uint16_t pair) {
+  Queue& queue = sending(pair).work.queue();
+  size_t turn = 0;
+  while (turn < kTurn) {
+    auto chain = queue.pop();
+    if (!chain) break;
+    const ReadCursor frame = chain->readable();
+    turn += kFrameCost + frame.remaining();
+    const bool sent = co_await send_frame(pair, frame);
+    if (!sent) {
+      queue.put_back(std::move(*chain));
+      co_return std::nullopt;
+    }
+    queue.push(std::move(*chain), 0);
+  }
+  co_return turn;
 }
 
 // False when the queue is to stop before the frame went out.

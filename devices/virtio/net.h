@@ -108,6 +108,7 @@ class Net final : public VirtioDevice, private NetFrontend {
   bool put_received(ReceiveBuffers::Put put) noexcept;
   static bool has_moved_much(QueueTasks& tasks) noexcept;
   Task<void> send_frames(uint16_t pair);
+  Task<std::optional<size_t>> send_some(uint16_t pair);
   Task<bool> send_frame(uint16_t pair, ReadCursor chain);
   bool try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
                    size_t length);
