@@ -1,9 +1,12 @@
 #include "devices/net/tap.h"
 
 #include <linux/if_tun.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -53,6 +56,7 @@ void TapNet::open(EventLoop& loop, NetFrontend& frontend) {
   if (lost_) return;
   for (uint16_t pair = 0; pair < queues_.size(); ++pair)
     if (!queues_[pair].lent) watch(pair);
+  watch_changes();
 }
 
 void TapNet::watch(uint16_t pair) {
@@ -60,15 +64,40 @@ void TapNet::watch(uint16_t pair) {
                                      [this, pair](uint32_t events) { ready(pair, events); });
 }
 
+// Also what was told before this.
+void TapNet::watch_changes() {
+  const bool lent = std::ranges::any_of(queues_, &TapQueue::lent);
+  if (!lent || lost_ || loop_ == nullptr || !tap_.changes)
+    changes_.reset();
+  else if (!changes_)
+    changes_ = loop_->watch(tap_.changes.get(), EPOLLIN | EPOLLET,
+                            [this](uint32_t) { look_after_changes(); });
+}
+
+// What they are is of no interest, nor whether some were lost (ENOBUFS).
+void TapNet::look_after_changes() {
+  char byte = 0;
+  ssize_t length = 0;
+  do {
+    length = ::recv(tap_.changes.get(), &byte, sizeof(byte), 0);
+  } while (length > 0 || (length < 0 && (errno == ENOBUFS || errno == EINTR)));
+  for (uint16_t pair = 0; pair < queues_.size(); ++pair) {
+    pollfd queue{.fd = tap_.queues[pair].get(), .events = 0, .revents = 0};
+    if (queues_[pair].lent && ::poll(&queue, 1, 0) == 1)
+      ready(pair, static_cast<uint32_t>(queue.revents));
+  }
+}
+
 void TapNet::close() {
   news_.reset();
+  changes_.reset();
   for (TapQueue& queue : queues_) queue.watch.reset();
   frontend_ = nullptr;
   loop_ = nullptr;
 }
 
-// An error is told of an attached queue whose interface is about to go, also while a read still finds
-// it merely empty; nothing is told after that.
+// An error is told of an attached queue whose interface is about to go, also while a read still
+// finds it merely empty; nothing is told after that.
 void TapNet::ready(uint16_t pair, uint32_t events) {
   if ((events & (EPOLLERR | EPOLLHUP)) != 0 && queues_[pair].attached) lose(EBADFD);
   if ((events & EPOLLOUT) != 0 && std::exchange(queues_[pair].full, false))
@@ -83,6 +112,7 @@ void TapNet::lose(int error) {
                                std::system_category().message(error)));
   news_ = loop_->after(std::chrono::nanoseconds(0), [this] {
     for (TapQueue& queue : queues_) queue.watch.reset();
+    changes_.reset();
     frontend_->link_changed();
   });
 }
@@ -163,6 +193,7 @@ void TapNet::set_lent(uint16_t pair, bool lent) {
     queues_[pair].watch.reset();
   else if (loop_ != nullptr && !lost_)
     watch(pair);
+  watch_changes();
 }
 
 }  // namespace vireo::dev

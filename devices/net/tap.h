@@ -2,7 +2,9 @@
 // and the kernel does what the guest has left undone (checksums, segmentation).
 //
 // Thread: the loop's. Owns the descriptors. A TAP that is taken away from under us is a link that
-// goes down; the machine goes on.
+// goes down; the machine goes on. Queues that are lent to vhost-net are not watched, which would
+// wake the loop for each frame: there, a look at the TAP after each change of the host's interfaces
+// says whether it is still there.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +45,8 @@ class TapNet final : public NetBackend {
     EventLoop::Registration watch{};
   };
   void watch(uint16_t pair);
+  void watch_changes();
+  void look_after_changes();
   void ready(uint16_t pair, uint32_t events);
   void lose(int error);
   // With room for the header in front.
@@ -58,6 +62,7 @@ class TapNet final : public NetBackend {
   bool lost_ = false;
   EventLoop* loop_ = nullptr;
   NetFrontend* frontend_ = nullptr;
+  EventLoop::Registration changes_;  // of interfaces; while a queue is lent
   EventLoop::Registration news_;
 };
 

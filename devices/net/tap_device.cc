@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <linux/rtnetlink.h>
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -194,6 +195,17 @@ void use_headers(TapDevice& tap) {
   ::ioctl(first, TUNSETOFFLOAD, 0);
 }
 
+// Takes no privilege.
+UniqueFd changes_of_interfaces() {
+  UniqueFd news(::socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_ROUTE));
+  sockaddr_nl links{};
+  links.nl_family = AF_NETLINK;
+  links.nl_groups = RTMGRP_LINK;
+  if (news && ::bind(news.get(), reinterpret_cast<const sockaddr*>(&links), sizeof(links)) != 0)
+    news.reset();
+  return news;
+}
+
 }  // namespace
 
 TapDevice open_tap(const TapConfig& config) {
@@ -220,6 +232,7 @@ TapDevice open_tap(const TapConfig& config) {
   }
   if (tap.headers) use_headers(tap);
   tap.mtu = interfaces.mtu(tap.name);
+  if (config.vhost != Vhost::off) tap.changes = changes_of_interfaces();
   return tap;
 }
 

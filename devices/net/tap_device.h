@@ -20,6 +20,9 @@ struct TapDevice {
   bool headers = false;          // frames come and go behind a NetHeader
   bool udp_offload = false;      // the kernel knows TUN_F_UFO
   uint16_t mtu = 1500;
+  // Readable whenever an interface of the host's comes, changes or goes: for who does not watch the
+  // queues. None where vhost=off, or where the host has none to give.
+  UniqueFd changes{};
 };
 
 // Throws ConfigError and std::system_error, in one sentence that says what to do.

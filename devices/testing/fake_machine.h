@@ -25,7 +25,8 @@ class FakeMachine {
   static constexpr uint64_t kMemory = 4 * MiB;
 
   GuestMemory memory{MemoryConfig{.size = kMemory}};
-  EventLoop loop;
+  std::optional<EventLoop::Clock::time_point> stopped_clock;  // the loop's, when the test sets it
+  EventLoop loop{[this] { return stopped_clock.value_or(EventLoop::Clock::now()); }};
   WorkerPool pool{1};
   Bus mmio{"mmio"};
   Bus pio{"port"};
@@ -58,6 +59,11 @@ class FakeMachine {
   void settle() {
     while (loop.step()) {
     }
+  }
+  // With a stopped clock: so much later.
+  void advance(std::chrono::nanoseconds by) {
+    *stopped_clock += by;
+    settle();
   }
   // Ends a device as a machine does that is saved: what it has saved, for one in its place. The bus
   // hands out its interrupts once: as often as it has some.

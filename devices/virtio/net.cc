@@ -15,7 +15,9 @@ namespace {
 
 constexpr size_t kTurn = size_t{512} * 1024;  // bytes each way, and then it is others' turn
 constexpr size_t kFrameCost = 512;            // what a frame counts for, besides its bytes
-constexpr size_t kMostParts = 1000;           // of a frame that is sent as it lies
+constexpr size_t kMuch = size_t{32} * 1024;   // bytes one way between two looks at the other
+constexpr std::chrono::microseconds kPause{30};
+constexpr size_t kMostParts = 1000;  // of a frame that is sent as it lies
 constexpr size_t kMostControlData = size_t{64} * 1024;
 
 struct OffloadBit {
@@ -246,7 +248,13 @@ Task<void> Net::receive_frames(uint16_t pair) {
   while (!queue.stopping()) {
     tasks.wake.reset();
     const Delivery delivery = deliver(pair, buffers);
+    tasks.pausing = false;
     queue.notify();
+    const bool acknowledges = has_moved_much(sending(pair));
+    if (delivery == Delivery::later && acknowledges) {
+      tasks.pausing = true;
+      wake_after(tasks, kPause);
+    }
     if (delivery == Delivery::no_buffers)
       co_await queue.kicked();
     else
@@ -255,9 +263,15 @@ Task<void> Net::receive_frames(uint16_t pair) {
   buffers.release();
 }
 
+// Since it was last asked. What goes the other way then acknowledges it, and can wait for more of
+// its kind, so that one interrupt or one notification does for several.
+bool Net::has_moved_much(QueueTasks& tasks) noexcept {
+  return std::exchange(tasks.bytes, 0) >= kMuch;
+}
+
 Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
   QueueTasks& tasks = receiving(pair);
-  bool first = true;
+  bool early = !tasks.pausing;
   for (size_t turn = 0; turn < kTurn; turn += kFrameCost) {
     if (buffers.waiting() && !put_received(buffers.resume())) return Delivery::no_buffers;
     if (!may_go(receive_limit_, tasks)) return Delivery::later;
@@ -271,9 +285,11 @@ Net::Delivery Net::deliver(uint16_t pair, ReceiveBuffers& buffers) {
       continue;
     }
     statistics_.received.bytes += frame.length;
+    tasks.bytes += frame.length;
     if (!put_received(buffers.put(frame.header, frame.length))) return Delivery::no_buffers;
-    // The first of a batch does not wait for the others, nor for the news that there are none.
-    if (std::exchange(first, false)) tasks.work.queue().notify();
+    // The first of a batch does not wait for the others, nor for the news that there are none;
+    // after a pause it has waited already.
+    if (std::exchange(early, false)) tasks.work.queue().notify();
   }
   wake_after(tasks, std::chrono::nanoseconds(0));
   return Delivery::later;
@@ -296,25 +312,37 @@ bool Net::put_received(ReceiveBuffers::Put put) noexcept {
 Task<void> Net::send_frames(uint16_t pair) {
   QueueTasks& tasks = sending(pair);
   Queue& queue = tasks.work.queue();
-  size_t turn = 0;
   do {
-    while (auto chain = queue.pop()) {
-      turn += kFrameCost + chain->readable().remaining();
-      const ReadCursor frame = chain->readable();
-      const bool sent = co_await send_frame(pair, frame);
-      if (!sent) {
-        queue.put_back(std::move(*chain));
-        co_return;
-      }
-      queue.push(std::move(*chain), 0);
-      if (turn < kTurn) continue;
-      turn = 0;
+    for (bool again = true; again;) {
+      const std::optional<size_t> turn = co_await send_some(pair);
+      if (!turn) co_return;
       queue.notify();
-      wake_after(tasks, std::chrono::nanoseconds(0));
+      const bool acknowledges = *turn > 0 && has_moved_much(receiving(pair));
+      again = *turn >= kTurn || acknowledges;
+      if (!again) continue;
+      wake_after(tasks, acknowledges ? kPause : std::chrono::microseconds(0));
       co_await tasks.wake.wait();
     }
-    queue.notify();
   } while (co_await queue.kicked());
+}
+
+// What the frames of this turn count for; nothing when the queue is to stop.
+Task<std::optional<size_t>> Net::send_some(uint16_t pair) {
+  Queue& queue = sending(pair).work.queue();
+  size_t turn = 0;
+  while (turn < kTurn) {
+    auto chain = queue.pop();
+    if (!chain) break;
+    const ReadCursor frame = chain->readable();
+    turn += kFrameCost + frame.remaining();
+    const bool sent = co_await send_frame(pair, frame);
+    if (!sent) {
+      queue.put_back(std::move(*chain));
+      co_return std::nullopt;
+    }
+    queue.push(std::move(*chain), 0);
+  }
+  co_return turn;
 }
 
 // False when the queue is to stop before the frame went out.
@@ -356,6 +384,7 @@ bool Net::try_to_send(uint16_t pair, const NetHeader& header, const std::vector<
   } else {
     ++statistics_.sent.frames;
     statistics_.sent.bytes += length;
+    sending(pair).bytes += length;
   }
   return true;
 }

@@ -75,11 +75,15 @@ class Net final : public VirtioDevice, private NetFrontend {
     QueueWork work{};
     Event wake{};  // the backend has news, the rate allows more, or the queue is to stop
     EventLoop::Registration timer{};
+    bool pausing = false;  // nothing but the timer and a stop wake it
+    size_t bytes = 0;      // moved since the other direction looked
   };
   enum class Delivery : uint8_t { no_buffers, later };
 
   // NetFrontend
-  void frames_arrived(uint16_t pair) override { receiving(pair).wake.set(); }
+  void frames_arrived(uint16_t pair) override {
+    if (!receiving(pair).pausing) receiving(pair).wake.set();
+  }
   void can_send(uint16_t pair) override { sending(pair).wake.set(); }
   void link_changed() override { config_changed(); }
 
@@ -102,7 +106,9 @@ class Net final : public VirtioDevice, private NetFrontend {
   Delivery deliver(uint16_t pair, ReceiveBuffers& buffers);
   bool wanted(const ReceiveBuffers& buffers) const;
   bool put_received(ReceiveBuffers::Put put) noexcept;
+  static bool has_moved_much(QueueTasks& tasks) noexcept;
   Task<void> send_frames(uint16_t pair);
+  Task<std::optional<size_t>> send_some(uint16_t pair);
   Task<bool> send_frame(uint16_t pair, ReadCursor chain);
   bool try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
                    size_t length);

@@ -16,6 +16,8 @@
 namespace vireo::dev {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr MacBytes kMac{0x52, 0x54, 0x00, 0x12, 0x34, 0x56};
 constexpr NetOffloads kAll{true, true, true, true, true};
 constexpr uint64_t kHostAll =
@@ -361,6 +363,56 @@ TEST_CASE("net drops frames that lie about themselves, and offloads nobody agree
   plain.send({.flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 6},
              frame_to(kMac, 100));
   CHECK(plain.net->sent[0].empty());
+}
+
+TEST_CASE("while a driver sends much, what it receives comes together") {
+  Fixture f(kTap);
+  f.machine.stopped_clock = f.machine.loop.now();
+  f.start(kNetMergeBuffers | kNetHostChecksum | kNetHostTcp4, 64);
+  f.offer(8, 2048);
+  const auto acknowledgement = frame_to(kMac, 60);
+  const NetHeader long_frame{.flags = kNetNeedsChecksum,
+                             .gso_type = kGsoTcp4,
+                             .segment_size = 1448,
+                             .checksum_start = 34,
+                             .checksum_offset = 16};
+  f.send({}, frame_to(kMac, 500));
+  f.arrive(acknowledgement);
+  f.arrive(acknowledgement);
+  CHECK(f.net->waiting[0].empty());  // little was sent: each is delivered as it comes
+
+  f.send(long_frame, frame_to(kMac, 40000));
+  f.arrive(acknowledgement);
+  CHECK(f.net->waiting[0].empty());
+  f.driver.take_interrupts();
+  f.arrive(acknowledgement);
+  f.arrive(acknowledgement);
+  f.machine.advance(29us);
+  CHECK(f.net->waiting[0].size() == 2);
+  CHECK(f.driver.take_interrupts() == 0);
+  f.machine.advance(1us);
+  CHECK(f.net->waiting[0].empty());
+  CHECK(f.driver.take_interrupts() == 1);
+  f.arrive(acknowledgement);
+  CHECK(f.net->waiting[0].empty());
+  CHECK(f.driver.take_interrupts() == 1);
+}
+
+TEST_CASE("while a driver receives much, what it sends is looked for now and then") {
+  Fixture f(kTap);
+  f.machine.stopped_clock = f.machine.loop.now();
+  f.start(kNetMergeBuffers | kNetGuestChecksum | kNetGuestTcp4 | kFeatureEventIdx, 64);
+  f.offer(40, 2048);
+  f.arrive(frame_to(kMac, 40000));
+  f.send({}, frame_to(kMac, 60));
+  CHECK(f.net->sent[0].size() == 1);
+  GuestQueue& queue = f.driver.queue(1);
+  queue.submit({queue.readable(bytes_of(NetHeader{})), queue.readable(frame_to(kMac, 60))});
+  CHECK(queue.available_event() == 0);  // no notification is asked for
+  f.machine.advance(29us);
+  CHECK(f.net->sent[0].size() == 1);
+  f.machine.advance(1us);
+  CHECK(f.net->sent[0].size() == 2);
 }
 
 TEST_CASE("net holds the driver's frames while the network takes none") {

@@ -93,7 +93,7 @@ bool EventLoop::step(std::chrono::milliseconds wait) {
   stepping_ = true;
   turn_again_ = false;
   run_hooks();
-  bool ran = run_ready(turn_again_ ? 0 : wait_ms(wait));
+  bool ran = run_ready(turn_again_ ? std::chrono::nanoseconds(0) : wait_time(wait));
   ran |= run_posted();
   ran |= run_timers();
   stepping_ = false;
@@ -129,31 +129,41 @@ void EventLoop::run_hooks() {
     if (!hook->cancelled) hook->run();
 }
 
-int EventLoop::wait_ms(std::chrono::milliseconds limit) const {
+std::chrono::nanoseconds EventLoop::wait_time(std::chrono::milliseconds limit) const {
   constexpr std::chrono::milliseconds kLongest{std::numeric_limits<int>::max()};
-  auto wait = std::min(limit, kLongest);
-  if (!timers_.empty()) {
-    const auto until = timers_.begin()->first.first - now_();
-    wait = std::min(wait, std::chrono::ceil<std::chrono::milliseconds>(until));
+  std::chrono::nanoseconds wait = std::min(limit, kLongest);
+  if (!timers_.empty()) wait = std::min(wait, timers_.begin()->first.first - now_());
+  return std::max(wait, std::chrono::nanoseconds(0));
+}
+
+// Kernels before 5.11, and some sandboxes, know no times below a millisecond.
+int EventLoop::wait_for_events(std::span<epoll_event> events, std::chrono::nanoseconds limit) {
+  const auto count = static_cast<int>(events.size());
+  if (precise_) {
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(limit);
+    const timespec time{.tv_sec = seconds.count(), .tv_nsec = (limit - seconds).count()};
+    const int n = ::epoll_pwait2(epoll_.get(), events.data(), count, &time, nullptr);
+    if (n >= 0 || errno == EINTR) return n;
+    precise_ = false;
   }
-  return static_cast<int>(std::max(wait, std::chrono::milliseconds(0)).count());
+  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(limit);
+  return ::epoll_wait(epoll_.get(), events.data(), count, static_cast<int>(milliseconds.count()));
 }
 
 // A thread in run() leaves the loop to borrowers meanwhile.
-int EventLoop::wait_for_events(std::span<epoll_event> events, int timeout_ms) {
+int EventLoop::lend_and_wait(std::span<epoll_event> events, std::chrono::nanoseconds limit) {
   const bool lend = running_;
   if (lend) turn_.unlock();
-  const int n =
-      ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
+  const int n = wait_for_events(events, limit);
   const int error = errno;
   if (lend) turn_.lock();
   errno = error;
   return n;
 }
 
-bool EventLoop::run_ready(int timeout_ms) {
+bool EventLoop::run_ready(std::chrono::nanoseconds limit) {
   std::array<epoll_event, 64> events;
-  const int n = wait_for_events(events, timeout_ms);
+  const int n = lend_and_wait(events, limit);
   VMM_CHECK(n >= 0 || errno == EINTR, "epoll_wait on our own descriptor works");
   bool ran = false;
   for (int i = 0; i < n; ++i) {

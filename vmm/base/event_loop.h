@@ -141,12 +141,13 @@ class EventLoop {
 
   bool is_idle() const noexcept;  // nobody is in run()
   void wake_for_posted();
-  int wait_for_events(std::span<epoll_event> events, int timeout_ms);
+  int wait_for_events(std::span<epoll_event> events, std::chrono::nanoseconds limit);
+  int lend_and_wait(std::span<epoll_event> events, std::chrono::nanoseconds limit);
   bool run_posted();
   bool run_timers();
   void run_hooks();
-  int wait_ms(std::chrono::milliseconds limit) const;
-  bool run_ready(int timeout_ms);
+  std::chrono::nanoseconds wait_time(std::chrono::milliseconds limit) const;
+  bool run_ready(std::chrono::nanoseconds limit);
 
   std::function<Clock::time_point()> now_;
   UniqueFd epoll_;
@@ -155,6 +156,7 @@ class EventLoop {
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> wake_pending_ = false;
   bool stepping_ = false;
+  bool precise_ = true;  // the kernel can wait for less than a millisecond
 
   std::mutex turn_;        // held by whom the loop belongs to, not while it waits in run()
   bool running_ = false;   // guarded by turn_: somebody is in run()
