@@ -164,10 +164,10 @@ void start_shell_on_screen(LinuxMachine& machine) {
   machine.run("setsid sh -c 'PS1=\"on tty1: \" exec sh -i <>/dev/tty1 >&0 2>&0' &");
 }
 
-// What the shell on the screen takes for an argument, as hexadecimal digits; /tmp/typed is a pipe.
+// What the shell on the screen takes for an argument, as hexadecimal digits; /typed is a pipe.
 std::string heard(LinuxMachine& machine, display::Client& viewer, std::u32string_view text) {
-  type(viewer, U"printf %s '" + std::u32string(text) + U"' >/tmp/typed\r");
-  std::string hex = machine.run("hexdump -v -e '1/1 \"%02x\"' /tmp/typed; echo");
+  type(viewer, U"printf %s '" + std::u32string(text) + U"' >/typed\r");
+  std::string hex = machine.run("hexdump -v -e '1/1 \"%02x\"' /typed; echo");
   hex.erase(hex.find_last_not_of('\n') + 1);
   return hex;
 }
@@ -296,7 +296,7 @@ TEST_CASE("what viewers type and point at arrives, whatever the guest's layout")
             .run("printf '%016d\\024\\0\\0\\0\\140\\352\\0\\0' 0 >" +
                  device_called("Virtio Keyboard"))
             .empty());
-  machine.run("mkfifo /tmp/typed");
+  machine.run("mkfifo /typed");
   start_shell_on_screen(machine);
 
   const auto check_layout = [&](size_t which) {
