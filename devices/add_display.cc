@@ -4,6 +4,8 @@
 #include <string>
 #include <utility>
 
+#include <fmt/ranges.h>
+
 #include "devices/legacy/i8042.h"
 #include "devices/virtio/add.h"
 
@@ -21,9 +23,9 @@ D& adopt(Machine& machine, std::unique_ptr<D> device, EventLoop& home) {
 // The machine's end is the viewers'.
 class DisplayServer final : public Device {
  public:
-  DisplayServer(std::string name, const DisplayDevices& display, display::RfbConfig config)
-      : name_(std::move(name)),
-        server_(display.loop, display.screen, display.input, std::move(config)) {}
+  DisplayServer(const DisplayDevices& display, display::RfbConfig config)
+      : server_(display.loop, display.screen, display.input, std::move(config)),
+        name_(fmt::format("viewers at {}", fmt::join(addresses(), " and "))) {}
 
   std::vector<std::string> addresses() const { return server_.addresses(); }
 
@@ -35,8 +37,8 @@ class DisplayServer final : public Device {
   Task<void> close() override { return server_.stop(); }
 
  private:
-  const std::string name_;
   display::RfbServer server_;
+  const std::string name_;
 };
 
 }  // namespace
@@ -62,7 +64,7 @@ DisplayDevices add_display(Machine& machine, display::Size mode) {
 
 std::vector<std::string> serve_display(Machine& machine, const DisplayDevices& display,
                                        display::RfbConfig config) {
-  auto server = std::make_unique<DisplayServer>("viewers", display, std::move(config));
+  auto server = std::make_unique<DisplayServer>(display, std::move(config));
   return adopt(machine, std::move(server), display.loop).addresses();
 }
 

@@ -28,6 +28,7 @@ DisplayDevices add_display(Machine& machine, display::Size mode);
 
 // Viewers may connect from now on, also while the machine is paused, until it ends. Gives the
 // addresses that they find it at. Throws ConfigError when a setting cannot be, or a port is taken.
+// May be called again: the same screen at other addresses, with other settings.
 std::vector<std::string> serve_display(Machine& machine, const DisplayDevices& display,
                                        display::RfbConfig config);
 

@@ -57,6 +57,8 @@ class Converter {
   What meaning(const Extent& extent) const noexcept;
   Task<void> perform(Piece piece);
   Task<void> copy(Piece piece);
+  Task<std::error_code> read(const Piece& piece, const JobBuffers::Loan& buffer);
+  Task<void> salvage(const Piece& piece, const JobBuffers::Loan& buffer);
   Task<void> write_and_tell(const Piece& piece, const JobBuffers::Loan& buffer,
                             std::shared_ptr<Event> written);
   Task<std::error_code> write_pieces(const Piece& piece, const JobBuffers::Loan& buffer);
@@ -132,10 +134,7 @@ Task<void> Converter::perform(Piece piece) {
 Task<void> Converter::copy(Piece piece) {
   const JobBuffers::Loan buffer(buffers_);
   std::error_code error = std::make_error_code(std::errc::not_enough_memory);
-  if (buffer) {
-    IoVecs into = buffer.vectors(0, piece.length);
-    error = co_await source_.read(piece.offset, std::move(into));
-  }
+  if (buffer) error = co_await read(piece, buffer);
   if (error) steps_.fail({error, JobResult::Side::source, piece.offset});
   if (!options_.any_order) co_await piece.before->wait();
   if (steps_.failed()) co_return;
@@ -143,6 +142,24 @@ Task<void> Converter::copy(Piece piece) {
   writes_.spawn(write_and_tell(piece, buffer, written));
   piece.begun->set();
   co_await written->wait();
+}
+
+Task<std::error_code> Converter::read(const Piece& piece, const JobBuffers::Loan& buffer) {
+  IoVecs into = buffer.vectors(0, piece.length);
+  const std::error_code error = co_await source_.read(piece.offset, std::move(into));
+  if (!error || !options_.salvage) co_return error;
+  co_await salvage(piece, buffer);
+  co_return std::error_code{};
+}
+
+Task<void> Converter::salvage(const Piece& piece, const JobBuffers::Loan& buffer) {
+  for (uint64_t at = 0; at < piece.length && !steps_.failed(); at += Source::kSector) {
+    IoVecs into = buffer.vectors(at, std::min(Source::kSector, piece.length - at));
+    const std::error_code error = co_await source_.read(piece.offset + at, into);
+    if (!error) continue;
+    fill_zero(into);
+    options_.salvage(piece.offset + at, error);
+  }
 }
 
 Task<void> Converter::write_and_tell(const Piece& piece, const JobBuffers::Loan& buffer,

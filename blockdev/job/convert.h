@@ -8,6 +8,9 @@
 // Errors: JobResult; ENOSPC when the target is smaller than the source.
 #pragma once
 
+#include <functional>
+#include <system_error>
+
 #include "blockdev/job/job.h"
 #include "blockdev/job/source.h"
 
@@ -19,6 +22,9 @@ struct ConvertOptions {
   bool target_is_zero = false;  // nothing has been written to the target, and it reads as zeros
   bool only_allocated = false;  // the target has a backing image that shows the rest
   bool any_order = false;
+  // When set, what cannot be read becomes zeros and is told here, sector by sector, instead of
+  // ending the copy.
+  std::function<void(uint64_t offset, std::error_code)> salvage{};
 };
 inline constexpr uint64_t kConvertChunk = 1024 * 1024;
 

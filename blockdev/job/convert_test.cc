@@ -282,6 +282,33 @@ TEST_CASE("pieces are written in order unless any order will do") {
   CHECK(std::set<uint64_t>(offsets.begin(), offsets.end()) == std::set<uint64_t>{0, 1});
 }
 
+TEST_CASE("what cannot be read becomes zeros where that is asked for, and nothing else does") {
+  constexpr uint64_t kBad = kMiB + 5 * 512, kBadLength = 3 * 512;
+  ImageStore store;
+  Bytes bytes = pattern(3 * kMiB + 512, 4);
+  store.raw("source", bytes.size());
+  store.raw("target", bytes.size());
+  auto source = store.open("source"), target = store.open("target");
+  REQUIRE_FALSE(store.write(*source, 0, bytes));
+  store.file("source").fault = [](Storage::Op op, uint64_t offset, uint64_t length) {
+    const bool hit = offset < kBad + kBadLength && kBad < offset + length;
+    return std::make_error_code(op == Storage::Op::read && hit ? std::errc::io_error : std::errc{});
+  };
+  std::set<uint64_t> lost;
+  ConvertOptions options;
+  options.salvage = [&](uint64_t offset, std::error_code error) {
+    CHECK(error == std::errc::io_error);
+    lost.insert(offset);
+  };
+  REQUIRE_FALSE(store.run(convert(Source(*source), *target, options, {})).error);
+  store.close(std::move(source));
+  store.close(std::move(target));
+  CHECK(lost == std::set<uint64_t>{kBad, kBad + 512, kBad + 1024});
+  const auto bad = bytes.begin() + static_cast<ptrdiff_t>(kBad);
+  std::fill_n(bad, kBadLength, std::byte{0});
+  CHECK(store.content("target") == bytes);
+}
+
 TEST_CASE("a convert that fails says where, and leaves the source as it was") {
   Images images;
   const bool compressed = GENERATE(false, true);

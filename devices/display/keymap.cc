@@ -2,6 +2,7 @@
 
 #include <linux/input-event-codes.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string_view>
@@ -23,16 +24,17 @@ struct Layout {
   const char* layout;     // as XKB does
   const char* variant = "";
 };
+// Of several variants the one that agrees best with the tables of others, such as consoles.
 constexpr std::array kLayouts = std::to_array<Layout>({
-    {"ar", "ara"},   {"bepo", "fr", "bepo"}, {"cz", "cz"},    {"da", "dk"},
-    {"de", "de"},    {"de-ch", "ch", "de"},  {"en-gb", "gb"}, {"en-us", "us"},
-    {"es", "es"},    {"et", "ee"},           {"fi", "fi"},    {"fo", "fo"},
-    {"fr", "fr"},    {"fr-be", "be"},        {"fr-ca", "ca"}, {"fr-ch", "ch", "fr"},
-    {"hr", "hr"},    {"hu", "hu"},           {"is", "is"},    {"it", "it"},
-    {"ja", "jp"},    {"lt", "lt"},           {"lv", "lv"},    {"mk", "mk"},
-    {"nl", "nl"},    {"no", "no"},           {"pl", "pl"},    {"pt", "pt"},
-    {"pt-br", "br"}, {"ru", "ru"},           {"sl", "si"},    {"sv", "se"},
-    {"th", "th"},    {"tr", "tr"},
+    {"ar", "ara"},          {"bepo", "fr", "bepo"}, {"cz", "cz"},    {"da", "dk"},
+    {"de", "de"},           {"de-ch", "ch", "de"},  {"en-gb", "gb"}, {"en-us", "us"},
+    {"es", "es"},           {"et", "ee"},           {"fi", "fi"},    {"fo", "fo"},
+    {"fr", "fr", "azerty"}, {"fr-be", "be"},        {"fr-ca", "ca"}, {"fr-ch", "ch", "fr"},
+    {"hr", "hr"},           {"hu", "hu"},           {"is", "is"},    {"it", "it"},
+    {"ja", "jp"},           {"lt", "lt"},           {"lv", "lv"},    {"mk", "mk"},
+    {"nl", "nl"},           {"no", "no"},           {"pl", "pl"},    {"pt", "pt"},
+    {"pt-br", "br"},        {"ru", "ru"},           {"sl", "si"},    {"sv", "se"},
+    {"th", "th"},           {"tr", "tr"},
 });
 
 constexpr uint32_t kXkbOffset = 8;  // XKB's keycodes are Linux' and eight
@@ -53,6 +55,20 @@ constexpr bool is_keypad(uint32_t keysym) noexcept {
 constexpr bool makes_character(uint32_t keysym) noexcept {
   return keysym < 0xfe00 || keysym >= kUnicode || (keysym >= 0xfe50 && keysym < 0xff00);
 }
+
+// What a dead key makes with the space bar.
+struct Dead {
+  uint32_t keysym, dead;
+};
+constexpr std::array kDead = std::to_array<Dead>({
+    {XKB_KEY_grave, XKB_KEY_dead_grave},
+    {XKB_KEY_acute, XKB_KEY_dead_acute},
+    {XKB_KEY_asciicircum, XKB_KEY_dead_circumflex},
+    {XKB_KEY_asciitilde, XKB_KEY_dead_tilde},
+    {XKB_KEY_diaeresis, XKB_KEY_dead_diaeresis},
+    {XKB_KEY_macron, XKB_KEY_dead_macron},
+    {XKB_KEY_cedilla, XKB_KEY_dead_cedilla},
+});
 
 struct OtherName {
   uint32_t keysym, other;
@@ -212,10 +228,21 @@ std::optional<Keymap::Key> Keymap::find(uint32_t keysym, const KeyboardState& he
   const Place* place = best(keysym, held);
   if (const auto other = other_names_.find(keysym); place == nullptr && other != other_names_.end())
     place = best(other->second, held);
-  if (place == nullptr) return std::nullopt;
+  if (place == nullptr) return find_dead(keysym, held);
   if (!makes_character(keysym) && !is_keypad(keysym))
     return Key{.code = place->code, .shift = held.shift, .alt_gr = held.alt_gr};
   return Key{.code = place->code, .shift = place->state.shift, .alt_gr = place->state.alt_gr};
+}
+
+std::optional<Keymap::Key> Keymap::find_dead(uint32_t keysym, const KeyboardState& held) const {
+  const auto found = std::ranges::find(kDead, keysym, &Dead::keysym);
+  if (found == kDead.end()) return std::nullopt;
+  const Place* place = best(found->dead, held);
+  if (place == nullptr) return std::nullopt;
+  return Key{.code = place->code,
+             .shift = place->state.shift,
+             .alt_gr = place->state.alt_gr,
+             .dead = true};
 }
 
 }  // namespace vireo::display

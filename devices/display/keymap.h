@@ -28,6 +28,7 @@ class Keymap {
   struct Key {
     uint16_t code;  // KEY_*
     bool shift, alt_gr;
+    bool dead = false;  // makes the character with the space bar that follows
     bool operator==(const Key&) const = default;
   };
   // The key, and which of the two modifiers must be held with it: those that are, if the key makes
@@ -43,6 +44,7 @@ class Keymap {
 
   void add_places(Xkb& xkb, const KeyboardState& state);
   void add_other_names(const Xkb& xkb);
+  std::optional<Key> find_dead(uint32_t keysym, const KeyboardState& held) const;
   const Place* best(uint32_t keysym, const KeyboardState& held) const;
 
   std::unordered_map<uint32_t, std::vector<Place>> places_;

@@ -18,7 +18,8 @@ constexpr uint32_t kReturn = 0xff0d, kTab = 0xff09, kLeft = 0xff51, kF1 = 0xffbe
                    kShiftLeft = 0xffe1, kControlLeft = 0xffe3, kAltLeft = 0xffe9,
                    kAltRight = 0xffea, kLevel3 = 0xfe03, kCapsLock = 0xffe5, kNumLock = 0xff7f,
                    kKeypad1 = 0xffb1, kKeypadEnd = 0xff9c, kKeypadPlus = 0xffab, kEuro = 0x20ac,
-                   kUnicodeE = 0x010000e9, kUdiaeresis = 0xfc, kEacute = 0xe9, kAgrave = 0xe0;
+                   kAcute = 0xb4, kDeadAcute = 0xfe51, kUnicodeE = 0x010000e9, kUdiaeresis = 0xfc,
+                   kEacute = 0xe9, kAgrave = 0xe0;
 
 Key plain(uint16_t code) {
   return {.code = code, .shift = false, .alt_gr = false};
@@ -49,6 +50,9 @@ TEST_CASE("each layout has its characters where its keyboard has them", "[displa
   REQUIRE(fr.find(kEacute, {}) == plain(KEY_2));
   REQUIRE(fr.find(kUnicodeE, {}) == plain(KEY_2));
   REQUIRE(fr.find(kAgrave, {}) == plain(KEY_0));
+  // Where consoles' own tables have it, and the keyboard's print.
+  REQUIRE(fr.find('~', {}) == with_alt_gr(KEY_2));
+  REQUIRE(fr.find('~', {.shift = true}) == with_alt_gr(KEY_2));
   REQUIRE(ja.find('@', {}) == plain(KEY_LEFTBRACE));
   REQUIRE(ja.find('"', {}) == shifted(KEY_2));
   for (const Keymap* keymap : {&us, &de, &fr, &ja}) {
@@ -98,6 +102,18 @@ TEST_CASE("the keypad's digits do not depend on the guest's Num Lock", "[display
   REQUIRE(us.find(kKeypadPlus, {}) == plain(KEY_KPPLUS));
   const Keymap fr("fr");
   REQUIRE(fr.find(kKeypad1, {}) == shifted(KEY_1));
+}
+
+TEST_CASE("what only a dead key makes is that key, and then the space bar", "[display]") {
+  const Keymap us("en-us"), de("de"), fr("fr");
+  REQUIRE(de.find('^', {}) ==
+          Key{.code = KEY_GRAVE, .shift = false, .alt_gr = false, .dead = true});
+  REQUIRE(de.find('`', {}) == Key{.code = KEY_EQUAL, .shift = true, .alt_gr = false, .dead = true});
+  REQUIRE(de.find(kAcute, {}) ==
+          Key{.code = KEY_EQUAL, .shift = false, .alt_gr = false, .dead = true});
+  REQUIRE(de.find(kDeadAcute, {}) == plain(KEY_EQUAL));
+  REQUIRE(fr.find('^', {}) == with_alt_gr(KEY_9));
+  REQUIRE(us.find('^', {}) == shifted(KEY_6));
 }
 
 TEST_CASE("what no key makes is no key", "[display]") {
@@ -164,6 +180,12 @@ TEST_CASE("a character gets the modifiers that it needs, for as long as it needs
   REQUIRE(us.release(kShiftLeft) == "-42");
   Keyboard de("de");
   REQUIRE(de.type('@') == "+100 +16 -100 -16");
+  REQUIRE(de.type('^') == "+41 -41 +57 -57");
+  REQUIRE(de.press(kShiftLeft) == "+42");
+  REQUIRE(de.press('^') == "-42 +41 +42 -41 -42 +57 +42");
+  REQUIRE(de.release('^') == "-57");
+  REQUIRE(de.type('`') == "+13 -13 -42 +57 +42 -57");
+  REQUIRE(de.release(kShiftLeft) == "-42");
 }
 
 TEST_CASE("what is released is what was pressed, whatever it is called by then", "[display]") {

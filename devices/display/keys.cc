@@ -96,12 +96,19 @@ void ViewerKeys::key(const KeyEvent& event) {
     release_keysym(event.keysym);
 }
 
+void ViewerKeys::press_with_modifiers(const Keymap::Key& key) {
+  const Borrowed modifiers(input_, key);
+  press(key.code);
+}
+
 void ViewerKeys::press_keysym(uint32_t keysym) {
-  const std::optional<Keymap::Key> key = keymap_.find(keysym, input_.state());
+  std::optional<Keymap::Key> key = keymap_.find(keysym, input_.state());
   if (!key) return;
-  {
-    const Borrowed modifiers(input_, *key);
-    press(key->code);
+  press_with_modifiers(*key);
+  if (key->dead) {
+    release(key->code);
+    key = {.code = KEY_SPACE, .shift = false, .alt_gr = false};
+    press_with_modifiers(*key);
   }
   // One keysym for each key: a second that shares it takes its place.
   std::erase_if(by_keysym_, [&](const auto& pressed) { return pressed.second == key->code; });

@@ -56,6 +56,7 @@ class ViewerKeys {
  private:
   void press(uint16_t code);
   void release(uint16_t code);
+  void press_with_modifiers(const Keymap::Key& key);
   void press_keysym(uint32_t keysym);
   void release_keysym(uint32_t keysym);
 

@@ -34,7 +34,7 @@ constexpr size_t kMostConnections = 64;
 // Whether a viewer that has neither a password nor TLS' secrecy may come from there.
 void check_open(const Endpoint& endpoint, const RfbConfig& config) {
   if (endpoint.is_local() || config.open_to_all || !config.password.empty()) return;
-  throw ConfigError(fmt::format(
+  throw OpenToAllError(fmt::format(
       "everybody who reaches '{}' could use the screen: set a password, listen on 127.0.0.1 or a "
       "unix socket, or ask for a screen that is open to all",
       endpoint.text));

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "devices/display/screen.h"
+#include "vmm/base/error.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
 #include "vmm/base/task.h"
@@ -43,6 +44,12 @@ struct RfbConfig {
   // What a viewer's power button does (RFB's xvp shutdown); none: viewers have no such button.
   std::function<void()> power_button{};
   Logger log{};
+};
+
+// The screen would be anybody's.
+class OpenToAllError : public ConfigError {
+ public:
+  using ConfigError::ConfigError;
 };
 
 class RfbServer {

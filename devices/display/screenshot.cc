@@ -113,8 +113,8 @@ class Taker {
       co_await prove_password();
     else if (type != security::kNone)
       fail(
-          "the screen's server asks for TLS, which a screenshot does not speak: use its unix "
-          "socket");
+          "the screen's server asks for TLS, which a screenshot does not speak: take it with a "
+          "viewer that does (VeNCrypt)");
     if (type == security::kNone && version_ != Version::v3_8) co_return;
     const be32 result = co_await get<be32>();
     if (result != 0) fail("the screen's server refuses: is the password right?");

@@ -91,7 +91,7 @@ TEST_CASE("a screenshot needs the password", "[display]") {
 TEST_CASE("servers that are none are told of", "[display]") {
   REQUIRE_THAT(error_of("HTTP/1.1 400 Bad"), Contains("no VNC server"));
   REQUIRE_THAT(error_of("RFB 003"), Contains("closed the connection"));
-  REQUIRE_THAT(error_of(std::string("RFB 003.008\n\1\x13", 14)), Contains("TLS"));
+  REQUIRE_THAT(error_of(std::string("RFB 003.008\n\1\x13", 14)), Contains("asks for TLS"));
   REQUIRE_THAT(error_of(std::string("RFB 003.008\n\0\0\0\0\4busy", 21)), Contains("busy"));
   const std::string_view small("\0\1\0\1", 4);
   REQUIRE_THAT(error_of(init({"\0\0\0\1", 4}, "")), Contains("no screen"));

@@ -1,7 +1,8 @@
 // Usage: node screen-page.mjs URL PLAYWRIGHT_CORE SCREENSHOT.png [PASSWORD]
 //
-// Drives the page in headless Chromium: waits for the connection, types, presses Ctrl-Alt-Del and the
-// power button, moves the pointer, keeps a screenshot, and prints the colours of the picture's test bars.
+// Drives the page in headless Chromium: waits for the connection, prints the colours of the picture's
+// test bars, moves the pointer, types, presses Ctrl-Alt-Del, waits for the answer to a key, keeps a
+// screenshot, presses the power button, and waits for the end of the connection.
 import { createRequire } from "node:module";
 import path from "node:path";
 
@@ -32,6 +33,13 @@ try {
     const canvas = document.querySelector("#screen canvas");
     return canvas.getContext("2d").getImageData(150, 530, 1, 1).data[0] === 255;
   });
+  // One for each key.
+  await page.evaluate(() => {
+    window.squares = () => {
+      const context = document.querySelector("#screen canvas").getContext("2d");
+      return [...Array(40).keys()].filter((i) => context.getImageData(i * 20 + 5, 585, 1, 1).data[0]).length;
+    };
+  });
   const bars = await page.evaluate(() => {
     const context = document.querySelector("#screen canvas").getContext("2d");
     return [...Array(8).keys()]
@@ -39,16 +47,16 @@ try {
       .join(" ");
   });
   console.log(`bars ${bars}`);
+  const before = await page.evaluate(() => squares());
   await page.locator("#screen canvas").click({ position: { x: 40, y: 30 } });
   await page.keyboard.type("Az");
   await page.click("#ctrl-alt-del");
-  if (await page.isVisible("#power")) await page.click("#power");
-  await page.waitForFunction(() => {
-    const canvas = document.querySelector("#screen canvas");
-    return canvas.getContext("2d").getImageData(5, 585, 1, 1).data[0] > 0;
-  });
+  await page.waitForFunction((before) => squares() > before, before);
   console.log("answered");
   await page.screenshot({ path: screenshot });
+  await page.click("#power");
+  await page.waitForSelector("#state.disconnected");
+  console.log("gone");
 } finally {
   await browser.close();
 }

@@ -1,6 +1,6 @@
 // A screen without a machine, for tools/tests/screen-test: painted once, and then with a square for
 // each key. Says on standard output where it listens and what viewers press; ends with its standard
-// input.
+// input, or when the power button is pressed.
 //
 // screen_server [vnc=ADDRESS] [web=ADDRESS] [password=…] [certificate=… key=…] [keyboard=…]
 //   [picture=FILE.ppm]       the picture as it is painted first, to compare with
@@ -65,7 +65,7 @@ void save(const PaintedScreen& screen, const std::string& path) {
   if (!file.flush()) throw ConfigError(fmt::format("cannot write '{}'", path));
 }
 
-RfbConfig config_from(std::map<std::string, std::string>& options) {
+RfbConfig config_from(std::map<std::string, std::string>& options, EventLoop& loop) {
   return {.vnc = options["vnc"],
           .web = options["web"],
           .name = "screen test",
@@ -73,7 +73,11 @@ RfbConfig config_from(std::map<std::string, std::string>& options) {
           .password = options["password"],
           .certificate = options["certificate"],
           .key = options["key"],
-          .power_button = [] { Reporter::say("power"); },
+          .power_button =
+              [&loop] {
+                Reporter::say("power");
+                loop.stop();
+              },
           .log = Logger::to_stderr(LogLevel::info)};
 }
 
@@ -83,7 +87,7 @@ int run(std::map<std::string, std::string> options) {
   if (options.contains("picture")) save(screen, options["picture"]);
   Reporter input(screen);
   EventLoop loop;
-  RfbServer server(loop, screen, input, config_from(options));
+  RfbServer server(loop, screen, input, config_from(options, loop));
   for (const std::string& address : server.addresses()) Reporter::say("listens on " + address);
   const auto end = loop.watch(STDIN_FILENO, EPOLLIN, [&](uint32_t) { loop.stop(); });
   loop.run();

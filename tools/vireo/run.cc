@@ -42,6 +42,15 @@ bool is_stdio(const dev::CharSpec& spec) {
   return spec.kind == dev::CharSpec::Kind::stdio;
 }
 
+std::vector<std::string> serve_screen(Machine& machine, const dev::DisplayDevices& display,
+                                      const display::RfbConfig& config) {
+  try {
+    return dev::serve_display(machine, display, config);
+  } catch (const display::OpenToAllError& error) {
+    throw ConfigError(fmt::format("{} (here: password-file=FILE, or open=on)", error.what()));
+  }
+}
+
 class Run {
  public:
   explicit Run(const RunOptions& options)
@@ -191,7 +200,7 @@ void Run::add_display(const DisplayOption& option, LinuxBoot& boot) {
   config.power_button = [this] { power_->press_power_button(); };
   config.log = options_.machine.log;
   for (const std::string& address :
-       with_context("--display", [&] { return dev::serve_display(machine_, display, config); }))
+       with_context("--display", [&] { return serve_screen(machine_, display, config); }))
     std::fprintf(stderr, "vireo: screen: %s\n", address.c_str());
 }
 

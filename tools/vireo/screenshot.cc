@@ -53,7 +53,8 @@ void take(const Options& options) {
 void add_screenshot(CLI::App& app, int& status) {
   auto* const command = app.add_subcommand("screenshot", "Save what is on a VM's screen as PNG");
   command->footer(
-      "The VM was started with --display vnc=ADDRESS; any other VNC server will do as well.\n"
+      "The VM was started with --display vnc=ADDRESS; any other VNC server will do as well,\n"
+      "unless it insists on TLS.\n"
       "  vireo screenshot unix:vnc.sock screen.png");
   auto options = std::make_shared<Options>();
   command->add_option("ADDRESS", options->address, "HOST:PORT, [IPV6]:PORT or unix:PATH")

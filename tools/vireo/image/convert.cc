@@ -32,7 +32,7 @@ struct ConvertArguments {
   std::vector<std::string> options;
   size_t in_flight = 8;
   bool compressed = false, any_order = false, force_share = false;
-  bool existing = false, target_is_zero = false;
+  bool existing = false, target_is_zero = false, salvage = false;
   ProgressArguments progress;
 };
 
@@ -146,12 +146,18 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
                           .any_order = arguments.any_order};
   if (arguments.compressed)
     how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();
+  if (arguments.salvage)
+    how.salvage = [](uint64_t offset, std::error_code error) {
+      fmt::print(stderr, "vireo: cannot read at offset {}: {}; zeros instead\n", offset,
+                 error.message());
+    };
   {
     Progress progress(arguments.progress);
     blk::JobControl control = job_control(session, progress);
     control.in_flight = arguments.in_flight;
     session.on_interrupt([&source] { source.hurry(); });
-    const auto result = session.run(blk::convert(source, target->disk(), how, std::move(control)));
+    const auto result =
+        session.run(blk::convert(source, target->disk(), std::move(how), std::move(control)));
     session.on_interrupt(nullptr);
     check_job(session, result, arguments.files.front(), target->path());
   }
@@ -192,6 +198,8 @@ void add_source_options(CLI::App& command, ConvertArguments& arguments) {
       ->capture_default_str();
   command.add_flag("-U,--force-share", arguments.force_share,
                    "Open the sources although another program may be writing to them");
+  command.add_flag("--salvage", arguments.salvage,
+                   "Put zeros where the sources cannot be read, and say where");
   command.add_option("-r,--rate", arguments.rate, "Read at most so many bytes a second")
       ->type_name("SIZE");
 }
