@@ -270,6 +270,9 @@ TEST_CASE("the kernel's console is on the screen, and its shell hears the keyboa
   type(display, "echo Still $((7*8)) | cat\n");
   CHECK(shows(screen, font, "Still 56"));
 
+  machine.run("hostname vireo; setsid getty -L 0 tty1 &");
+  CHECK(shows(screen, font, "vireo login:"));
+
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
 }
