@@ -20,13 +20,13 @@ need() {
   done
 }
 
-# in_kvmbox ARGUMENT...: tools/kvmbox from the project's root, and once more when its machine failed: QEMU's
-# emulation has flaws of its own.
+# in_kvmbox ARGUMENT...: tools/kvmbox from the project's root, and once more when its machine failed or stood
+# still: QEMU's emulation has flaws of its own.
 in_kvmbox() {
   local status=0
   tools/kvmbox "$@" || status=$?
-  ((status == 125)) || return "$status"
-  say "the emulated machine failed; once more"
+  ((status == 124 || status == 125)) || return "$status"
+  say "the emulated machine failed, or stood still; once more"
   tools/kvmbox "$@"
 }
 
