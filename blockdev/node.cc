@@ -1,10 +1,9 @@
 #include "blockdev/node.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
 
+#include "blockdev/buffer.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
@@ -75,13 +74,11 @@ Task<std::error_code> Node::discard(uint64_t, uint64_t) {
 
 Task<std::error_code> Node::zero(uint64_t offset, uint64_t length, ZeroFlags) {
   const size_t chunk = std::min(length, kZeroChunk);
-  const size_t alignment = std::max<size_t>(limits().buffer_alignment, sizeof(void*));
-  std::unique_ptr<void, decltype(&std::free)> zeros{std::aligned_alloc(alignment, chunk),
-                                                    &std::free};
+  const Buffer zeros{chunk, limits().buffer_alignment};
   if (!zeros) co_return std::make_error_code(std::errc::not_enough_memory);
-  std::memset(zeros.get(), 0, chunk);
+  std::memset(zeros.data(), 0, chunk);
   for (uint64_t done = 0; done < length; done += chunk) {
-    IoVecs from{{zeros.get(), std::min(length - done, chunk)}};
+    IoVecs from = zeros.vectors(0, std::min(length - done, chunk));
     const WriteFlags flags;
     const std::error_code error = co_await write(offset + done, std::move(from), flags);
     if (error) co_return error;
