@@ -1,14 +1,9 @@
 // What tools/bench measures how soon a key shows with: a square on the screen changes its colour
 // each time a key goes down. Where the loader tells of no framebuffer, it is that of QEMU's VGA.
-#include "../lib/apic.h"
+#include "../lib/ps2.h"
 
-#define DATA 0x60
-#define STATUS 0x64
-#define FULL 0x01
 #define RELEASED 0x80
 #define PREFIX 0xe0
-#define VECTOR 0x50
-#define PIN 1
 
 static struct framebuffer screen;
 static uint32_t presses;
@@ -46,31 +41,16 @@ static void paint(uint32_t colour) {
 
 static void take_keys(struct frame* frame) {
   (void)frame;
-  while (in8(STATUS) & FULL) {
-    const uint8_t byte = in8(DATA);
+  while (in8(PS2_STATUS) & PS2_FULL) {
+    const uint8_t byte = in8(PS2_DATA);
     if (byte != PREFIX && (byte & RELEASED) == 0) paint(++presses % 2 == 0 ? 0 : 0xffffff);
   }
   apic_eoi();
 }
 
-static uint8_t answer(void) {
-  while ((in8(STATUS) & FULL) == 0) relax();
-  return in8(DATA);
-}
-
 void guest_main(void) {
   CHECK(find_framebuffer(&screen) || find_vga(&screen));
-  pics_off();
-  apic_enable();
-  set_handler(VECTOR, take_keys);
-  io_apic_route(PIN, VECTOR, (uint8_t)apic_id());
-  out8(DATA, 0xf4);  // the keyboard scans
-  CHECK_EQUAL(answer(), 0xfa);
-  out8(STATUS, 0x60);  // the controller interrupts, and translates to set 1
-  out8(DATA, 0x41);
+  keyboard_start(take_keys);
   put("listening\n");
-  for (;;) {
-    interrupts_on_and_halt();
-    interrupts_off();
-  }
+  serve_interrupts();
 }

@@ -2,13 +2,8 @@
 // the keyboard sends, "k" and its value, with a square on the screen, and switches the machine off
 // when the power button is pressed.
 #include "../lib/acpi.h"
-#include "../lib/apic.h"
+#include "../lib/ps2.h"
 
-#define DATA 0x60
-#define STATUS 0x64
-#define FULL 0x01
-#define KEY_VECTOR 0x50
-#define KEY_PIN 1
 #define POWER_VECTOR 0x60
 #define POWER_PIN 9
 #define EVENTS 3  // beside the sleep control register
@@ -33,9 +28,9 @@ static void paint_bars(void) {
 
 static void take_keys(struct frame* frame) {
   (void)frame;
-  while (in8(STATUS) & FULL) {
+  while (in8(PS2_STATUS) & PS2_FULL) {
     put_char('k');
-    put_hex(in8(DATA));
+    put_hex(in8(PS2_DATA));
     put_char('\n');
     fill(squares++ % 40 * 20, 580, 16, 16, 0xffffff);
   }
@@ -52,28 +47,13 @@ static void take_power(struct frame* frame) {
   apic_eoi();
 }
 
-static uint8_t answer(void) {
-  while ((in8(STATUS) & FULL) == 0) relax();
-  return in8(DATA);
-}
-
 void guest_main(void) {
   CHECK(find_framebuffer(&screen));
   CHECK(acpi_table("FACP"));
   paint_bars();
-  pics_off();
-  apic_enable();
-  set_handler(KEY_VECTOR, take_keys);
+  keyboard_start(take_keys);
   set_handler(POWER_VECTOR, take_power);
-  io_apic_route(KEY_PIN, KEY_VECTOR, (uint8_t)apic_id());
   io_apic_route(POWER_PIN, POWER_VECTOR, (uint8_t)apic_id());
-  out8(DATA, 0xf4);  // the keyboard scans
-  CHECK_EQUAL(answer(), 0xfa);
-  out8(STATUS, 0x60);  // the controller interrupts, and translates to set 1
-  out8(DATA, 0x41);
   put("ready\n");
-  for (;;) {
-    interrupts_on_and_halt();
-    interrupts_off();
-  }
+  serve_interrupts();
 }

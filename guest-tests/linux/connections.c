@@ -1,7 +1,8 @@
 // Many TCP connections at the same time, each of which asks something and gets its answer.
-//   connections serve PORT COUNT       status 0 once so many were answered and then ended by the
-//   other side connections ADDRESS PORT COUNT     opens them all, then asks on each, then takes
-//   each answer, then ends them
+//   connections serve PORT COUNT
+//     status 0 once so many were answered and then ended by the other side
+//   connections ADDRESS PORT COUNT
+//     opens them all, then asks on each, then takes each answer, then ends them
 // Either gives up, and says how far it came, when it takes longer than 100 s from the first
 // connection.
 #include <fcntl.h>
