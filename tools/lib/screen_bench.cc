@@ -1,14 +1,17 @@
 // What tools/lib/bench_screen.py needs to compare RFB servers on the same frames:
 //
-// screen_bench frames FILE            writes the frames: 1024×768, 0x00RRGGBB, one behind the other
-// screen_bench serve SOCKET FILE      shows the frame whose number standard input says, by our
-// server screen_bench view SOCKET ENCODING FILE
+// screen_bench frames FILE
+//   writes the frames: 1024×768, 0x00RRGGBB, one behind the other
+// screen_bench serve SOCKET FILE
+//   shows the frame whose number standard input says, by our server
+// screen_bench view SOCKET ENCODING FILE
 //   for each number on standard input: waits until it sees that frame, pixel for pixel, and says
 //   "BYTES UPDATES"
-// screen_bench watch SOCKET           waits for updates until standard input ends
-// screen_bench type SOCKET COUNT      presses a key so many times, and says how many microseconds
-// it
-//   took each time until something else was seen
+// screen_bench watch SOCKET
+//   waits for updates until standard input ends
+// screen_bench type SOCKET COUNT
+//   presses a key so many times, and says how many microseconds it took each time until something
+//   else was seen
 #include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
