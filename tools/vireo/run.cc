@@ -69,7 +69,7 @@ class Run {
   void add_console(const dev::CharSpec& spec);
   void add_display(const DisplayOption& option, LinuxBoot& boot);
   void tell_terminal_size();
-  void add_shares();
+  void add_shares(rlim_t descriptor_limit);
   bool uses_terminal() const;
   End wait_for_end();
   void paused(const dev::Terminal& terminal, const std::string& why);
@@ -153,21 +153,27 @@ void Run::tell_terminal_size() {
     terminal_console_->set_size(size.ws_col, size.ws_row);
 }
 
-// As many descriptors as this process may have; most of them for the shares, in equal parts.
-size_t descriptors_for_shares(size_t shares) {
-  constexpr rlim_t kOurs = 128, kLeast = 64, kMost = 1 << 16;
+// As many descriptors as this process may have: shares and user networks need one for each file and
+// connection of the guest's.
+rlim_t raise_descriptor_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
   limit.rlim_cur = limit.rlim_max;
   static_cast<void>(::setrlimit(RLIMIT_NOFILE, &limit));
   static_cast<void>(::getrlimit(RLIMIT_NOFILE, &limit));
-  const rlim_t spare = limit.rlim_cur > kOurs ? limit.rlim_cur - kOurs : 0;
+  return limit.rlim_cur;
+}
+
+// Most of those that there are, in equal parts.
+size_t descriptors_for_shares(rlim_t limit, size_t shares) {
+  constexpr rlim_t kOurs = 128, kLeast = 64, kMost = 1 << 16;
+  const rlim_t spare = limit > kOurs ? limit - kOurs : 0;
   return static_cast<size_t>(std::clamp<rlim_t>(spare / shares, kLeast, kMost));
 }
 
-void Run::add_shares() {
+void Run::add_shares(rlim_t descriptor_limit) {
   if (options_.shares.empty()) return;
-  const size_t descriptors = descriptors_for_shares(options_.shares.size());
+  const size_t descriptors = descriptors_for_shares(descriptor_limit, options_.shares.size());
   for (dev::P9Config share : options_.shares) {
     share.share.descriptors = descriptors;
     share.share.own_loop = true;
@@ -205,6 +211,7 @@ void Run::add_display(const DisplayOption& option, LinuxBoot& boot) {
 }
 
 void Run::add_devices() {
+  const rlim_t descriptor_limit = raise_descriptor_limit();
   machine_.add<dev::Uart>("com1", backend(options_.serial));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
   LinuxBoot boot = options_.boot;
@@ -215,7 +222,7 @@ void Run::add_devices() {
   if (options_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskOption& disk : options_.disks) add_disk(disk);
   for (size_t i = 0; i < options_.nets.size(); ++i) add_net(options_.nets[i], i);
-  add_shares();
+  add_shares(descriptor_limit);
   if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   if (options_.virtio_cmdline) boot.cmdline = with_virtio_mmio(boot.cmdline, machine_.env().acpi);
