@@ -5,6 +5,7 @@
 //     opens them all, then asks on each, then takes each answer, then ends them
 // Either gives up, and says how far it came, when it takes longer than 100 s from the first
 // connection.
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -52,7 +53,11 @@ static void finish_opening(int fd) {
   socklen_t length = sizeof error;
   poll(&ready, 1, -1);
   getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
-  if (error != 0 || fcntl(fd, F_SETFL, 0) != 0) fail("a connection was refused");
+  if (error != 0) {
+    errno = error;
+    fail("a connection was refused");
+  }
+  if (fcntl(fd, F_SETFL, 0) != 0) fail("cannot wait for a connection");
   ++opened;
 }
 
