@@ -48,6 +48,8 @@ class BufferCursor {
   uint64_t remaining() const noexcept { return remaining_; }
   // The next `length` bytes (at most remaining()) as buffers, and moves past them.
   std::vector<iovec> take(uint64_t length);
+  // All buffers, those that it has moved past included; as long as the cursor lives where it is.
+  std::span<const iovec> buffers() const noexcept { return buffers_; }
 
  protected:
   // The rest of the current buffer, at most `limit` bytes, and moves past it. Not empty unless

@@ -333,10 +333,11 @@ Task<std::optional<size_t>> Net::send_some(uint16_t pair) {
   while (turn < kTurn) {
     auto chain = queue.pop();
     if (!chain) break;
-    const ReadCursor frame = chain->readable();
-    turn += kFrameCost + frame.remaining();
-    const bool sent = co_await send_frame(pair, frame);
-    if (!sent) {
+    turn += kFrameCost + chain->readable().remaining();
+    const std::optional<OutgoingFrame> frame = outgoing(chain->readable());
+    bool done = !frame || try_to_send(pair, *frame);
+    if (!done) done = co_await wait_to_send(pair, *frame);
+    if (!done) {
       queue.put_back(std::move(*chain));
       co_return std::nullopt;
     }
@@ -345,46 +346,49 @@ Task<std::optional<size_t>> Net::send_some(uint16_t pair) {
   co_return turn;
 }
 
-// False when the queue is to stop before the frame went out.
-Task<bool> Net::send_frame(uint16_t pair, ReadCursor chain) {
+// Nothing when it is not fit to be sent.
+std::optional<Net::OutgoingFrame> Net::outgoing(ReadCursor& chain) {
   const std::optional<NetHeader> header = chain.read<NetHeader>();
   const auto length = static_cast<size_t>(chain.remaining());
   if (!header || !acceptable(*header, length)) {
     ++statistics_.sent.refused;
     log_.guest_noise(name_, "a frame to send is malformed");
-    co_return true;
+    return std::nullopt;
   }
-  std::vector<std::byte> copy;
-  std::vector<iovec> parts = chain.take(length);
-  if (parts.size() > kMostParts) {
-    copy.resize(length);
-    ReadCursor(parts).read(copy);
-    parts = {{copy.data(), copy.size()}};
+  OutgoingFrame frame{clean(*header), length, chain.take(length)};
+  if (frame.parts.size() > kMostParts) {
+    frame.copy.resize(length);
+    ReadCursor(frame.parts).read(frame.copy);
+    frame.parts = {{frame.copy.data(), length}};
   }
+  return frame;
+}
+
+// False when the queue is to stop before the frame went out.
+Task<bool> Net::wait_to_send(uint16_t pair, const OutgoingFrame& frame) {
   QueueTasks& tasks = sending(pair);
-  while (true) {
-    tasks.wake.reset();
-    if (try_to_send(pair, *header, parts, length)) co_return true;
+  do {
     tasks.work.queue().notify();
     co_await tasks.wake.wait();
     if (tasks.work.queue().stopping()) co_return false;
-  }
+  } while (!try_to_send(pair, frame));
+  co_return true;
 }
 
 // False when it has to wait until woken.
-bool Net::try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
-                      size_t length) {
+bool Net::try_to_send(uint16_t pair, const OutgoingFrame& frame) {
+  sending(pair).wake.reset();
   if (!may_go(send_limit_, sending(pair))) return false;
   NetBackend::Sent sent = NetBackend::Sent::dropped;
-  if (link_) sent = backend_->send(pair, clean(header), frame);
+  if (link_) sent = backend_->send(pair, frame.header, frame.parts);
   if (sent == NetBackend::Sent::full) return false;
-  send_limit_.take(length);
+  send_limit_.take(frame.length);
   if (sent == NetBackend::Sent::dropped) {
     ++statistics_.sent.dropped;
   } else {
     ++statistics_.sent.frames;
-    statistics_.sent.bytes += length;
-    sending(pair).bytes += length;
+    statistics_.sent.bytes += frame.length;
+    sending(pair).bytes += frame.length;
   }
   return true;
 }

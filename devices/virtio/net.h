@@ -79,6 +79,12 @@ class Net final : public VirtioDevice, private NetFrontend {
     size_t bytes = 0;      // moved since the other direction looked
   };
   enum class Delivery : uint8_t { no_buffers, later };
+  struct OutgoingFrame {
+    NetHeader header;
+    size_t length;
+    std::vector<iovec> parts;       // of guest memory, or of copy
+    std::vector<std::byte> copy{};  // when it lies in too many parts
+  };
 
   // NetFrontend
   void frames_arrived(uint16_t pair) override {
@@ -109,9 +115,9 @@ class Net final : public VirtioDevice, private NetFrontend {
   static bool has_moved_much(QueueTasks& tasks) noexcept;
   Task<void> send_frames(uint16_t pair);
   Task<std::optional<size_t>> send_some(uint16_t pair);
-  Task<bool> send_frame(uint16_t pair, ReadCursor chain);
-  bool try_to_send(uint16_t pair, const NetHeader& header, const std::vector<iovec>& frame,
-                   size_t length);
+  std::optional<OutgoingFrame> outgoing(ReadCursor& chain);
+  bool try_to_send(uint16_t pair, const OutgoingFrame& frame);
+  Task<bool> wait_to_send(uint16_t pair, const OutgoingFrame& frame);
   bool acceptable(const NetHeader& header, size_t length) const noexcept;
   static NetHeader clean(const NetHeader& header) noexcept;
 

@@ -17,7 +17,7 @@ constexpr size_t kSmallestBuffer = sizeof(NetHeader) + kEthernetHeader;
 constexpr size_t kLeastExpected = 2048;
 
 // Copies to the bytes of `parts` from `offset` on; what does not fit is left out.
-void copy_to_parts(const std::vector<iovec>& parts, size_t offset,
+void copy_to_parts(std::span<const iovec> parts, size_t offset,
                    std::span<const std::byte> from) noexcept {
   for (const iovec& part : parts) {
     if (from.empty()) return;
@@ -50,10 +50,9 @@ bool ReceiveBuffers::take_one() {
       queue_.push(std::move(*chain), 0);
       continue;
     }
-    std::vector<iovec> parts = chain->writable().take(size);
-    buffers_.push_back({std::move(*chain), std::move(parts), size});
+    buffers_.push_back({std::move(*chain), size});
     total_ += size;
-    parts_ += buffers_.back().parts.size();
+    parts_ += buffers_.back().parts().size();
     return true;
   }
   return false;
@@ -74,8 +73,8 @@ void ReceiveBuffers::lay_out() {
   space_.clear();
   room_laid_out_ = 0;
   size_t skip = sizeof(NetHeader);
-  for (const Buffer& buffer : buffers_) {
-    for (const iovec& part : buffer.parts) {
+  for (Buffer& buffer : buffers_) {
+    for (const iovec& part : buffer.parts()) {
       if (room_laid_out_ >= expected_ || space_.size() == kMostParts) break;
       const size_t skipped = std::min(skip, part.iov_len);
       skip -= skipped;
@@ -120,13 +119,14 @@ ReceiveBuffers::Put ReceiveBuffers::resume() {
   return Put::done;
 }
 
-// The frame lies in its buffers already, up to what space_ had of them; the rest is in spill_.
+// The frame lies in its buffers already, up to what space_ had of them; the rest is in spill_. The
+// driver learns of all buffers at once: it drops a frame of which it finds only some (5.1.6.4).
 void ReceiveBuffers::spread(NetHeader header, size_t length) {
   size_t total = sizeof(NetHeader) + length;
   uint16_t count = 0;
   for (size_t covered = 0; covered < total; ++count) covered += buffers_[count].size;
   header.buffers = count;
-  copy_to_parts(buffers_.front().parts, 0, bytes_of(header));
+  copy_to_parts(buffers_.front().parts(), 0, bytes_of(header));
   size_t position = 0;  // in the frame with its header
   const size_t read_in_place = sizeof(NetHeader) + room_laid_out_;
   for (uint16_t i = 0; i < count; ++i) {
@@ -134,15 +134,16 @@ void ReceiveBuffers::spread(NetHeader header, size_t length) {
     const size_t here = std::min(buffer.size, total - position);
     if (position + here > read_in_place) {
       const size_t from = std::max(position, read_in_place);
-      copy_to_parts(buffer.parts, from - position,
+      copy_to_parts(buffer.parts(), from - position,
                     std::span(spill_).subspan(from - read_in_place, position + here - from));
     }
     total_ -= buffer.size;
-    parts_ -= buffer.parts.size();
+    parts_ -= buffer.parts().size();
     position += here;
-    queue_.push(std::move(buffer.chain), static_cast<uint32_t>(here));
+    queue_.put(std::move(buffer.chain), static_cast<uint32_t>(here));
     buffers_.pop_front();
   }
+  queue_.publish();
   space_.clear();
 }
 

@@ -50,8 +50,8 @@ class ReceiveBuffers {
 
  private:
   struct Buffer {
+    std::span<const iovec> parts() noexcept { return chain.writable().buffers(); }
     Chain chain;
-    std::vector<iovec> parts;
     size_t size;
   };
   struct Pending {

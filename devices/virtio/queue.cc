@@ -115,11 +115,15 @@ std::optional<Chain> Queue::take_again(uint16_t head) {
 }
 
 void Queue::push(Chain chain, uint32_t written) {
+  put(std::move(chain), written);
+  publish();
+}
+
+void Queue::put(Chain chain, uint32_t written) {
   env_.loop.check_current();
   VMM_CHECK(written <= chain.capacity_, "no more is written than fits");
   forget(chain);
   ring_.put_used(next_used_++, {chain.head_, written});
-  ring_.publish_used(next_used_);
 }
 
 void Queue::put_back(Chain chain) {
