@@ -19,7 +19,7 @@ const std::byte* begin_of(const iovec& vector) noexcept {
 
 }  // namespace
 
-uint64_t total_length(const IoVecs& vectors) noexcept {
+uint64_t total_length(std::span<const iovec> vectors) noexcept {
   uint64_t total = 0;
   for (const iovec& vector : vectors) total += vector.iov_len;
   return total;

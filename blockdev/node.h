@@ -34,7 +34,7 @@ struct Limits {
 
 // A scatter/gather list; the memory is the caller's and outlives the request.
 using IoVecs = std::vector<iovec>;
-uint64_t total_length(const IoVecs& vectors) noexcept;
+uint64_t total_length(std::span<const iovec> vectors) noexcept;
 // The part of a list from `offset` on, `length` bytes long; both must lie inside.
 IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
 void fill_zero(const IoVecs& vectors) noexcept;

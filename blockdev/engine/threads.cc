@@ -29,12 +29,6 @@ ssize_t transfer(const IoOp& op, int flags) noexcept {
   return ::pwritev2(op.fd, op.vectors.data(), count, offset, flags);
 }
 
-uint64_t length_of(const IoOp& op) noexcept {
-  uint64_t total = 0;
-  for (const iovec& vector : op.vectors) total += vector.iov_len;
-  return total;
-}
-
 // False when the operation has to wait for the disk.
 bool try_at_once(IoOp& op, int flags) noexcept {
   const ssize_t moved = transfer(op, flags);
@@ -62,12 +56,13 @@ IoQueue take_run(IoQueue& queue) noexcept {
   size_t vectors = 0;
   const IoOp* next = &first;
   do {
-    bytes += length_of(*next);
+    bytes += total_length(next->vectors);
     vectors += next->vectors.size();
     run.push(queue.pop());
     next = queue.front();
   } while (next != nullptr && next->fd == first.fd && next->offset == first.offset + bytes &&
-           bytes + length_of(*next) <= kRunBytes && vectors + next->vectors.size() <= IOV_MAX);
+           bytes + total_length(next->vectors) <= kRunBytes &&
+           vectors + next->vectors.size() <= IOV_MAX);
   return run;
 }
 
@@ -78,7 +73,7 @@ bool perform_together(const IoQueue& run) noexcept {
     end = std::copy(op->vectors.begin(), op->vectors.end(), end);
   IoOp whole = *run.front();
   whole.vectors = {vectors.begin(), end};
-  return perform(whole) == static_cast<int64_t>(length_of(whole));
+  return perform(whole) == static_cast<int64_t>(total_length(whole.vectors));
 }
 
 // What fails or falls short together is done again one by one: each has its own result.
@@ -86,7 +81,7 @@ void perform_run(IoQueue run, IoQueue& finished) noexcept {
   const bool all_done = run.front()->next != nullptr && perform_together(run);
   while (!run.empty()) {
     IoOp& op = run.pop();
-    op.result = all_done ? static_cast<int64_t>(length_of(op)) : perform(op);
+    op.result = all_done ? static_cast<int64_t>(total_length(op.vectors)) : perform(op);
     finished.push(op);
   }
 }
@@ -154,7 +149,7 @@ ThreadEngine::~ThreadEngine() {
 }
 
 bool ThreadEngine::finished_at_once(IoOp& op) const noexcept {
-  if (files_ == Files::direct || length_of(op) > kInlineBytes) return false;
+  if (files_ == Files::direct || total_length(op.vectors) > kInlineBytes) return false;
   if (op.kind == IoOp::Kind::read) return try_at_once(op, files_ == Files::cached ? RWF_NOWAIT : 0);
   return op.kind == IoOp::Kind::write && files_ == Files::memory && writes_.idle() &&
          try_at_once(op, 0);
