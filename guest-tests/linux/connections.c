@@ -19,7 +19,7 @@
 
 #include <arpa/inet.h>
 
-enum { kMost = 4000, kPatience = 100, kPatienceBefore = 600 };
+enum { kMost = 4000, kPatience = 100, kPatienceBefore = 3600 };
 
 static int opened, answered, ended;
 
