@@ -38,7 +38,7 @@ void mount(LinuxMachine& machine, const std::string& tag, const std::string& whe
 
 }  // namespace
 
-TEST_CASE("files of a share behave as POSIX has it, in each model of ownership", "[.share]") {
+TEST_CASE("files of a share behave as POSIX has it, in each model of ownership", "[.posix]") {
   const TemporaryDirectory plain, mapped;
   fs::copy_file(VIREO_POSIX, plain.path() / "posix");
   fs::create_directories(plain.path() / "none");
@@ -92,7 +92,7 @@ TEST_CASE("a share is saved only while it is not mounted") {
 }
 
 // The host's own system is the root: its compiler, git and dpkg work in a second share.
-TEST_CASE("a system boots from a share, and builds, commits and installs in another", "[.share]") {
+TEST_CASE("a system boots from a share, and builds, commits and installs in another", "[.system]") {
   const TemporaryDirectory shared;
   fs::copy(fs::path(VIREO_SOURCE) / "guest-tests", shared.path() / "source",
            fs::copy_options::recursive);
