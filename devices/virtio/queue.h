@@ -60,7 +60,8 @@ class Queue {
   std::optional<Chain> pop();
   // Gives the request back; `written` bytes of its writable part, from its start, are valid.
   void push(Chain chain, uint32_t written);
-  // The same for requests that belong together: the driver sees them all at once, with publish().
+  // The same for requests that belong together: the driver sees them all at once, with the
+  // publish() that follows, before anything else is done with the queue.
   void put(Chain chain, uint32_t written);
   void publish() noexcept { ring_.publish_used(next_used_); }
   // Undoes the last pop() that is still under way: the driver never learns of it, and the request
