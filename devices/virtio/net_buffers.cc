@@ -11,8 +11,9 @@ namespace vireo::dev {
 
 namespace {
 
-// A buffer that has no room for the header and the start of a frame is of no use.
-constexpr size_t kSmallestBuffer = sizeof(NetHeader) + kEthernetHeader;
+// Any buffer may be the first of a frame: one that has no room for the header is of no use
+// (5.1.6.3.1).
+constexpr size_t kSmallestBuffer = sizeof(NetHeader);
 
 constexpr size_t kLeastExpected = 2048;
 
@@ -46,7 +47,7 @@ void ReceiveBuffers::learn(size_t length) noexcept {
 bool ReceiveBuffers::take_one() {
   while (auto chain = queue_.pop()) {
     const auto size = static_cast<size_t>(chain->writable().remaining());
-    if (size < (buffers_.empty() ? kSmallestBuffer : 1)) {
+    if (size < kSmallestBuffer) {
       queue_.push(std::move(*chain), 0);
       continue;
     }

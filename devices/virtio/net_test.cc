@@ -273,6 +273,24 @@ TEST_CASE("net drops a frame that the driver's whole ring has no room for, and g
   CHECK(bytes == frame);
 }
 
+// 5.1.6.3.1: a buffer that is to be merged holds a header, because any may be the first of a frame.
+TEST_CASE("net gives back a buffer that is too small to begin the next frame") {
+  Fixture f(kTap);
+  f.start(kNetMergeBuffers, 64);
+  GuestQueue& queue = f.driver.queue(0);
+  f.offer(1, 1000);
+  f.offer(1, sizeof(NetHeader) - 1);
+  f.offer(1, sizeof(NetHeader));
+  f.offer(1, 1000);
+  f.arrive(frame_to(kMac, 100));
+  f.arrive(frame_to(kMac, 200));
+  CHECK(queue.take_used()->length == 0);
+  CHECK(queue.take_used()->length == sizeof(NetHeader) + 100);
+  CHECK(queue.take_used()->length == sizeof(NetHeader));
+  CHECK(queue.take_used()->length == 200);
+  CHECK_FALSE(f.driver.needs_reset());
+}
+
 TEST_CASE("net drops what does not fit a buffer that can not be merged") {
   Fixture f(kTap);
   f.start(kNetGuestChecksum | kNetGuestTcp4);

@@ -183,11 +183,11 @@ class Session {
   void use_input(ByteReader& script) {
     const uint8_t what = script.get<uint8_t>();
     const uint8_t times = script.get<uint8_t>();
-    for (int i = 0; i < times; ++i) {
+    for (uint32_t i = 0; i < times; ++i) {
       if (keyboard_ != nullptr) keyboard_->key(what, (i & 1) == 0);
       if (tablet_ != nullptr)
         tablet_->point({what * 100U, i * 100U}, static_cast<uint8_t>(what + i),
-                       {.vertical = i % 3});
+                       {.vertical = static_cast<int>(i % 3)});
     }
     if (keyboard_ != nullptr) keyboard_->release_all_but({what});
     if (tablet_ != nullptr) tablet_->release_all_but(what);
