@@ -30,6 +30,7 @@ struct Limits {
   bool read_only = false;
   bool can_discard = false;  // discard() gives space back
   bool can_zero = false;     // zero() is cheaper than writing zeros
+  bool sparse = false;       // had holes when it was opened
 };
 
 // A scatter/gather list; the memory is the caller's and outlives the request.

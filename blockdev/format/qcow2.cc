@@ -194,8 +194,9 @@ Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t leng
   const Traffic::Pass pass(traffic_);
   qcow2::Outcome<qcow2::Layout> layout = co_await tables_.map.layout(offset, length);
   qcow2::Layout& run = layout.value;
-  if (layout.error || run.kind != qcow2::Kind::data || !image_->data) co_return layout;
-  const Extent below = co_await image_->data->node().extent(*run.host, run.length);
+  if (layout.error || run.kind != qcow2::Kind::data || !image_->data_may_have_holes())
+    co_return layout;
+  const Extent below = co_await image_->guest_file().node().extent(*run.host, run.length);
   run.length = std::min(run.length, below.length);
   run.zero = below.zero;
   co_return layout;

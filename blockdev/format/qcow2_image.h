@@ -30,6 +30,8 @@ class Image {
 
   // Where guest clusters lie.
   HostFile& guest_file() noexcept { return data ? *data : file; }
+  // Clusters may be allocated and never have been written: only the file can tell.
+  bool data_may_have_holes() const noexcept { return data || file.node().limits().sparse; }
 
   // Writes the fields of `header`, in one sector; does not flush.
   Task<std::error_code> write_fields();

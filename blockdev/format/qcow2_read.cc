@@ -99,7 +99,7 @@ Task<Extent> Reader::extent(uint64_t guest, uint64_t length) {
   if (run.error) co_return Extent{.length = length};  // reading it will tell the error
   if (run.value.kind == Kind::unallocated)
     co_return co_await backing_extent(guest, run.value.length);
-  if (run.value.kind == Kind::data && image_.data) {  // it may have holes
+  if (run.value.kind == Kind::data && image_.data_may_have_holes()) {
     Extent extent = co_await guest_file_.node().extent(run.value.host, run.value.length);
     extent.length = std::min(extent.length, run.value.length);
     co_return extent;

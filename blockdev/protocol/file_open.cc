@@ -124,6 +124,14 @@ bool is_device_or_throw(const struct ::stat& status, const std::string& path) {
   return S_ISBLK(status.st_mode);
 }
 
+// A few small ones do not count.
+bool is_sparse(const struct ::stat& status) noexcept {
+  constexpr uint64_t kStatBlock = 512;
+  const auto size = static_cast<uint64_t>(status.st_size);
+  const auto held = static_cast<uint64_t>(status.st_blocks) * kStatBlock;
+  return S_ISREG(status.st_mode) && held < size - size / 10;
+}
+
 Limits limits_of(const OpenFile& file, const FileOptions& options, const struct ::stat& status,
                  uint64_t size) noexcept {
   const bool direct = options.cache == CacheMode::none;
@@ -141,6 +149,7 @@ Limits limits_of(const OpenFile& file, const FileOptions& options, const struct 
       .read_only = options.read_only,
       .can_discard = !options.read_only,
       .can_zero = !options.read_only,
+      .sparse = is_sparse(status),
   };
 }
 

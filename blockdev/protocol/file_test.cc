@@ -172,6 +172,7 @@ TEST_CASE("a run of data is one until it has a hole") {
   TestHost host;
   const TempDir dir;
   const auto node = open_now(host, dir.file("disk", 1048576), {});
+  REQUIRE(node->limits().sparse);
   REQUIRE_FALSE(write_bytes(host, *node, 65536, pattern(262144, 1)));
   const auto extent = [&](uint64_t offset) { return host.wait(node->extent(offset, 131072)); };
   REQUIRE(extent(0).zero);
