@@ -42,13 +42,6 @@ using Images = std::vector<std::unique_ptr<Image>>;
   throw ConfigError(why);
 }
 
-// "snapshot.id=1", "snapshot.name=clean" or either without the key.
-std::string snapshot_of(const std::string& text) {
-  for (const char* const key : {"snapshot.id=", "snapshot.name="})
-    if (text.starts_with(key)) return text.substr(std::string_view(key).size());
-  return text;
-}
-
 uint64_t sparse_of(const ConvertArguments& arguments) {
   const uint64_t sparse = parse_size("-S", arguments.sparse);
   if (sparse % blk::Source::kSector != 0 || sparse > blk::kConvertChunk)
@@ -87,9 +80,9 @@ Images open_sources(Session& session, const ConvertArguments& arguments) {
     blk::Spec spec = image_spec({.path = arguments.files[i],
                                  .format = arguments.format,
                                  .cache = arguments.cache,
+                                 .snapshot = arguments.snapshot,
                                  .force_share = arguments.force_share});
     spec.read_only = true;
-    spec.internal = snapshot_of(arguments.snapshot);
     spec.throttle.bps.rate = parse_size("-r", arguments.rate);
     std::error_code ignored;
     if (std::filesystem::equivalent(spec.path, arguments.files.back(), ignored))
@@ -187,10 +180,7 @@ int convert(const ConvertArguments& arguments) {
 void add_source_options(CLI::App& command, ConvertArguments& arguments) {
   command.add_option("-f,--format", arguments.format, "Format of the sources (default: by ending)")
       ->type_name("FMT");
-  command
-      .add_option("-l,--snapshot", arguments.snapshot,
-                  "Copy this internal snapshot: its id or name")
-      ->type_name("SNAPSHOT");
+  add_snapshot_option(command, arguments.snapshot);
   command
       .add_option("-T", arguments.cache,
                   "Cache of the sources: writeback, none, writethrough, unsafe")

@@ -85,6 +85,8 @@ void print(const Sizes& sizes, bool json) {
 int measure(const MeasureArguments& arguments) {
   if (arguments.image.path.empty() == arguments.size.empty())
     throw ConfigError("either --size or the FILE to be converted is required (try --help)");
+  if (arguments.image.path.empty() && !arguments.image.snapshot.empty())
+    throw ConfigError("-l: a snapshot is one of a FILE; leave --size out");
   CreateOptions options = parse_create_options("", arguments.format, arguments.options);
   Session session;
   std::unique_ptr<Image> image;
@@ -112,6 +114,7 @@ void add_measure(CLI::App& image, int& status) {
       "'required' is what a conversion of FILE, or a new image of --size, writes at most;\n"
       "'fully allocated' is what the file can grow to. A data file and compression are left out.");
   add_image_options(*command, arguments->image, false);
+  add_snapshot_option(*command, arguments->image.snapshot);
   command->add_option("-O", arguments->format, "Format of the new image: raw or qcow2")
       ->type_name("FMT")
       ->capture_default_str();

@@ -15,12 +15,28 @@ void add_image_options(CLI::App& command, ImageArguments& image, bool file_requi
   command.add_option("FILE", image.path, "The image")->required(file_required)->type_name("");
 }
 
+void add_snapshot_option(CLI::App& command, std::string& snapshot) {
+  command.add_option("-l,--snapshot", snapshot, "Take this internal snapshot: its id or name")
+      ->type_name("SNAPSHOT");
+}
+
 void add_output_option(CLI::App& command, std::string& output) {
   command.add_option("--output", output, "human or json")
       ->check(CLI::IsMember({"human", "json"}))
       ->type_name("FMT")
       ->capture_default_str();
 }
+
+namespace {
+
+// "snapshot.id=1", "snapshot.name=clean" or either without the key.
+std::string without_key(const std::string& snapshot) {
+  for (const std::string_view key : {"snapshot.id=", "snapshot.name="})
+    if (snapshot.starts_with(key)) return snapshot.substr(key.size());
+  return snapshot;
+}
+
+}  // namespace
 
 blk::Spec image_spec(const ImageArguments& image) {
   blk::Spec spec;
@@ -30,6 +46,7 @@ blk::Spec image_spec(const ImageArguments& image) {
   spec.backing = true;  // the owner names the image
   spec.empty = true;
   spec.lock = !image.force_share;
+  spec.internal = without_key(image.snapshot);
   return spec;
 }
 

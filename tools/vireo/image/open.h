@@ -21,11 +21,16 @@ struct ImageArguments {
   std::string path;
   std::string format;  // empty: by the name's ending
   std::string cache = "writeback";
+  std::string
+      snapshot{};  // an internal one, in place of the disk as it is: "1", "snapshot.id=1", …
   bool force_share = false;
 };
 
 // The options that most commands have: -f, -U and the positional FILE.
 void add_image_options(CLI::App& command, ImageArguments& image, bool file_required = true);
+
+// -l SNAPSHOT
+void add_snapshot_option(CLI::App& command, std::string& snapshot);
 
 // --output=human|json.
 void add_output_option(CLI::App& command, std::string& output);
