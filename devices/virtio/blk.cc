@@ -30,6 +30,14 @@ struct Blk::Outcome {
 
 namespace {
 
+// A notification and an interrupt cost a guest more than the rest of a small request. A driver with
+// several under way is looked at now and then, and as long as it goes on adding some it does not
+// wait for those that ended, unless they are a good share of what is left.
+constexpr size_t kBusy = 2;                      // requests under way
+constexpr std::chrono::microseconds kPause{30};  // between two looks
+constexpr size_t kShare = 4;                     // one that ended to so many under way is enough
+constexpr size_t kLooks = 16;                    // after so many the driver is told all the same
+
 uint64_t features_of(const blk::Limits& limits, uint16_t queues) {
   uint64_t features = kBlkFeatureSegMax | kBlkFeatureBlockSize | kBlkFeatureFlush |
                       kBlkFeatureTopology | kBlkFeatureConfigWce;
@@ -80,6 +88,7 @@ std::vector<BlkRange> read_ranges(ReadCursor& cursor) {
 Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, const BlkConfig& config,
          State state)
     : name_(std::move(name)),
+      loop_(env.loop),
       log_(std::move(env.log)),
       config_(checked(name_, config)),
       disk_(std::move(disk)),
@@ -146,9 +155,9 @@ void Blk::start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t fea
   // 5.2.5.2: a driver that can not flush gets a cache that needs no flushing.
   if ((features & kBlkFeatureFlush) == 0) state_.writeback = false;
   waits_for_space_ = false;
-  queues_[index].start(std::move(queue));
+  queues_[index].work.start(std::move(queue));
   retry_kept(index);
-  queues_[index].spawn(serve(index));
+  queues_[index].work.spawn(serve(index));
 }
 
 void Blk::retry_kept(uint16_t index) {
@@ -156,35 +165,68 @@ void Blk::retry_kept(uint16_t index) {
   for (const auto& kept : std::exchange(state_.kept, {})) {
     if (kept.queue != index) {
       others.push_back(kept);
-    } else if (auto chain = queues_[index].queue().take_again(kept.head)) {
-      queues_[index].spawn(handle(index, std::move(*chain)));
+    } else if (auto chain = queues_[index].work.queue().take_again(kept.head)) {
+      queues_[index].work.spawn(handle(index, std::move(*chain)));
     }
   }
   state_.kept.insert(state_.kept.end(), others.begin(), others.end());
 }
 
 void Blk::keep(uint16_t index, Chain chain) {
-  state_.kept.push_back({index, queues_[index].queue().keep(std::move(chain))});
+  state_.kept.push_back({index, queues_[index].work.queue().keep(std::move(chain))});
   if (std::exchange(waits_for_space_, true)) return;
   config_.no_space(fmt::format("disk '{}': there is no space left on the host", name_));
 }
 
 // Once a turn, so that what ends together makes one interrupt.
 void Blk::notify_queues() {
-  for (QueueWork& work : queues_)
-    if (work) work.queue().notify();
+  for (QueueTasks& tasks : queues_) {
+    if (!tasks.work) continue;
+    Queue& queue = tasks.work.queue();
+    if (tasks.pausing && queue.unannounced() * kShare < queue.in_flight()) continue;
+    queue.notify();
+    if (!tasks.pausing) continue;
+    tasks.pause_over.set();
+    loop_.turn_again();  // to submit what the driver has added meanwhile
+  }
 }
 
 Task<std::optional<QueueState>> Blk::stop_queue(uint16_t index) {
   disk_->hurry();  // what a rate limit holds back must not keep the machine from stopping
-  return queues_[index].stop();
+  QueueTasks& tasks = queues_[index];
+  if (tasks.work) tasks.work.queue().stop();
+  tasks.pause_over.set();
+  return tasks.work.stop();
 }
 
 Task<void> Blk::serve(uint16_t index) {
-  Queue& queue = queues_[index].queue();
+  QueueTasks& tasks = queues_[index];
+  Queue& queue = tasks.work.queue();
   do {
-    while (auto chain = queue.pop()) queues_[index].spawn(handle(index, std::move(*chain)));
+    for (size_t looks = 1; take_requests(index) && queue.in_flight() >= kBusy; ++looks) {
+      if (looks % kLooks == 0) queue.notify();
+      co_await pause(tasks);
+    }
   } while (co_await queue.kicked());
+}
+
+bool Blk::take_requests(uint16_t index) {
+  QueueTasks& tasks = queues_[index];
+  bool any = false;
+  while (auto chain = tasks.work.queue().pop()) {
+    tasks.work.spawn(handle(index, std::move(*chain)));
+    any = true;
+  }
+  return any;
+}
+
+Task<void> Blk::pause(QueueTasks& tasks) {
+  tasks.pause_over.reset();
+  tasks.pausing = true;
+  tasks.timer = loop_.after(kPause, [&tasks] { tasks.pause_over.set(); });
+  co_await tasks.pause_over.wait();
+  tasks.timer.reset();
+  tasks.pausing = false;
 }
 
 Task<void> Blk::handle(uint16_t index, Chain chain) {
@@ -201,7 +243,7 @@ Task<void> Blk::handle(uint16_t index, Chain chain) {
   // The length counts from the first writable byte on (2.7.8.2): the status only when all before
   // it was written.
   const uint64_t written = outcome.length == room ? room + 1 : outcome.length;
-  queues_[index].queue().push(std::move(chain), static_cast<uint32_t>(written));
+  queues_[index].work.queue().push(std::move(chain), static_cast<uint32_t>(written));
 }
 
 Blk::Request Blk::parse(Chain& chain) const {

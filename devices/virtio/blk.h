@@ -6,6 +6,11 @@
 // for room; all else is the disk's. What the disk refuses, a request's status byte tells the guest.
 // The limits that the configuration space states are enforced.
 //
+// Who keeps the disk busy is served in batches: while requests are under way, the driver neither
+// has to notify of further ones nor is interrupted for each that ends. A pause between two looks at
+// its queue ends, at the latest, when a share of what is under way has ended: the disk does not run
+// dry.
+//
 // Where the host has no room for a write (ENOSPC, EDQUOT) and `no_space` is set, the request is
 // kept instead of failed, and tried again when the queue is started anew: after the machine was
 // paused and resumed.
@@ -22,6 +27,8 @@
 #include "blockdev/disk.h"
 #include "devices/virtio/blk_wire.h"
 #include "devices/virtio/device.h"
+#include "vmm/base/async_sync.h"
+#include "vmm/base/event_loop.h"
 
 namespace vireo::dev {
 
@@ -84,11 +91,19 @@ class Blk final : public VirtioDevice {
  private:
   struct Request;
   struct Outcome;
+  struct QueueTasks {
+    QueueWork work{};
+    bool pausing = false;
+    Event pause_over{};
+    EventLoop::Registration timer{};
+  };
 
   void retry_kept(uint16_t index);
   void keep(uint16_t index, Chain chain);
   void notify_queues();
   Task<void> serve(uint16_t index);
+  bool take_requests(uint16_t index);
+  Task<void> pause(QueueTasks& tasks);
   Task<void> handle(uint16_t index, Chain chain);
   Request parse(Chain& chain) const;
   Task<Outcome> execute(Request request);
@@ -110,13 +125,14 @@ class Blk final : public VirtioDevice {
   Task<Outcome> settle_writes(std::error_code error, const char* what);
 
   const std::string name_;
+  EventLoop& loop_;
   const Logger log_;
   const BlkConfig config_;
   std::unique_ptr<blk::Disk> disk_;
   const VirtioInfo info_;
   State state_;
   uint64_t features_ = 0;  // negotiated; of use only while a queue runs
-  std::vector<QueueWork> queues_;
+  std::vector<QueueTasks> queues_;
   bool waits_for_space_ = false;  // said so since the start
   EventLoop::Registration turn_end_;
 };

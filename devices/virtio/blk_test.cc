@@ -1,6 +1,7 @@
 #include "devices/virtio/blk.h"
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 namespace vireo::dev {
 namespace {
 
+using namespace std::chrono_literals;
 using Calls = std::vector<std::string>;
 constexpr uint64_t kDiskSize = 1 * MiB;
 constexpr blk::Limits kLimits{.size = kDiskSize, .can_discard = true};
@@ -142,6 +144,7 @@ TEST_CASE("blk takes a request in any framing") {
 
 TEST_CASE("blk has many requests under way and ends them in any order") {
   Fixture f;
+  f.machine.stopped_clock = f.machine.loop.now();
   f.start();
   f.node->may_answer.reset();
   const auto read = f.submit(BlkType::read, 0, {f.sectors(1)});
@@ -150,8 +153,11 @@ TEST_CASE("blk has many requests under way and ends them in any order") {
   CHECK(f.node->calls == Calls{"read", "write"});
   CHECK_FALSE(f.driver.queue(0).take_used());
   // One that needs no disk overtakes them.
-  CHECK(f.run(BlkType::get_id, 0, {f.driver.queue(0).writable(20)}) == kOk);
+  f.submit(BlkType::get_id, 0, {f.driver.queue(0).writable(20)});
+  f.machine.advance(30us);
+  CHECK(f.driver.queue(0).used_index() == 1);
   f.node->may_answer.set();
+  f.machine.settle();
   CHECK(f.status_of(read) == kOk);
   CHECK(f.status_of(write) == kOk);
   CHECK(f.driver.queue(0).used_index() == 3);
@@ -548,6 +554,71 @@ TEST_CASE("requests that end together interrupt the driver once") {
   f.machine.settle();
   CHECK(f.driver.queue(0).used_index() == 8);
   CHECK(f.driver.take_interrupts() == 1);
+}
+
+TEST_CASE("a driver that keeps the disk busy needs not notify") {
+  Fixture f;
+  f.machine.stopped_clock = f.machine.loop.now();
+  f.start();
+  f.node->may_answer.reset();
+  f.submit(BlkType::read, 0, {f.sectors(1)});
+  f.driver.kick(0);
+  CHECK(f.driver.queue(0).available_event() == 1);  // with one under way, it has to
+  f.submit(BlkType::read, 1, {f.sectors(1)});
+  f.driver.kick(0);
+  CHECK(f.node->calls.size() == 2);
+  CHECK(f.driver.queue(0).available_event() == 1);
+  f.submit(BlkType::read, 2, {f.sectors(1)});
+  f.machine.advance(29us);
+  CHECK(f.node->calls.size() == 2);
+  f.machine.advance(1us);
+  CHECK(f.node->calls.size() == 3);
+  f.machine.advance(30us);
+  CHECK(f.driver.queue(0).available_event() == 3);  // it has added nothing more
+  SECTION("and is looked at as soon as the disk has little left to do") {
+    f.submit(BlkType::read, 3, {f.sectors(1)});
+    f.driver.kick(0);
+    f.submit(BlkType::read, 4, {f.sectors(1)});
+    f.node->may_answer.set();
+    f.machine.settle();
+    CHECK(f.node->calls.size() == 5);
+    CHECK(f.driver.queue(0).used_index() == 5);
+  }
+  SECTION("and can be stopped") {
+    f.submit(BlkType::read, 3, {f.sectors(1)});
+    f.driver.kick(0);
+    f.node->may_answer.set();
+    f.stop();
+    CHECK(f.driver.queue(0).used_index() == 4);
+  }
+}
+
+// A request that needs no disk ends at once.
+TEST_CASE("of many requests under way, a quarter ends before the driver is interrupted") {
+  Fixture f;
+  f.machine.stopped_clock = f.machine.loop.now();
+  f.start(kFeatures & ~kFeatureEventIdx);
+  f.node->may_answer.reset();
+  for (uint64_t i = 0; i < 8; ++i) f.submit(BlkType::read, i, {f.sectors(1)});
+  f.submit(BlkType::get_id, 0, {f.driver.queue(0).writable(20)});
+  f.driver.kick(0);
+  CHECK(f.driver.queue(0).used_index() == 1);
+  CHECK(f.driver.take_interrupts() == 0);
+  SECTION("or some time passes") {
+    f.machine.advance(30us);
+    CHECK(f.driver.take_interrupts() == 1);
+  }
+  SECTION("or all have ended") {
+    f.node->may_answer.set();
+    f.machine.settle();
+    CHECK(f.driver.queue(0).used_index() == 9);
+    CHECK(f.driver.take_interrupts() == 1);
+  }
+  SECTION("or the machine is stopped") {
+    f.node->may_answer.set();
+    f.stop();
+    CHECK(f.driver.take_interrupts() == 1);
+  }
 }
 
 }  // namespace vireo::dev

@@ -76,6 +76,8 @@ class Queue {
   std::optional<Chain> take_again(uint16_t head);
   // Interrupts the driver if it wants to know of what was pushed since. Once per batch.
   void notify();
+  // Requests that went back since notify() last decided.
+  size_t unannounced() const noexcept { return static_cast<uint16_t>(next_used_ - notified_used_); }
 
   class KickAwaiter {
    public:
