@@ -2,7 +2,7 @@
 
 Each figure is a rate (requests or bytes a second, of runs taken in turns) and the processor time of one request. The
 files lie in the directory that is given: the rates of cache=none mean most where the disk is not what limits them, as
-on a tmpfs. "warm": in the page cache; "cold": dropped from it before each run.
+on a tmpfs, or in tools/kvmbox. "warm": in the page cache; "cold": dropped from it before each run.
 """
 
 import os
@@ -61,15 +61,17 @@ class Comparison:
 
 
 class Files:
-    def __init__(self, directory, vireo):
-        self.directory, self.vireo = pathlib.Path(directory), str(vireo)
+    """`part`: as large, and as many requests, as one of so many parts of the whole."""
+
+    def __init__(self, directory, vireo, part):
+        self.directory, self.vireo, self.part = pathlib.Path(directory), str(vireo), part
 
     def __truediv__(self, name):
         return str(self.directory / name)
 
     def make(self):
         with open(self / "data.raw", "wb") as file:
-            for _ in range(IMAGE_MIB):
+            for _ in range(IMAGE_MIB // self.part):
                 file.write(os.urandom(MIB // 2) + bytes(MIB // 2 - 4096) + os.urandom(4096))
         self.qemu("convert", "-f", "raw", "-O", "qcow2", "-S", "0", self / "data.raw", self / "data.qcow2")
         for level, below in enumerate(("data", "level1", "level2"), 1):
@@ -85,6 +87,7 @@ class Files:
 
     def bench(self, title, count, options, image, cache, fmt="qcow2", before=lambda contender: None, raw=None):
         """`image`: a name, with {} for the contender where each needs its own."""
+        count //= self.part
         options = [*options, "-c", str(count), "-d", str(DEPTH), "-t", cache]
 
         def command(program, contender):
@@ -128,7 +131,7 @@ class Files:
             words = ["convert", "-f", source.split(".")[1], "-O", target, *options, self / source]
             commands = {"qemu-img": ["qemu-img", *words, self / "copy-qemu"],
                         "vireo": [self.vireo, "image", *words, self / "copy-vireo"]}
-            yield Comparison(f"convert {title}, warm", "MiB/s", IMAGE_MIB, commands, self.drop_copies)
+            yield Comparison(f"convert {title}, warm", "MiB/s", IMAGE_MIB // self.part, commands, self.drop_copies)
 
     def drop_copies(self, _):
         for name in ("copy-qemu", "copy-vireo"):
@@ -161,8 +164,8 @@ class Whole(Comparison):
         return figures
 
 
-def measure(directory, vireo, runs, progress):
-    files = Files(directory, vireo)
+def measure(directory, vireo, runs, progress, part=1):
+    files = Files(directory, vireo, part)
     progress("making files")
     files.make()
     results = {}
