@@ -6,10 +6,10 @@
 // for room; all else is the disk's. What the disk refuses, a request's status byte tells the guest.
 // The limits that the configuration space states are enforced.
 //
-// Who keeps the disk busy is served in batches: while requests are under way, the driver neither
-// has to notify of further ones nor is interrupted for each that ends. A pause between two looks at
-// its queue ends, at the latest, when a share of what is under way has ended: the disk does not run
-// dry.
+// Who keeps the disk busy is served in batches: while several requests are under way, the driver
+// neither has to notify of further ones nor is interrupted for each that ends. The pause between
+// two looks at its queue ends early when a share of what is under way has ended, so that the disk
+// does not run dry.
 //
 // Where the host has no room for a write (ENOSPC, EDQUOT) and `no_space` is set, the request is
 // kept instead of failed, and tried again when the queue is started anew: after the machine was
