@@ -222,11 +222,9 @@ bool Blk::take_requests(uint16_t index) {
 
 Task<void> Blk::pause(QueueTasks& tasks) {
   tasks.pause_over.reset();
-  tasks.pausing = true;
-  tasks.timer = loop_.after(kPause, [&tasks] { tasks.pause_over.set(); });
+  tasks.pausing = loop_.after(kPause, [&tasks] { tasks.pause_over.set(); });
   co_await tasks.pause_over.wait();
-  tasks.timer.reset();
-  tasks.pausing = false;
+  tasks.pausing.reset();
 }
 
 Task<void> Blk::handle(uint16_t index, Chain chain) {

@@ -93,9 +93,8 @@ class Blk final : public VirtioDevice {
   struct Outcome;
   struct QueueTasks {
     QueueWork work{};
-    bool pausing = false;
+    EventLoop::Registration pausing{};  // from one look to the next
     Event pause_over{};
-    EventLoop::Registration timer{};
   };
 
   void retry_kept(uint16_t index);

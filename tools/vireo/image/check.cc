@@ -154,9 +154,7 @@ The backing file is not looked at and may be missing.)");
                    "leaks: give leaked clusters back; all: repair whatever can be")
       ->check(CLI::IsMember({"leaks", "all"}))
       ->type_name("WHAT");
-  command->add_option("-T", arguments->image.cache, "Cache: writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_cache_option(*command, "-T", arguments->image.cache);
   add_output_option(*command, arguments->output);
   add_progress_options(*command, arguments->progress);
   command->callback([arguments, &status] { status = check(*arguments); });

@@ -99,9 +99,7 @@ void add_commit(CLI::App& image, int& status) {
       "changed\n"
       "are not valid any more. A commit that was interrupted can be repeated.");
   add_image_options(*command, arguments->image);
-  command->add_option("-t", arguments->image.cache, "Cache: writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_cache_option(*command, "-t", arguments->image.cache);
   command
       ->add_option("-b,--base", arguments->base,
                    "Commit to this image of the chain, not to the one right below; implies -d")

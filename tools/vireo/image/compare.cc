@@ -85,11 +85,7 @@ void add_compare(CLI::App& image, int& status) {
   command->add_option("-f", arguments->first.format, "Format of the first (default: by its ending)")
       ->type_name("FMT");
   command->add_option("-F", arguments->second.format, "Format of the second")->type_name("FMT");
-  command
-      ->add_option("-T", arguments->first.cache,
-                   "Cache of both: writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_cache_option(*command, "-T", arguments->first.cache, "Cache of both");
   command->add_flag("-s,--strict", arguments->strict, "Size and allocation have to agree as well");
   command->add_flag("-U,--force-share", arguments->first.force_share,
                     "Open them although another program may be writing to them");

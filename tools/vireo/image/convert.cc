@@ -181,11 +181,7 @@ void add_source_options(CLI::App& command, ConvertArguments& arguments) {
   command.add_option("-f,--format", arguments.format, "Format of the sources (default: by ending)")
       ->type_name("FMT");
   add_snapshot_option(command, arguments.snapshot);
-  command
-      .add_option("-T", arguments.cache,
-                  "Cache of the sources: writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_cache_option(command, "-T", arguments.cache, "Cache of the sources");
   command.add_flag("-U,--force-share", arguments.force_share,
                    "Open the sources although another program may be writing to them");
   command.add_flag("--salvage", arguments.salvage,

@@ -7,12 +7,36 @@
 
 namespace vireo::cli {
 
+namespace {
+
+// "snapshot.id=1", "snapshot.name=clean" or either without the key.
+std::string without_key(const std::string& snapshot) {
+  for (const std::string_view key : {"snapshot.id=", "snapshot.name="})
+    if (snapshot.starts_with(key)) return snapshot.substr(key.size());
+  return snapshot;
+}
+
+const blk::Spec& checked(const blk::Spec& spec) {
+  if (!spec.lock && !spec.read_only)
+    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
+  return spec;
+}
+
+}  // namespace
+
 void add_image_options(CLI::App& command, ImageArguments& image, bool file_required) {
   command.add_option("-f,--format", image.format, "Format: raw or qcow2 (default: by the ending)")
       ->type_name("FMT");
   command.add_flag("-U,--force-share", image.force_share,
                    "Open it although another program may be writing to it");
   command.add_option("FILE", image.path, "The image")->required(file_required)->type_name("");
+}
+
+void add_cache_option(CLI::App& command, const std::string& option, std::string& cache,
+                      const std::string& what) {
+  command.add_option(option, cache, what + ": writeback, none, writethrough, unsafe")
+      ->type_name("CACHE")
+      ->capture_default_str();
 }
 
 void add_snapshot_option(CLI::App& command, std::string& snapshot) {
@@ -27,17 +51,6 @@ void add_output_option(CLI::App& command, std::string& output) {
       ->capture_default_str();
 }
 
-namespace {
-
-// "snapshot.id=1", "snapshot.name=clean" or either without the key.
-std::string without_key(const std::string& snapshot) {
-  for (const std::string_view key : {"snapshot.id=", "snapshot.name="})
-    if (snapshot.starts_with(key)) return snapshot.substr(key.size());
-  return snapshot;
-}
-
-}  // namespace
-
 blk::Spec image_spec(const ImageArguments& image) {
   blk::Spec spec;
   spec.path = image.path;
@@ -49,16 +62,6 @@ blk::Spec image_spec(const ImageArguments& image) {
   spec.internal = without_key(image.snapshot);
   return spec;
 }
-
-namespace {
-
-const blk::Spec& checked(const blk::Spec& spec) {
-  if (!spec.lock && !spec.read_only)
-    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
-  return spec;
-}
-
-}  // namespace
 
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),

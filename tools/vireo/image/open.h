@@ -21,13 +21,16 @@ struct ImageArguments {
   std::string path;
   std::string format;  // empty: by the name's ending
   std::string cache = "writeback";
-  std::string
-      snapshot{};  // an internal one, in place of the disk as it is: "1", "snapshot.id=1", …
+  std::string snapshot{};  // an internal one: its id or name, "snapshot.id=1", "snapshot.name=x"
   bool force_share = false;
 };
 
 // The options that most commands have: -f, -U and the positional FILE.
 void add_image_options(CLI::App& command, ImageArguments& image, bool file_required = true);
+
+// `option`, whose text begins with `what`: "Cache of both".
+void add_cache_option(CLI::App& command, const std::string& option, std::string& cache,
+                      const std::string& what = "Cache");
 
 // -l SNAPSHOT
 void add_snapshot_option(CLI::App& command, std::string& snapshot);

@@ -129,11 +129,7 @@ void add_rebase(CLI::App& image, int& status) {
       "repeated.\n\n"
       "With -u only the names change: for an image that was moved or renamed. Then -F is needed.");
   add_image_options(*command, arguments->image);
-  command
-      ->add_option("-t", arguments->image.cache,
-                   "Cache of the overlay: writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_cache_option(*command, "-t", arguments->image.cache, "Cache of the overlay");
   command->add_option("-T", arguments->backing_cache, "Cache of the image below")
       ->type_name("CACHE")
       ->capture_default_str();
