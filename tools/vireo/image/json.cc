@@ -2,39 +2,25 @@
 
 #include <fmt/format.h>
 
+#include "vmm/base/printable.h"
+
 namespace vireo::cli {
 
 namespace {
 
-// The length of the UTF-8 sequence at the start of `text`, 0 when there is none (RFC 3629, 4).
-size_t sequence_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
-  const unsigned char first = byte(0);
-  if (first < 0x80) return 1;
-  const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < length) return 0;
-  for (size_t i = 1; i < length; ++i)
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  if (first == 0xe0 && byte(1) < 0xa0) return 0;  // overlong
-  if (first == 0xed && byte(1) > 0x9f) return 0;  // surrogates
-  if (first == 0xf0 && byte(1) < 0x90) return 0;
-  if (first == 0xf4 && byte(1) > 0x8f) return 0;  // beyond U+10FFFF
-  return length;
-}
-
 std::string quoted(std::string_view text) {
   std::string out = "\"";
   while (!text.empty()) {
-    const size_t length = sequence_length(text);
-    const char c = text[0];
+    const size_t length = utf8_length(text);
+    const std::string_view sequence = text.substr(0, length);
     if (length == 0)
       out += "\\ufffd";
-    else if (c == '"' || c == '\\')
-      out += {'\\', c};
-    else if (length == 1 && (static_cast<unsigned char>(c) < 0x20 || c == 0x7f))
-      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    else if (sequence == "\"" || sequence == "\\")
+      out.append("\\").append(sequence);
+    else if (const char32_t c = code_point(sequence); is_control(c))
+      out += fmt::format("\\u{:04x}", static_cast<uint32_t>(c));
     else
-      out += text.substr(0, length);
+      out += sequence;
     text.remove_prefix(length == 0 ? 1 : length);
   }
   return out + '"';

@@ -19,6 +19,10 @@ TEST_CASE("JSON text is escaped") {
   CHECK(Json(18446744073709551615ULL).line() == "18446744073709551615");
 }
 
+TEST_CASE("what would steer a terminal is escaped") {
+  CHECK(Json("\x1b[\xc2\x9b\xe2\x80\xae").line() == "\"\\u001b[\\u009b\\u202e\"");
+}
+
 TEST_CASE("bytes that are no UTF-8 are replaced") {
   CHECK(Json("\xff").line() == R"("\ufffd")");
   CHECK(Json("a\xc3").line() == R"("a\ufffd")");
