@@ -27,7 +27,6 @@ ALLOWED = (
 ONLY = (
     (re.compile(r"linux/kvm\.h$"), "vmm/kvm/"),
     (re.compile(r"libaio\.h$"), "blockdev/engine/aio.cc"),
-    (re.compile(r"spdlog/"), "vmm/base/log.cc"),
     (re.compile(r"slirp/"), "devices/net/slirp_library.h"),
 )
 TRANSPORT = re.compile(r"mmio|pci|msi", re.IGNORECASE)

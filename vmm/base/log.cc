@@ -1,21 +1,20 @@
 #include "vmm/base/log.h"
 
-#include <fcntl.h>
+#include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
+#include <ctime>
+#include <map>
 #include <mutex>
 #include <optional>
 #include <utility>
 
 #include <fmt/core.h>
-#include <spdlog/logger.h>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
 
 #include "vmm/base/error.h"
-#include "vmm/base/fd.h"
+#include "vmm/base/line_writer.h"
+#include "vmm/base/printable.h"
 
 namespace vireo {
 
@@ -23,44 +22,47 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kLevelNames{"trace", "debug", "info",
                                                       "warn",  "error", "off"};
-constexpr size_t kNoisePerSecond = 10;
 
-spdlog::level::level_enum spdlog_level(LogLevel level) {
-  switch (level) {
-    case LogLevel::trace:
-      return spdlog::level::trace;
-    case LogLevel::debug:
-      return spdlog::level::debug;
-    case LogLevel::info:
-      return spdlog::level::info;
-    case LogLevel::warn:
-      return spdlog::level::warn;
-    case LogLevel::error:
-      return spdlog::level::err;
-    case LogLevel::off:
-      return spdlog::level::off;
+// In local time, to the millisecond.
+std::string time_of_day() {
+  const auto now = std::chrono::system_clock::now();
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(now);
+  const auto since_epoch =
+      std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch());
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  return fmt::format("{:02}:{:02}:{:02}.{:03}", local.tm_hour, local.tm_min, local.tm_sec,
+                     since_epoch.count() % 1000);
+}
+
+std::string line_of(LogLevel level, std::string_view component, std::string_view text) {
+  const std::string_view name =
+      level == LogLevel::warn ? "warning" : kLevelNames[static_cast<size_t>(level)];
+  return fmt::format("{} {} {}: {}", time_of_day(), name, printable(component), printable(text));
+}
+
+// Lets so many lines pass in any second.
+class LineLimit {
+ public:
+  using Time = Logger::Clock::time_point;
+  // How many were suppressed before this one, or nothing when this one is to be suppressed too.
+  std::optional<uint64_t> admit(Time at) {
+    Time& oldest = times_[passed_ % kPerSecond];
+    if (passed_ >= kPerSecond && at - oldest < std::chrono::seconds(1)) {
+      ++suppressed_;
+      return std::nullopt;
+    }
+    oldest = at;
+    ++passed_;
+    return std::exchange(suppressed_, 0);
   }
-  return spdlog::level::off;
-}
 
-std::string printable(std::string_view text) {
-  std::string clean(text);
-  const auto steers = [](char c) {
-    return (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f;
-  };
-  std::replace_if(clean.begin(), clean.end(), steers, '?');
-  return clean;
-}
-
-Logger over(LogLevel level, const std::shared_ptr<spdlog::sinks::sink>& sink) {
-  auto backend = std::make_shared<spdlog::logger>("vireo", sink);
-  backend->set_level(spdlog::level::trace);
-  backend->set_pattern("%H:%M:%S.%e %l %v");
-  backend->flush_on(spdlog::level::trace);
-  return Logger(level, [backend](LogLevel at, std::string_view component, std::string_view text) {
-    backend->log(spdlog_level(at), "{}: {}", component, printable(text));
-  });
-}
+ private:
+  static constexpr size_t kPerSecond = 10;
+  std::array<Time, kPerSecond> times_{};  // when the last ones passed, as a ring
+  uint64_t passed_ = 0;
+  uint64_t suppressed_ = 0;
+};
 
 }  // namespace
 
@@ -75,24 +77,13 @@ struct Logger::Shared {
   LogLevel level;
   Sink sink;
   std::function<Clock::time_point()> now;
-  std::mutex noise_mutex;
-  // When the last kNoisePerSecond warnings passed, as a ring. Guarded by noise_mutex, as all below.
-  std::array<Clock::time_point, kNoisePerSecond> noise_times{};
-  size_t noise_count = 0;
-  uint64_t suppressed = 0;
+  std::shared_ptr<LineWriter> writer;  // behind the sink, when it is one of ours
+  std::mutex mutex;
+  std::map<LogPlace, LineLimit> limits;  // guarded by the mutex
 
-  // How many were suppressed before this one, or nothing when this one is to be suppressed too.
-  std::optional<uint64_t> admit_noise() {
-    const std::lock_guard lock(noise_mutex);
-    const auto at = now();
-    auto& oldest = noise_times[noise_count % kNoisePerSecond];
-    if (noise_count >= kNoisePerSecond && at - oldest < std::chrono::seconds(1)) {
-      ++suppressed;
-      return std::nullopt;
-    }
-    oldest = at;
-    ++noise_count;
-    return std::exchange(suppressed, 0);
+  std::optional<uint64_t> admit(LogPlace place) {
+    const std::lock_guard lock(mutex);
+    return limits[place].admit(now());
   }
 };
 
@@ -103,34 +94,41 @@ Logger::Logger(LogLevel level, Sink sink, std::function<Clock::time_point()> now
   shared_->now = std::move(now);
 }
 
+Logger Logger::over(LogLevel level, const std::shared_ptr<LineWriter>& writer) {
+  Logger log(level, [writer](LogLevel at, std::string_view component, std::string_view text) {
+    writer->write(line_of(at, component, text));
+  });
+  log.shared_->writer = writer;
+  return log;
+}
+
 Logger Logger::to_stderr(LogLevel level) {
-  return over(level, std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  return over(level, std::make_shared<LineWriter>(STDERR_FILENO));
 }
 
 Logger Logger::to_file(LogLevel level, const std::string& path) {
-  // Opened here first: spdlog would make missing directories, and its message is its own.
-  const UniqueFd probe{::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
-  if (!probe) throw_errno(fmt::format("cannot open the log file '{}'", path));
-  return over(level, std::make_shared<spdlog::sinks::basic_file_sink_mt>(path));
+  return over(level, std::make_shared<LineWriter>(path));
 }
 
 bool Logger::enabled(LogLevel level) const noexcept {
   return shared_ && level >= shared_->level && shared_->level != LogLevel::off;
 }
 
-void Logger::write(LogLevel level, std::string_view component, std::string_view text) const {
-  if (enabled(level)) shared_->sink(level, component, text);
+void Logger::write(LogLevel level, std::string_view component, std::string_view text,
+                   LogPlace place) const {
+  if (!enabled(level)) return;
+  const std::optional<uint64_t> suppressed = shared_->admit(place);
+  if (!suppressed) return;
+  if (*suppressed == 0) return shared_->sink(level, component, text);
+  shared_->sink(level, component,
+                fmt::format("{} ({} lines before this one were suppressed)", text, *suppressed));
 }
 
-void Logger::guest_noise(std::string_view component, std::string_view text) const {
-  if (!enabled(LogLevel::warn)) return;
-  const std::optional<uint64_t> suppressed = shared_->admit_noise();
-  if (!suppressed) return;
-  if (*suppressed > 0)
-    warn(component,
-         fmt::format("{} ({} warnings before this one were suppressed)", text, *suppressed));
-  else
-    warn(component, text);
+void Logger::reopen() const {
+  if (!shared_ || !shared_->writer) return;
+  if (const std::error_code error = shared_->writer->reopen())
+    write(LogLevel::error, "log",
+          fmt::format("the log file cannot be opened again: {}", error.message()));
 }
 
 }  // namespace vireo

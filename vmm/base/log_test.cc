@@ -110,7 +110,7 @@ TEST_CASE("the count of suppressed guest noise is told once, with the next that 
   REQUIRE(recorder.last_text() == "nonsense");
   recorder.now += 1s;
   make_noise(log, 1);
-  REQUIRE(recorder.last_text() == "nonsense (32 warnings before this one were suppressed)");
+  REQUIRE(recorder.last_text() == "nonsense (32 lines before this one were suppressed)");
   make_noise(log, 1);
   REQUIRE(recorder.last_text() == "nonsense");
 }
@@ -124,11 +124,26 @@ TEST_CASE("copies of a logger share the noise limit") {
   REQUIRE(recorder.lines.size() == 10);
 }
 
-TEST_CASE("ordinary warnings are not limited") {
+TEST_CASE("each place that logs has a limit of its own, whatever the level") {
   Recorder recorder;
-  const Logger log = recorder.logger(LogLevel::warn);
-  for (int i = 0; i < 50; ++i) log.warn("a", "b");
-  REQUIRE(recorder.lines.size() == 50);
+  const Logger log = recorder.logger(LogLevel::debug);
+  for (int i = 0; i < 50; ++i) log.debug("a", "1");
+  for (int i = 0; i < 50; ++i) log.info("a", "2");
+  for (int i = 0; i < 50; ++i) log.warn("a", "3");
+  for (int i = 0; i < 50; ++i) log.error("a", "4");
+  make_noise(log, 50);
+  CHECK(recorder.lines.size() == 50);
+  log.warn("b", "another place");
+  CHECK(recorder.lines.size() == 51);
+}
+
+TEST_CASE("lines below the level do not count") {
+  Recorder recorder;
+  const Logger log = recorder.logger(LogLevel::error);
+  const auto both = [&](LogLevel level) { log.write(level, "a", "b"); };
+  for (int i = 0; i < 50; ++i) both(LogLevel::warn);
+  both(LogLevel::error);
+  CHECK(recorder.last_text() == "b");
 }
 
 TEST_CASE("guest noise from many threads adds up") {
@@ -142,7 +157,7 @@ TEST_CASE("guest noise from many threads adds up") {
   REQUIRE(recorder.lines.size() == 10);
   recorder.now += 1s;
   make_noise(log, 1);
-  REQUIRE(recorder.last_text() == "nonsense (4000 warnings before this one were suppressed)");
+  REQUIRE(recorder.last_text() == "nonsense (4000 lines before this one were suppressed)");
 }
 
 TEST_CASE("a log file holds one line a message, with level and component, and is appended to") {
@@ -158,9 +173,41 @@ TEST_CASE("a log file holds one line a message, with level and component, and is
 TEST_CASE("a log file takes no control characters from a guest") {
   const testing::TempDir dir;
   const std::string path = dir.file("vireo.log");
-  Logger::to_file(LogLevel::info, path).warn("vsock", "host\x1b[2J\x7f\r\ttab\nline \xc3\xa9");
+  Logger::to_file(LogLevel::info, path).warn("a\rb", "host\x1b[2J\nline \xc3\xa9");
   REQUIRE_THAT(testing::read_text(path),
-               Catch::EndsWith("vsock: host?[2J??\ttab\nline \xc3\xa9\n"));
+               Catch::EndsWith("a\\x0db: host\\x1b[2J\\x0aline \xc3\xa9\n"));
+}
+
+TEST_CASE("a log file that was moved away is made again on demand") {
+  const testing::TempDir dir;
+  const std::string path = dir.file("vireo.log");
+  const Logger log = Logger::to_file(LogLevel::info, path);
+  log.info("a", "before");
+  std::filesystem::rename(path, dir.file("vireo.log.1"));
+  log.reopen();
+  log.info("a", "behind");
+  CHECK_THAT(testing::read_text(dir.file("vireo.log.1")), Catch::EndsWith("a: before\n"));
+  CHECK_THAT(testing::read_text(path), Catch::EndsWith("a: behind\n"));
+}
+
+TEST_CASE("a log file that cannot be made again stays the old one") {
+  const testing::TempDir dir;
+  const std::string path = dir.file("vireo.log");
+  const Logger log = Logger::to_file(LogLevel::info, path);
+  std::filesystem::rename(path, dir.file("vireo.log.1"));
+  std::filesystem::create_directory(path);
+  log.reopen();
+  log.info("a", "behind");
+  CHECK_THAT(
+      testing::read_text(dir.file("vireo.log.1")),
+      Catch::Contains("cannot be opened again: Is a directory") && Catch::EndsWith("a: behind\n"));
+}
+
+TEST_CASE("loggers without a file have nothing to open again") {
+  Recorder recorder;
+  recorder.logger(LogLevel::info).reopen();
+  Logger().reopen();
+  CHECK(recorder.lines.empty());
 }
 
 TEST_CASE("a log file that cannot be opened is an error that names it, and makes no directory") {

@@ -1,6 +1,5 @@
 #include "tools/vireo/image/format.h"
 
-#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <ctime>
@@ -36,12 +35,6 @@ std::string human_size(uint64_t bytes) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%0.3g %sB", number, kUnits[unit]);
   return text.data();
-}
-
-std::string printable(std::string text) {
-  const auto is_control = [](char c) { return (c >= 0 && c < ' ') || c == 0x7f; };
-  std::replace_if(text.begin(), text.end(), is_control, '?');
-  return text;
 }
 
 std::string snapshot_table(const std::vector<blk::qcow2::SnapshotInfo>& snapshots) {
