@@ -1,10 +1,11 @@
 // Peers of the screen's server that end their connection after any byte, in every way, reading what
 // they are sent or not: nothing of the server may be touched after it has gone, and the next viewer
-// finds everything as it was.
+// finds everything as it was. The same of a host that is short of what a connection needs.
 #include <fcntl.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <string>
 #include <utility>
 
@@ -17,6 +18,7 @@
 #include "devices/display/testing/painted_screen.h"
 #include "devices/display/testing/recorded_input.h"
 #include "devices/display/testing/tls_client.h"
+#include "vmm/testing/refused_calls.h"
 #include "vmm/testing/temp_file.h"
 
 namespace vireo::display {
@@ -280,6 +282,34 @@ TEST_CASE("a peer may go after any byte of TLS and of what it carries", "[displa
   }
   Client client(rig.loop, rig.vnc());
   CHECK(client.text(12) == "RFB 003.008\n");
+}
+
+// --- a host that is short of something ---
+
+TEST_CASE("without a descriptor a viewer waits, and the loop with it", "[display]") {
+  Rig rig;
+  Client client(rig.loop, rig.vnc());
+  const bool ran = vireo::testing::with_refused_calls({SYS_accept4}, EMFILE, [&] { rig.turn(); });
+  if (!ran) return;
+  rig.turn();
+  std::array<std::byte, 1> byte;
+  CHECK(::recv(client.fd(), byte.data(), byte.size(), MSG_DONTWAIT) < 0);
+  rig.settle();
+  client.join();
+  client.update(false);
+}
+
+TEST_CASE("without random bytes nobody is asked for a password, or let in", "[display]") {
+  Rig rig({.password = "secret"});
+  Client client(rig.loop, rig.vnc());
+  client.send(client.read(12));
+  CHECK(client.text(2) == "\1\2");
+  client.send({2});
+  const bool ran = vireo::testing::with_refused_calls({SYS_getrandom}, ENOSYS, [&] { rig.turn(); });
+  if (!ran) return;
+  CHECK(client.get<be32>() == 1);
+  CHECK_THAT(client.text(client.get<be32>()), Catch::Contains("no random bytes"));
+  CHECK(client.is_sent_away());
 }
 
 }  // namespace vireo::display
