@@ -49,6 +49,44 @@ TEST_CASE("a guest that KVM cannot go on with names the cause and shows the regi
   CHECK_THAT(outcome.end->detail, Contains("rip=00000000c9000000"));
 }
 
+// An embedder's device with a mistake in it, at the ports 0x6000 to 0x6003.
+class FailingDevice final : public Device, private IoHandler {
+ public:
+  FailingDevice(std::string name, DeviceEnv& env)
+      : name_(std::move(name)), region_(env.pio.map({0x6000, 4}, *this, name_)) {}
+
+  const std::string& name() const noexcept override { return name_; }
+  void start() override {}
+  Task<void> stop() override { co_return; }
+  void reset() override {}
+  void save(StateWriter&) const override {}
+
+ private:
+  void io_read(uint64_t, std::span<std::byte>) override { throw ConfigError("nothing to read"); }
+  void io_write(uint64_t, std::span<const std::byte>) override {}
+
+  const std::string name_;
+  Bus::Region region_;
+};
+
+TEST_CASE("what a device throws at a vCPU or a loop ends the machine, not the process") {
+  TestMachine of_vcpu("port_io");
+  of_vcpu.machine().adopt(std::make_unique<FailingDevice>("failing", of_vcpu.machine().env()));
+  of_vcpu.start();
+  const Outcome first = of_vcpu.wait();
+  REQUIRE(first.end);
+  CHECK(first.end->reason == Reason::host_error);
+  CHECK_THAT(first.end->detail, Contains("vCPU 0 cannot go on: nothing to read"));
+
+  TestMachine of_loop("spin");
+  of_loop.machine().env().loop.post([] { throw ConfigError("nothing to say"); });
+  of_loop.start();
+  const Outcome second = of_loop.wait();
+  REQUIRE(second.end);
+  CHECK(second.end->reason == Reason::host_error);
+  CHECK_THAT(second.end->detail, Contains("nothing to say"));
+}
+
 TEST_CASE("a guest that does nothing any more is stopped by its host") {
   for (const char* guest : {"halt", "spin"}) {
     TestMachine machine(guest);

@@ -166,6 +166,9 @@ void Machine::start() {
 }
 
 void Machine::start_threads() {
+  for_each_loop([this](EventLoop& loop) {
+    loop.on_failure([this](const std::string& what) { host_error(what); });
+  });
   const auto run = [](EventLoop& loop, size_t number) {
     ::pthread_setname_np(::pthread_self(), fmt::format("io-{}", number).c_str());
     loop.run();

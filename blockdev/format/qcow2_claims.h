@@ -51,9 +51,10 @@ class Claims {
     struct Awaiter {
       Claims& claims;
       uint64_t cluster;
+      WaitList::Waiter waiter{};
       bool await_ready() const noexcept { return claims.free_from(cluster, 1) > 0; }
-      void await_suspend(std::coroutine_handle<> handle) const {
-        claims.holder(cluster)->waiting.park(handle);
+      void await_suspend(std::coroutine_handle<> handle) noexcept {
+        claims.holder(cluster)->waiting.park(waiter, handle);
       }
       void await_resume() const noexcept {}
     };

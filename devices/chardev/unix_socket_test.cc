@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <optional>
@@ -17,6 +18,7 @@
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 #include "vmm/testing/manual_loop.h"
+#include "vmm/testing/refused_calls.h"
 #include "vmm/testing/temp_file.h"
 
 using namespace vireo;
@@ -119,6 +121,33 @@ TEST_CASE("a second client is told and turned away") {
   REQUIRE(second.ended());
   write(*f.socket, "x");
   REQUIRE(first.read() == "x");
+}
+
+TEST_CASE("a host without descriptors lets a client wait, or sends it away") {
+  Fixture f;
+  SECTION("without any: it waits, and the loop with it") {
+    Client client(f.path);
+    const bool ran =
+        vireo::testing::with_refused_calls({SYS_accept4}, EMFILE, [&] { f.turns.settle(); });
+    if (!ran) return;
+    client.send("input");
+    f.turns.settle();
+    CHECK(f.device.received.empty());
+    f.turns.advance(std::chrono::seconds(1));
+    CHECK(f.device.received == "input");
+  }
+  SECTION("without a second: it goes, and the next one is served") {
+    Client client(f.path);
+    const bool ran =
+        vireo::testing::with_refused_calls({SYS_fcntl}, EMFILE, [&] { f.turns.settle(); });
+    if (!ran) return;
+    client.read();
+    CHECK(client.ended());
+    Client next = f.client();
+    next.send("input");
+    f.turns.settle();
+    CHECK(f.device.received == "input");
+  }
 }
 
 TEST_CASE("a client that leaves makes room, and what is said meanwhile is kept") {

@@ -1,7 +1,6 @@
 #include "devices/display/byte_stream.h"
 
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -18,28 +17,20 @@ constexpr size_t kFairShare = 64 << 10;
 }  // namespace
 
 SocketStream::SocketStream(EventLoop& loop, UniqueFd socket)
-    : loop_(loop), socket_(std::move(socket)) {
+    : loop_(loop), socket_(std::move(socket)), ready_(loop_, socket_.get()) {
   ::fcntl(socket_.get(), F_SETFL, O_NONBLOCK);
-  watch_ = loop_.watch(socket_.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET,
-                       [this](uint32_t events) {
-                         const uint32_t ended = EPOLLHUP | EPOLLERR;
-                         if ((events & (EPOLLOUT | ended)) != 0) writable_.set();
-                         if ((events & (EPOLLIN | EPOLLRDHUP | ended)) != 0) readable_.set();
-                       });
 }
 
 Task<bool> SocketStream::readable() {
   if (closed_) co_return false;
-  readable_.reset();
   since_wait_ = 0;
-  co_await readable_.wait();
+  co_await ready_.readable();
   co_return !closed_;
 }
 
 Task<bool> SocketStream::writable() {
   if (closed_) co_return false;
-  writable_.reset();
-  co_await writable_.wait();
+  co_await ready_.writable();
   co_return !closed_;
 }
 

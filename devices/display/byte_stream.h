@@ -9,9 +9,9 @@
 #include <span>
 #include <vector>
 
-#include "vmm/base/async_sync.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/fd_readiness.h"
 #include "vmm/base/task.h"
 
 namespace vireo::display {
@@ -47,9 +47,8 @@ class SocketStream final : public ByteStream {
   EventLoop& loop_;
   UniqueFd socket_;
   bool closed_ = false;
-  Event readable_, writable_;
   size_t since_wait_ = 0;  // bytes read since the loop had a turn
-  EventLoop::Registration watch_;
+  FdReadiness ready_;
 };
 
 // What has been read of a stream and not yet understood.

@@ -179,7 +179,9 @@ Task<bool> RfbSession::start_tls() {
 }
 
 Task<bool> RfbSession::check_password(Version version) {
-  const VncChallenge challenge = make_challenge();
+  const std::optional<VncChallenge> made = make_challenge();
+  if (!made) co_return co_await refuse(version, "the host gives no random bytes");
+  const VncChallenge challenge = *made;
   const bool sent = co_await put(challenge);
   const bool got = sent && co_await in_->have(challenge.size());
   if (!got) co_return false;

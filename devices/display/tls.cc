@@ -59,23 +59,23 @@ class TlsCredentials::Stream final : public TlsStream {
  public:
   Stream(const Gnutls& gnutls, std::unique_ptr<SocketStream> socket)
       : gnutls_(gnutls), socket_(std::move(socket)) {
-    VMM_CHECK(gnutls_.init(&session_, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) ==
-                      GNUTLS_E_SUCCESS &&
-                  gnutls_.set_priority(session_, kPriority, nullptr) == GNUTLS_E_SUCCESS &&
-                  gnutls_.set_credentials(session_, GNUTLS_CRD_CERTIFICATE, gnutls_.credentials) ==
-                      GNUTLS_E_SUCCESS,
-              "a TLS session can be made");
-    gnutls_.set_fd(session_, socket_->fd(), socket_->fd());
+    usable_ = gnutls_.init(&session_, GNUTLS_SERVER | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL) ==
+                  GNUTLS_E_SUCCESS &&
+              gnutls_.set_priority(session_, kPriority, nullptr) == GNUTLS_E_SUCCESS &&
+              gnutls_.set_credentials(session_, GNUTLS_CRD_CERTIFICATE, gnutls_.credentials) ==
+                  GNUTLS_E_SUCCESS;
+    if (usable_) gnutls_.set_fd(session_, socket_->fd(), socket_->fd());
   }
   ~Stream() override { gnutls_.deinit(session_); }
 
   Task<bool> handshake() override {
-    for (;;) {
+    while (usable_) {
       const int result = gnutls_.handshake(session_);
       if (result == GNUTLS_E_SUCCESS) co_return true;
       const bool again = co_await may_go_on(result);
       if (!again) co_return false;
     }
+    co_return false;
   }
 
   Task<size_t> read(std::span<std::byte> into) override {
@@ -121,6 +121,7 @@ class TlsCredentials::Stream final : public TlsStream {
   const Gnutls& gnutls_;
   const std::unique_ptr<SocketStream> socket_;
   gnutls_session_t session_ = nullptr;
+  bool usable_ = false;  // there was memory for the session
 };
 
 TlsCredentials::TlsCredentials(const std::string& certificate, const std::string& key) {

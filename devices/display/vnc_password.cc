@@ -6,8 +6,6 @@
 
 #include <nettle/des.h>
 
-#include "vmm/base/error.h"
-
 namespace vireo::display {
 
 namespace {
@@ -22,10 +20,10 @@ uint8_t mirrored(uint8_t byte) noexcept {
 
 }  // namespace
 
-VncChallenge make_challenge() {
+std::optional<VncChallenge> make_challenge() noexcept {
   VncChallenge challenge{};
   if (::getrandom(challenge.data(), challenge.size(), 0) != ssize_t{challenge.size()})
-    throw_errno("cannot get random bytes");
+    return std::nullopt;
   return challenge;
 }
 

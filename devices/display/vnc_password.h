@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -14,7 +15,8 @@ namespace vireo::display {
 constexpr size_t kMostPassword = 8;
 using VncChallenge = std::array<uint8_t, 16>;
 
-VncChallenge make_challenge();
+// None when the host gives no random bytes.
+std::optional<VncChallenge> make_challenge() noexcept;
 // What a viewer that knows the password answers; of a longer one the first eight bytes count.
 VncChallenge expected_response(const VncChallenge& challenge, std::string_view password);
 // Takes the same time wherever they differ.

@@ -23,13 +23,20 @@ namespace {
 
 using std::chrono::milliseconds;
 
-UniqueFd make_socket(int type) {
+// None when the host has no descriptor left.
+UniqueFd make_socket(int type) noexcept {
   UniqueFd socket(::socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!socket) throw_errno("cannot make a socket");
+  if (!socket) return socket;
   // Room for some of the longest frames; as much as the host allows.
   const int room = 4 << 20;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
   ::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+  return socket;
+}
+
+UniqueFd need_socket(int type) {
+  UniqueFd socket = make_socket(type);
+  if (!socket) throw_errno("cannot make a socket");
   return socket;
 }
 
@@ -57,7 +64,7 @@ class StreamNet final : public NetBackend {
  public:
   StreamNet(std::string name, std::string path, Logger log)
       : name_(std::move(name)), path_(std::move(path)), log_(std::move(log)) {
-    socket_ = make_socket(SOCK_STREAM);
+    socket_ = need_socket(SOCK_STREAM);
     if (const int error = connect_to(socket_, path_); error != 0) refuse(path_, error);
   }
 
@@ -202,7 +209,7 @@ class StreamNet final : public NetBackend {
   }
   void reconnect() {
     UniqueFd socket = make_socket(SOCK_STREAM);
-    if (connect_to(socket, path_) != 0) return connect_later();
+    if (!socket || connect_to(socket, path_) != 0) return connect_later();
     socket_ = std::move(socket);
     log_.info(name_, fmt::format("connected to '{}' again", path_));
     watch();
@@ -230,7 +237,7 @@ class DatagramNet final : public NetBackend {
  public:
   DatagramNet(const SocketNetConfig& config)
       : local_(config.local), remote_(config.path), address_(unix_address(config.path)) {
-    socket_ = make_socket(SOCK_DGRAM);
+    socket_ = need_socket(SOCK_DGRAM);
     if (local_.empty()) return;
     const sockaddr_un own = unix_address(local_);
     if (::bind(socket_.get(), generic(own), sizeof(own)) == 0) return;

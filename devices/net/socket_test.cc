@@ -4,6 +4,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <numeric>
@@ -16,6 +17,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/testing/manual_loop.h"
+#include "vmm/testing/refused_calls.h"
 #include "vmm/testing/temp_file.h"
 
 namespace vireo::dev {
@@ -176,6 +178,22 @@ TEST_CASE("a stream that ends is a link that is down until somebody listens agai
   pair.accept();
   CHECK(pair.guest.send(frame_of(60)) == NetBackend::Sent::taken);
   CHECK(pair.peer_reads() == framed(frame_of(60)));
+}
+
+TEST_CASE("a host without a descriptor left keeps the link down, and connects when it has one") {
+  StreamPair pair;
+  pair.peer.reset();
+  pair.guest.turns.settle();
+  CHECK(pair.guest.receive().empty());
+  const bool ran = vireo::testing::with_refused_calls({SYS_socket}, EMFILE, [&] {
+    for (int tries = 0; tries < 3; ++tries) pair.guest.turns.advance(1s);
+  });
+  if (!ran) return;
+  CHECK_FALSE(pair.guest.net->link_up());
+  CHECK(pair.guest.link_changes == 1);
+  pair.guest.turns.advance(1s);
+  CHECK(pair.guest.net->link_up());
+  CHECK(pair.guest.link_changes == 2);
 }
 
 TEST_CASE("whoever waits for room in a stream that ends is let go") {

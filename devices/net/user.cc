@@ -1,5 +1,6 @@
 #include "devices/net/user.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -28,6 +29,8 @@ namespace {
 // Of frames for the guest. TCP keeps within the windows that the guest gives; what does not, such
 // as UDP in floods, is dropped, as on any wire.
 constexpr size_t kMostWaiting = size_t{8} << 20;
+// Until connections to forwarded ports are taken again, for which there was no descriptor.
+constexpr std::chrono::seconds kAcceptRetry{1};
 
 in_addr ipv4(const char* text) {
   in_addr address{};
@@ -125,6 +128,7 @@ class UserNet::Stack {
     uint32_t events = 0;  // as they are in epoll_; 0: it is not there
     uint32_t ready = 0;
     uint64_t wanted = 0;  // the count of the last look that found it wanted
+    bool listens = false;
   };
 
   static SlirpCb callbacks();
@@ -140,6 +144,8 @@ class UserNet::Stack {
 
   void end_of_turn();
   void take_ready();
+  bool has_descriptor_left() const noexcept;
+  void rest_from_accepting();
   void serve();
   void look_again();
 
@@ -165,6 +171,7 @@ class UserNet::Stack {
   EventLoop::Registration watch_;
   EventLoop::Registration hook_;
   EventLoop::Registration timeout_;
+  EventLoop::Registration rest_;  // while set, no connection is taken
 };
 
 UserNet::Stack::Stack(std::string name, const UserNetConfig& config, Logger log)
@@ -214,11 +221,12 @@ void UserNet::Stack::forward(const UserNetConfig& config) {
 // libslirp lets one connection wait until it takes it. Of a burst, the kernel would drop the
 // others' first packets, and their senders wait longer each time before they try again.
 void UserNet::Stack::lengthen_backlogs() {
-  const auto lengthen = [](int fd, int, void*) {
+  const auto lengthen = [](int fd, int, void* opaque) {
     int listens = 0;
     socklen_t length = sizeof(listens);
     ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
     if (listens != 0) ::listen(fd, SOMAXCONN);
+    self(opaque).socket(fd).listens = listens != 0;
     return -1;  // this look is not for polling
   };
   uint32_t timeout_ms = 0;
@@ -286,6 +294,7 @@ void UserNet::Stack::close() {
   hook_.reset();
   watch_.reset();
   timeout_.reset();
+  rest_.reset();
   for (Timer& timer : timers_) timer.armed.reset();
   frontend_ = nullptr;
   loop_ = nullptr;
@@ -310,9 +319,26 @@ void UserNet::Stack::take_ready() {
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), 0);
   for (int i = 0; i < count; ++i) {
     const epoll_event& event = events[static_cast<size_t>(i)];
-    socket(event.data.fd).ready = event.events;
+    Socket& ready = socket(event.data.fd);
+    if (ready.listens && !has_descriptor_left())
+      rest_from_accepting();
+    else
+      ready.ready = event.events;
   }
   if (count > 0) entered_ = true;
+}
+
+bool UserNet::Stack::has_descriptor_left() const noexcept {
+  return static_cast<bool>(UniqueFd(::fcntl(epoll_.get(), F_DUPFD_CLOEXEC, 0)));
+}
+
+// libslirp could not take the connection, which stays in the queue and would be reported for ever.
+void UserNet::Stack::rest_from_accepting() {
+  log_.guest_noise(name_, "no descriptor is left for a connection to a forwarded port");
+  rest_ = loop_->after(kAcceptRetry, [this] {
+    rest_.reset();
+    entered_ = true;
+  });
 }
 
 void UserNet::Stack::serve() {
@@ -339,8 +365,10 @@ void UserNet::Stack::set_events(int fd, uint32_t events) {
   const int operation = events == 0         ? EPOLL_CTL_DEL
                         : known.events == 0 ? EPOLL_CTL_ADD
                                             : EPOLL_CTL_MOD;
+  // Without room for it, the next look tries again.
   if (::epoll_ctl(epoll_.get(), operation, fd, &event) != 0 && events != 0)
-    log_.warn(name_, fmt::format("cannot watch a socket: {}", last_error().message()));
+    return log_.guest_noise(name_,
+                            fmt::format("cannot watch a socket: {}", last_error().message()));
   if (known.events == 0) in_epoll_.push_back(fd);
   if (events == 0) std::erase(in_epoll_, fd);
   known.events = events;
@@ -353,8 +381,9 @@ void UserNet::Stack::look_again() {
   polled_.clear();
   const auto add = [](int fd, int events, void* opaque) {
     Stack& stack = self(opaque);
-    stack.socket(fd).wanted = stack.looks_;
-    stack.set_events(fd, to_epoll(events));
+    Socket& wanted = stack.socket(fd);
+    wanted.wanted = stack.looks_;
+    stack.set_events(fd, wanted.listens && stack.rest_ ? 0 : to_epoll(events));
     stack.polled_.push_back(fd);
     return static_cast<int>(stack.polled_.size()) - 1;
   };

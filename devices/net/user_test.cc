@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "devices/net/checksum.h"
 #include "devices/net/mac.h"
 #include "vmm/base/error.h"
+#include "vmm/testing/refused_calls.h"
 
 namespace vireo::dev {
 namespace {
@@ -173,6 +175,12 @@ class Guest final : public NetFrontend {
     FAIL("no such frame came");
     return {};
   }
+  // How many turns of the loop found something to do.
+  int busy_turns(int turns) {
+    int busy = 0;
+    for (int i = 0; i < turns; ++i) busy += loop_.step() ? 1 : 0;
+    return busy;
+  }
   void pause_and_go_on() {
     net_.close();
     net_.open(loop_, *this);
@@ -297,6 +305,28 @@ TEST_CASE("many connections to a forwarded port can wait to be taken") {
   }
   guest.send(arp_request("10.0.2.2"));
   guest.await(is_arp);
+}
+
+TEST_CASE(
+    "a host without a descriptor left takes a connection later, and has nothing to do till then") {
+  const uint16_t port = Listener().port;
+  UserNetConfig config;
+  config.host_forwards = {{.host = {htonl(INADDR_LOOPBACK)}, .host_port = port, .guest_port = 22}};
+  Guest guest(config);
+  guest.send(arp_request("10.0.2.2"));
+  guest.await(is_arp);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  const UniqueFd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(client.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+  int busy = 0;
+  const bool ran = vireo::testing::with_refused_calls({SYS_accept, SYS_accept4, SYS_fcntl}, EMFILE,
+                                                      [&] { busy = guest.busy_turns(100); });
+  if (!ran) return;
+  CHECK(busy < 10);
+  guest.await(is_ip(6));
 }
 
 TEST_CASE("ports that can not be had are named") {

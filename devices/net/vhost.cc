@@ -59,10 +59,8 @@ std::unique_ptr<VhostNet> VhostNet::open(Vhost wanted, int tap) {
 std::error_code VhostNet::start(size_t ring, Queue& queue, uint64_t features, EventLoop& loop) {
   const Queue::Lent lent = queue.lend();
   std::error_code error = prepare(lent, features & kRingFeatures);
-  if (!error) {
-    rings_[ring].call = make_eventfd();
-    error = set_up(ring, lent);
-  }
+  if (!error) rings_[ring].call = make_eventfd(error);
+  if (!error) error = set_up(ring, lent);
   if (!error && link_) error = connect(ring, tap_);
   if (error) {
     queue.take_back(lent.state);

@@ -1,12 +1,14 @@
-// Waiting between coroutines of one loop: none of this is atomic, and nothing here blocks a thread.
+// Waiting between coroutines of one loop: none of this is atomic, nothing here blocks a thread, and
+// nothing is allocated: who waits is noted in the frame of the coroutine that does.
+//
 // Waiters are served first come, first served, and resumed inside the call that lets them go; a
 // waiter so resumed that lets others go in its turn only marks them, and that call resumes them
-// too. An object must outlive its waiters and the calls on it.
+// too. A waiter may destroy the object that lets it go (task.h, rule 6), together with everything
+// that owns it: when nobody else waits, no call here touches the object after a waiter ran.
 #pragma once
 
 #include <coroutine>
 #include <cstddef>
-#include <deque>
 #include <utility>
 
 #include "vmm/base/error.h"
@@ -16,35 +18,68 @@ namespace vireo {
 // Coroutines parked in order of arrival.
 class WaitList {
  public:
+  // In the awaiter, which is in the frame of the coroutine that waits.
+  struct Waiter {
+    std::coroutine_handle<> handle{};
+    Waiter* next = nullptr;
+  };
+
+  WaitList() = default;
+  WaitList(WaitList&& other) noexcept : waiting_(std::exchange(other.waiting_, {})) {
+    VMM_CHECK(other.turn_ == nullptr, "a list that lets waiters go stays where it is");
+  }
+  WaitList& operator=(WaitList&&) = delete;
+  ~WaitList() {
+    VMM_CHECK(empty(), "nobody waits for what goes");
+    if (turn_ != nullptr) turn_->list_is_gone = true;
+  }
+
   // Nobody waits who has not been let go.
-  bool empty() const noexcept { return waiting_.size() == due_; }
-  void park(std::coroutine_handle<> handle) { waiting_.push_back(handle); }
+  bool empty() const noexcept { return waiting_.empty(); }
+  void park(Waiter& waiter, std::coroutine_handle<> handle) noexcept {
+    waiter = {handle, nullptr};
+    waiting_.push(waiter);
+  }
   // Lets the first go; not when empty(). A chain of hand-overs (each waiter lets the next go) stays
   // one call deep, for the guest decides how many of its requests wait.
   void resume_one() {
-    ++due_;
-    if (resuming_) return;
-    resuming_ = true;
-    while (due_ > 0) resume_front();
-    resuming_ = false;
+    Waiter& first = waiting_.pop();
+    if (turn_ != nullptr) return turn_->due.push(first);
+    Turn turn;
+    turn.due.push(first);
+    turn_ = &turn;
+    while (!turn.due.empty()) turn.due.pop().handle.resume();
+    if (!turn.list_is_gone) turn_ = nullptr;
   }
   // Those who park anew meanwhile wait for the next call.
   void resume_all() {
-    due_ = 0;
-    for (auto handles = std::exchange(waiting_, {}); const auto& handle : handles) handle.resume();
+    Queue all = std::exchange(waiting_, {});
+    while (!all.empty()) all.pop().handle.resume();
   }
 
  private:
-  void resume_front() {
-    const auto handle = waiting_.front();
-    waiting_.pop_front();
-    --due_;
-    handle.resume();
-  }
+  class Queue {
+   public:
+    bool empty() const noexcept { return first_ == nullptr; }
+    void push(Waiter& waiter) noexcept {
+      waiter.next = nullptr;
+      (first_ == nullptr ? first_ : last_->next) = &waiter;
+      last_ = &waiter;
+    }
+    Waiter& pop() noexcept { return *std::exchange(first_, first_->next); }
 
-  std::deque<std::coroutine_handle<>> waiting_;
-  size_t due_ = 0;  // how many of the first in waiting_ have been let go and not yet resumed
-  bool resuming_ = false;
+   private:
+    Waiter* first_ = nullptr;
+    Waiter* last_ = nullptr;
+  };
+  // Of the call of resume_one() under way, on whose stack it is: it outlives the list.
+  struct Turn {
+    Queue due{};
+    bool list_is_gone = false;
+  };
+
+  Queue waiting_;
+  Turn* turn_ = nullptr;
 };
 
 // co_await semaphore.acquire(); ... semaphore.release();
@@ -55,12 +90,15 @@ class Semaphore {
   auto acquire() noexcept {
     struct Awaiter {
       Semaphore& self;
+      WaitList::Waiter waiter{};
       bool await_ready() const noexcept {
         if (self.count_ == 0) return false;
         --self.count_;
         return true;
       }
-      void await_suspend(std::coroutine_handle<> handle) const { self.waiting_.park(handle); }
+      void await_suspend(std::coroutine_handle<> handle) noexcept {
+        self.waiting_.park(waiter, handle);
+      }
       void await_resume() const noexcept {}
     };
     return Awaiter{*this};
@@ -120,8 +158,11 @@ class Event {
   auto wait() noexcept {
     struct Awaiter {
       Event& self;
+      WaitList::Waiter waiter{};
       bool await_ready() const noexcept { return self.set_; }
-      void await_suspend(std::coroutine_handle<> handle) const { self.waiting_.park(handle); }
+      void await_suspend(std::coroutine_handle<> handle) noexcept {
+        self.waiting_.park(waiter, handle);
+      }
       void await_resume() const noexcept {}
     };
     return Awaiter{*this};

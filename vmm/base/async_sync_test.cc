@@ -6,6 +6,7 @@
 #include <catch2/catch.hpp>
 
 #include "vmm/base/task.h"
+#include "vmm/testing/death.h"
 
 using namespace vireo;
 
@@ -289,13 +290,14 @@ namespace {
 
 struct Park {
   WaitList& list;
+  WaitList::Waiter waiter{};
   bool await_ready() const noexcept { return false; }
-  void await_suspend(std::coroutine_handle<> handle) const { list.park(handle); }
+  void await_suspend(std::coroutine_handle<> handle) noexcept { list.park(waiter, handle); }
   void await_resume() const noexcept {}
 };
 
 Task<void> park_then_empty(WaitList& list, Order& order) {
-  const Park parked{list};
+  Park parked{list};
   co_await parked;
   order.push_back(list.empty() ? 1 : 0);
   if (!list.empty()) list.resume_one();
@@ -314,7 +316,131 @@ TEST_CASE("those let go but not yet resumed count as gone, and are resumed once"
   scope.spawn(park_then_empty(list, order));
   REQUIRE(!list.empty());
   list.resume_one();
-  REQUIRE(order == Order{0, 1, 1, 1, 2, 2});
+  REQUIRE(order == Order{0, 1, 2, 1, 1, 2});
   REQUIRE(list.empty());
   REQUIRE(scope.running() == 0);
+}
+
+// ---- who is let go may destroy what let it go ---------------------------------------------------
+
+namespace {
+
+template <class Primitive>
+using Owned = std::unique_ptr<Primitive>;
+
+Task<void> acquire_and_destroy(Owned<Semaphore>& semaphore, int number, Order& order) {
+  co_await semaphore->acquire();
+  semaphore.reset();
+  order.push_back(number);
+}
+
+Task<void> hand_over_and_destroy(Owned<Semaphore>& semaphore, int number, Order& order) {
+  co_await semaphore->acquire();
+  semaphore->release();
+  semaphore.reset();
+  order.push_back(number);
+}
+
+Task<void> lock_and_destroy(Owned<AsyncMutex>& mutex, int number, Order& order) {
+  AsyncMutex::Guard guard = co_await mutex->lock();
+  guard.unlock();
+  mutex.reset();
+  order.push_back(number);
+}
+
+Task<void> park_and_destroy(Owned<WaitList>& list, int number, Order& order) {
+  Park parked{*list};
+  co_await parked;
+  list.reset();
+  order.push_back(number);
+}
+
+Task<void> join_and_destroy(Owned<Scope>& scope, Order& order) {
+  co_await scope->join();
+  scope.reset();
+  order.push_back(2);
+}
+
+}  // namespace
+
+TEST_CASE("canary: who joins a Scope destroys it inside the end of its last task") {
+  auto inner = std::make_unique<Scope>();
+  Event event;
+  Order order;
+  Scope outer;
+  inner->spawn(pass(event, 1, order));
+  outer.spawn(join_and_destroy(inner, order));
+  event.set();
+  REQUIRE(order == Order{1, 2});
+  REQUIRE(!inner);
+}
+
+TEST_CASE("canary: a waiter destroys the semaphore inside the release") {
+  auto semaphore = std::make_unique<Semaphore>(0);
+  Order order;
+  Scope scope;
+  scope.spawn(acquire_and_destroy(semaphore, 1, order));
+  semaphore->release();
+  REQUIRE(order == Order{1});
+  REQUIRE(!semaphore);
+}
+
+TEST_CASE("canary: a waiter destroys the semaphore while another is let go, which goes on, too") {
+  auto semaphore = std::make_unique<Semaphore>(0);
+  Order order;
+  Scope scope;
+  scope.spawn(hand_over_and_destroy(semaphore, 1, order));
+  scope.spawn(acquire_and_note(*semaphore, 2, order));
+  semaphore->release();
+  REQUIRE(order == Order{1, 2});
+  REQUIRE(scope.running() == 0);
+}
+
+TEST_CASE("canary: a waiter destroys the mutex inside the unlock") {
+  auto mutex = std::make_unique<AsyncMutex>();
+  Event hold;
+  Order order;
+  Scope scope;
+  scope.spawn(lock_and_note(*mutex, hold, 1, order));
+  scope.spawn(lock_and_destroy(mutex, 2, order));
+  hold.set();
+  REQUIRE(order == Order{1, -1, 2});
+  REQUIRE(!mutex);
+}
+
+TEST_CASE("canary: the first of several waiters destroys the event inside the set") {
+  auto event = std::make_unique<Event>();
+  Order order;
+  Scope scope;
+  scope.spawn(wait_and_destroy(event, order));
+  for (const int number : {2, 3}) scope.spawn(pass(*event, number, order));
+  event->set();
+  REQUIRE(order == Order{1, 2, 3});
+  REQUIRE(!event);
+}
+
+TEST_CASE("canary: a waiter destroys the list inside either call") {
+  auto list = std::make_unique<WaitList>();
+  Order order;
+  Scope scope;
+  scope.spawn(park_and_destroy(list, 1, order));
+  SECTION("that lets one go") {
+    list->resume_one();
+  }
+  SECTION("that lets all go") {
+    list->resume_all();
+  }
+  REQUIRE(order == Order{1});
+  REQUIRE(!list);
+}
+
+TEST_CASE("a list that goes while somebody waits aborts") {
+  REQUIRE_THAT(testing::abort_message([] {
+                 Scope scope;
+                 Order order;
+                 auto event = std::make_unique<Event>();
+                 scope.spawn(pass(*event, 1, order));
+                 event.reset();
+               }),
+               Catch::Contains("nobody waits for what goes"));
 }

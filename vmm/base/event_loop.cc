@@ -13,6 +13,13 @@
 
 namespace vireo {
 
+namespace {
+
+// Until a watch is tried again that the host had no room for.
+constexpr std::chrono::milliseconds kWatchRetry{100};
+
+}  // namespace
+
 EventLoop::EventLoop(std::function<Clock::time_point()> now)
     : now_(std::move(now)), epoll_(::epoll_create1(EPOLL_CLOEXEC)), wake_(make_eventfd()) {
   if (!epoll_) throw_errno("cannot create an epoll descriptor");
@@ -27,6 +34,20 @@ EventLoop::~EventLoop() {
   // What never ran may own registrations, which still need the other members to end.
   static_cast<void>(std::exchange(posted_, {}));
   static_cast<void>(std::exchange(timers_, {}));
+}
+
+void EventLoop::on_failure(std::function<void(const std::string& what)> listener) {
+  check_current();
+  on_failure_ = std::move(listener);
+}
+
+// The others of the turn have theirs all the same.
+template <class Callback, class... Arguments>
+void EventLoop::run_callback(const Callback& callback, Arguments... arguments) try {
+  callback(arguments...);
+} catch (const std::exception& error) {
+  if (!on_failure_) throw;
+  on_failure_(describe(error));
 }
 
 void EventLoop::run() noexcept {
@@ -69,7 +90,7 @@ bool EventLoop::borrow(const Function& function) {
   const bool told = wake_pending_.exchange(true);
   const std::thread::id home = thread_.exchange(std::this_thread::get_id());
   borrowed_ = true;
-  function();
+  run_callback(function);
   borrowed_ = false;
   thread_ = home;
   turn.unlock();
@@ -107,7 +128,7 @@ bool EventLoop::run_posted() {
     functions.swap(posted_);
     wake_pending_ = false;
   }
-  for (const Function& function : functions) function();
+  for (const Function& function : functions) run_callback(function);
   return !functions.empty();
 }
 
@@ -117,7 +138,7 @@ bool EventLoop::run_timers() {
   bool ran = false;
   while (!timers_.empty() && timers_.begin()->first < end) {
     const auto timer = timers_.extract(timers_.begin());
-    timer.mapped()();
+    run_callback(timer.mapped());
     ran = true;
   }
   return ran;
@@ -126,7 +147,7 @@ bool EventLoop::run_timers() {
 void EventLoop::run_hooks() {
   const std::vector<std::shared_ptr<Hook>> hooks(hooks_.begin(), hooks_.end());
   for (const auto& hook : hooks)
-    if (!hook->cancelled) hook->run();
+    if (!hook->cancelled) run_callback(hook->run);
 }
 
 std::chrono::nanoseconds EventLoop::wait_time(std::chrono::milliseconds limit) const {
@@ -171,7 +192,7 @@ bool EventLoop::run_ready(std::chrono::nanoseconds limit) {
     if (watch == nullptr) {
       drain_eventfd(wake_.get());
     } else if (!watch->cancelled) {
-      watch->ready(events[static_cast<size_t>(i)].events);
+      run_callback(watch->ready, events[static_cast<size_t>(i)].events);
       ran = true;
     }
   }
@@ -181,17 +202,31 @@ bool EventLoop::run_ready(std::chrono::nanoseconds limit) {
 
 EventLoop::Registration EventLoop::watch(int fd, uint32_t epoll_events, FdFunction ready) {
   check_current();
-  auto watch = std::make_shared<Watch>(Watch{fd, std::move(ready)});
-  epoll_event event{};
-  event.events = epoll_events;
-  event.data.ptr = watch.get();
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
-    throw_errno("cannot watch a descriptor");
+  auto watch = std::make_shared<Watch>(Watch{fd, epoll_events, std::move(ready)});
+  if (const int error = arm(*watch); error != 0) {
+    const bool no_room = error == ENOSPC || error == ENOMEM;
+    if (is_idle() || !no_room) throw_errno("cannot watch a descriptor", error);
+    arm_later(watch);
+  }
   return Registration([this, watch] {
     check_current();
     watch->cancelled = true;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watch->fd, nullptr);
     cancelled_.push_back(watch);
+  });
+}
+
+// errno, or 0.
+int EventLoop::arm(const Watch& watch) const noexcept {
+  epoll_event event{};
+  event.events = watch.events;
+  event.data.ptr = const_cast<Watch*>(&watch);
+  return ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, watch.fd, &event) == 0 ? 0 : errno;
+}
+
+void EventLoop::arm_later(const std::shared_ptr<Watch>& watch) {
+  timers_.emplace(TimerKey{now_() + kWatchRetry, timers_armed_++}, [this, watch] {
+    if (!watch->cancelled && arm(*watch) != 0) arm_later(watch);
   });
 }
 

@@ -3,8 +3,11 @@
 // Thread: a loop belongs to the thread that is in run(), or, while nobody is, to whoever steps it
 // (tests, block_on). Only post(), stop(), borrow() and runs_on_this_thread() may be called from
 // other threads. Loops are passed explicitly; there is no current loop. Callbacks run on the loop's
-// thread, never inside the call that registered them. They must not throw, and must not step the
-// loop they run on. A loop outlives whoever posts to it.
+// thread, never inside the call that registered them. They must not step the loop they run on, and
+// must not throw: what leaves one nevertheless is told to on_failure(). A callback, and what it
+// captured, lives until it has returned, whatever it ends, its own registration included; what it
+// did not capture may be gone as soon as it has resumed a coroutine (task.h, rule 6). A loop
+// outlives whoever posts to it.
 #pragma once
 
 #include <atomic>
@@ -46,7 +49,7 @@ class EventLoop {
   EventLoop& operator=(const EventLoop&) = delete;
   ~EventLoop();
 
-  // Until stop(). An exception that leaves a callback ends the process.
+  // Until stop().
   void run() noexcept;
   // Any thread. The turn under way is finished, what was posted before included; a run() that comes
   // later returns after that at once: a stopped loop stays stopped.
@@ -57,6 +60,11 @@ class EventLoop {
 
   void post(Function function);  // any thread; never waits, never runs it inline
   bool runs_on_this_thread() const noexcept;
+
+  // Before run(). Called on the loop's thread with the description of an exception that has left a
+  // callback; the loop goes on. Without it, such an exception leaves step() and ends run()'s
+  // process.
+  void on_failure(std::function<void(const std::string& what)> listener);
 
   // Any other thread, never waits: while the thread in run() has nothing to do, the loop belongs to
   // this one for the length of the call, which saves waking the other. False: it was not free, and
@@ -94,7 +102,9 @@ class EventLoop {
 
   // Calls `ready` whenever the descriptor has one of `epoll_events` (level-triggered unless EPOLLET
   // is given) or EPOLLERR or EPOLLHUP, which come unasked and again until the registration ends.
-  // The descriptor stays open until then. Throws when epoll refuses it (a regular file).
+  // The descriptor stays open until then. Throws when epoll refuses it (a regular file). On a loop
+  // that runs, a host that is out of room for watches does not count as that: the callback then
+  // comes late, as soon as there is room.
   Registration watch(int fd, uint32_t epoll_events, FdFunction ready);
   // Once, never early, up to a millisecond late; equal times in the order of the calls. A negative
   // delay counts as none.
@@ -129,7 +139,8 @@ class EventLoop {
  private:
   friend class LoopThread;
   struct Watch {
-    int fd;
+    const int fd;
+    const uint32_t events;
     FdFunction ready;
     bool cancelled = false;
   };
@@ -140,6 +151,10 @@ class EventLoop {
   using TimerKey = std::pair<Clock::time_point, uint64_t>;  // when due, the how-manieth armed
 
   bool is_idle() const noexcept;  // nobody is in run()
+  template <class Callback, class... Arguments>
+  void run_callback(const Callback& callback, Arguments... arguments);
+  int arm(const Watch& watch) const noexcept;
+  void arm_later(const std::shared_ptr<Watch>& watch);
   void wake_for_posted();
   int wait_for_events(std::span<epoll_event> events, std::chrono::nanoseconds limit);
   int lend_and_wait(std::span<epoll_event> events, std::chrono::nanoseconds limit);
@@ -150,6 +165,7 @@ class EventLoop {
   bool run_ready(std::chrono::nanoseconds limit);
 
   std::function<Clock::time_point()> now_;
+  std::function<void(const std::string& what)> on_failure_;
   UniqueFd epoll_;
   UniqueFd wake_;
   std::atomic<std::thread::id> thread_{};

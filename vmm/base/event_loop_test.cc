@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <future>
 #include <string>
 #include <thread>
@@ -15,6 +16,7 @@
 
 #include "vmm/testing/death.h"
 #include "vmm/testing/manual_loop.h"
+#include "vmm/testing/refused_calls.h"
 #include "vmm/testing/temp_file.h"
 
 using namespace vireo;
@@ -352,6 +354,46 @@ TEST_CASE("what epoll refuses is thrown") {
   const UniqueFd fd = make_eventfd();
   const auto watch = manual.loop().watch(fd.get(), EPOLLIN, [](uint32_t) {});
   REQUIRE_THROWS_AS(manual.loop().watch(fd.get(), EPOLLIN, [](uint32_t) {}), std::system_error);
+}
+
+TEST_CASE("a running loop that finds no room for a watch makes it when there is some") {
+  ManualLoop manual;
+  EventLoop& loop = manual.loop();
+  const UniqueFd fd = ready_fd();
+  int called = 0;
+  Registration kept;
+  Registration ended;
+  const bool ran = testing::with_refused_calls({SYS_epoll_ctl}, ENOSPC, [&] {
+    loop.post([&] {
+      kept = loop.watch(fd.get(), EPOLLIN, [&](uint32_t) { ++called; });
+      ended = loop.watch(fd.get(), EPOLLIN, [&](uint32_t) { called += 100; });
+      loop.stop();
+    });
+    loop.run();
+  });
+  if (!ran) return;
+  ended.reset();
+  manual.loop().step();
+  REQUIRE(called == 0);
+  manual.set_forward(1s);
+  for (int turn = 0; turn < 3; ++turn) manual.loop().step();
+  REQUIRE(called > 0);
+  REQUIRE(called < 100);
+}
+
+TEST_CASE("a loop that nobody runs yet tells that there is no room for a watch") {
+  EventLoop loop;
+  const UniqueFd fd = ready_fd();
+  int error = 0;
+  const bool ran = testing::with_refused_calls({SYS_epoll_ctl}, ENOSPC, [&] {
+    try {
+      const auto watch = loop.watch(fd.get(), EPOLLIN, [](uint32_t) {});
+    } catch (const std::system_error& thrown) {
+      error = thrown.code().value();
+    }
+  });
+  if (!ran) return;
+  REQUIRE(error == ENOSPC);
 }
 
 TEST_CASE("more descriptors than one epoll_wait returns are all served") {
@@ -724,6 +766,42 @@ TEST_CASE("an exception that leaves a callback ends the process") {
                  loop.run();
                }),
                Catch::Contains("escaped"));
+}
+
+TEST_CASE("what leaves a callback is told to who listens, and the others go on") {
+  ManualLoop manual;
+  EventLoop& loop = manual.loop();
+  std::vector<std::string> told;
+  loop.on_failure([&](const std::string& what) { told.push_back(what); });
+  Order order;
+  const UniqueFd fd = ready_fd();
+  Registration watch;
+  watch = loop.watch(fd.get(), EPOLLIN, [&](uint32_t) {
+    watch.reset();
+    throw ConfigError("of a watch");
+  });
+  const auto timer = loop.after(0ns, [] { throw ConfigError("of a timer"); });
+  const auto later = loop.after(0ns, [&] { order.push_back(1); });
+  loop.post([] { throw std::system_error(ENOSPC, std::system_category(), "of a post"); });
+  loop.post([&] { order.push_back(2); });
+  Registration hook;
+  hook = loop.each_turn([&] {
+    hook.reset();
+    throw ConfigError("of a hook");
+  });
+  manual.settle();
+  REQUIRE(told == std::vector<std::string>{"of a hook", "of a watch",
+                                           "of a post: No space left on device", "of a timer"});
+  REQUIRE(order == Order{2, 1});
+}
+
+TEST_CASE("what leaves a borrower's function is told, and the loop is its thread's again") {
+  LoopThread io("io");
+  std::atomic<int> told = 0;
+  call(io.loop(), [&] { io.loop().on_failure([&](const std::string&) { ++told; }); });
+  while (!io.loop().borrow([] { throw ConfigError("escaped"); })) std::this_thread::yield();
+  REQUIRE(told == 1);
+  REQUIRE(call(io.loop(), [&] { return !io.loop().is_borrowed(); }));
 }
 
 TEST_CASE("a loop's thread bears its name, cut to what the kernel takes") {

@@ -14,9 +14,16 @@ void UniqueFd::reset(int fd) noexcept {
   fd_ = fd;
 }
 
-UniqueFd make_eventfd() {
+UniqueFd make_eventfd(std::error_code& error) noexcept {
   UniqueFd fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-  if (!fd) throw_errno("cannot create an eventfd");
+  error = fd ? std::error_code() : last_error();
+  return fd;
+}
+
+UniqueFd make_eventfd() {
+  std::error_code error;
+  UniqueFd fd = make_eventfd(error);
+  if (error) throw std::system_error(error, "cannot create an eventfd");
   return fd;
 }
 

@@ -30,8 +30,9 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-// A non-blocking, close-on-exec eventfd. Throws.
+// A non-blocking, close-on-exec eventfd. Throws, or gives none and the error.
 UniqueFd make_eventfd();
+UniqueFd make_eventfd(std::error_code& error) noexcept;
 // Adds one to an eventfd; a full counter is fine, the reader is already due.
 void signal_eventfd(int fd) noexcept;
 // Takes everything out of an eventfd.

@@ -12,6 +12,13 @@
 //  5. Ready awaits do not nest the stack: await_suspend resumes the callee itself and goes straight
 //     on when it has finished, instead of a symmetric transfer that unoptimised code does not make
 //     a tail call.
+//  6. Resuming is the last thing. A coroutine that goes on may end whatever resumed it and all that
+//     owns it, so that nothing of the resumer's own is touched afterwards: what is to be resumed is
+//     first taken to the stack. A coroutine that resumes others is safe, for it is joined before
+//     what it uses goes (rule 4). A callback is joined by nobody: it lets waiters go with its last
+//     statement, or owns what it still touches then, as FdReadiness' does. The primitives of
+//     async_sync.h, Scope, offload(), sleep() and the loop itself can all be destroyed, as far as
+//     they can be at all, by the coroutine that they resume.
 #pragma once
 
 #include <coroutine>

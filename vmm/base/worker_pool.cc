@@ -1,6 +1,6 @@
 #include "vmm/base/worker_pool.h"
 
-#include <system_error>
+#include <exception>
 #include <utility>
 
 namespace vireo {
@@ -15,20 +15,21 @@ WorkerPool::~WorkerPool() {
 }
 
 void WorkerPool::submit(std::function<void()> work) {
-  {
-    const std::lock_guard lock(mutex_);
-    // A worker that submits while the destructor joins serves that itself.
-    if (queue_.size() >= idle_ && threads_.size() < limit_ && !stopping_) start_thread();
-    queue_.push_back(std::move(work));
-  }
+  std::unique_lock lock(mutex_);
+  // A worker that submits while the destructor joins serves that itself.
+  if (queue_.size() >= idle_ && threads_.size() < limit_ && !stopping_) start_thread();
+  const bool alone = threads_.empty();
+  if (!alone) queue_.push_back(std::move(work));
+  lock.unlock();
+  if (alone) return work();
   ready_.notify_one();
 }
 
 void WorkerPool::start_thread() {
   try {
     threads_.emplace_back([this] { serve(); });
-  } catch (const std::system_error&) {
-    if (threads_.empty()) throw;  // else there are fewer than there could be, which is only slower
+  } catch (const std::exception&) {
+    return;  // there are fewer than there could be, which is only slower
   }
 }
 

@@ -31,7 +31,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
   ~WorkerPool();
 
-  // Any thread; `work` must not throw. Throws std::system_error when not even one thread starts.
+  // Any thread; `work` must not throw. When the host lets not even one thread start, this does the
+  // work itself: late is better than never.
   void submit(std::function<void()> work);
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <latch>
 #include <memory>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include <catch2/catch.hpp>
 
 #include "vmm/testing/death.h"
+#include "vmm/testing/refused_calls.h"
 
 using namespace vireo;
 
@@ -150,6 +152,22 @@ TEST_CASE("a pool that nobody used starts no thread and ends") {
 TEST_CASE("a pool without threads aborts instead of never doing anything") {
   REQUIRE_THAT(testing::abort_message([] { const WorkerPool pool(0); }),
                Catch::Contains("a pool has a thread"));
+}
+
+TEST_CASE("without a thread the work is done all the same, by who submits it") {
+  std::thread::id submitter;
+  std::thread::id worker;
+  bool came_back = false;
+  const bool ran = testing::with_refused_calls({SYS_clone, SYS_clone3}, EAGAIN, [&] {
+    EventLoop loop;
+    WorkerPool pool;
+    submitter = std::this_thread::get_id();
+    worker = block_on(loop, where_it_ran(pool, loop));
+    came_back = block_on(loop, add_many(pool, loop, 100)) == 5050;
+  });
+  if (!ran) return;
+  REQUIRE(worker == submitter);
+  REQUIRE(came_back);
 }
 
 TEST_CASE("submitting from several threads loses nothing") {

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <ctime>
@@ -200,20 +201,31 @@ void Vcpu::run_once() {
   const int error = kvm_.run();
   if (error == 0) {
     exits_.fetch_add(1, std::memory_order_relaxed);
+    retries_.succeeded();
     handle_exit();
   } else if (error == EINTR) {
     consume_kicks();
-  } else if (error == EAGAIN) {
-    ::sched_yield();  // a processor that was just started, or a page that is not there right now
+  } else if (error == EAGAIN && retries_.may_retry(std::chrono::steady_clock::now())) {
+    try_again();
   } else {
-    ended_ = true;
-    events_.vcpu_failed(id_,
-                        fmt::format("KVM cannot run vCPU {}: {}\n{}", id_,
-                                    std::system_category().message(error), registers_of(kvm_)));
+    const char* const always = error == EAGAIN ? ", again and again" : "";
+    fail(fmt::format("KVM cannot run vCPU {}: {}{}\n{}", id_, std::system_category().message(error),
+                     always, registers_of(kvm_)));
   }
 }
 
-void Vcpu::handle_exit() {
+// Soon at first, for a processor that was only just started; for a page that the host has to find
+// it leaves the host's processor to others.
+void Vcpu::try_again() {
+  constexpr unsigned kSoon = 100;
+  if (retries_.tries() <= kSoon)
+    ::sched_yield();
+  else
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+// What a device or the host did wrong ends the machine, not the process.
+void Vcpu::handle_exit() try {
   const kvm_run& run = kvm_.shared();
   switch (run.exit_reason) {
     case KVM_EXIT_IO:
@@ -238,6 +250,8 @@ void Vcpu::handle_exit() {
     default:
       return crash(fmt::format("unknown KVM exit {}", run.exit_reason));
   }
+} catch (const std::exception& error) {
+  fail(fmt::format("vCPU {} cannot go on: {}", id_, describe(error)));
 }
 
 void Vcpu::handle_io() {
@@ -269,6 +283,11 @@ void Vcpu::complete_io() {
   while (!ended_ && kvm_.run() == 0) handle_exit();
   kvm_.shared().immediate_exit = 0;
   consume_kicks();
+}
+
+void Vcpu::fail(const std::string& cause) {
+  ended_ = true;
+  events_.vcpu_failed(id_, cause);
 }
 
 void Vcpu::crash(const std::string& cause) {

@@ -4,8 +4,8 @@
 //
 // Thread: start, resume, pause and stop belong to the control thread; the VcpuEvents are called on
 // the vCPU's own thread and must not wait for it. The vCPU's registers may be touched only while it
-// is parked. Kicking uses one real-time signal, kVcpuKickSignal, which stays blocked in the vCPU's
-// thread except inside KVM_RUN: no handler is installed and nothing of the process is changed.
+// is parked. Kicking uses one real-time signal, which stays blocked in the vCPU's thread except
+// inside KVM_RUN: no handler is installed and nothing of the process is changed.
 #pragma once
 
 #include <atomic>
@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "vmm/bus.h"
+#include "vmm/cpu/retry_limit.h"
 #include "vmm/kvm/kvm.h"
 
 namespace vireo {
@@ -58,11 +59,13 @@ class Vcpu {
   void serve();
   void run_until_ordered();
   void run_once();
+  void try_again();
   void handle_exit();
   void handle_io();
   void handle_mmio();
   void complete_io();
   void crash(const std::string& cause);
+  void fail(const std::string& cause);
   void kick() noexcept;
   void consume_kicks() const noexcept;
 
@@ -74,8 +77,9 @@ class Vcpu {
 
   std::atomic<Order> order_ = Order::park;
   std::atomic<uint64_t> exits_ = 0;
-  bool ended_ =
-      false;  // vCPU thread only: crashed or failed, not to be entered again until resume()
+  // vCPU thread only:
+  bool ended_ = false;  // crashed or failed, not to be entered again until resume()
+  RetryLimit retries_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
