@@ -1,6 +1,6 @@
 // The I/O APIC (82093AA): 24 inputs, each of which its redirection entry turns into a message to a
 // local APIC. It is ours, not KVM's: with KVM's own (and the PICs and timer that come with it) a
-// machine takes tens of milliseconds longer to be torn down on recent hosts, see ARCHITECTURE.md.
+// machine takes tens of milliseconds longer to be torn down on recent hosts, see docs/decisions.md.
 //
 // Inputs are edge-triggered: raise() is one interrupt, remembered while the entry is masked.
 // Entries that a guest programs for level are delivered once per raise, too. Thread: any; one
