@@ -1,11 +1,3 @@
 #define CATCH_CONFIG_MAIN
 #define CATCH_CONFIG_NO_POSIX_SIGNALS
 #include <catch2/catch.hpp>
-
-#ifdef __SANITIZE_THREAD__
-// The system's libstdc++ is not instrumented: TSan cannot see that an exception_ptr counts its
-// references atomically, and takes an exception that comes back from another thread for a race.
-extern "C" const char* __tsan_default_suppressions() {
-  return "race:std::__exception_ptr::exception_ptr::_M_release\n";
-}
-#endif
