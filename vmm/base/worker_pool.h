@@ -29,10 +29,11 @@ class WorkerPool {
   }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
-  ~WorkerPool();
+  virtual ~WorkerPool();
 
   // Any thread; `work` must not throw. Throws std::system_error when not even one thread starts.
-  void submit(std::function<void()> work);
+  // A test's pool decides itself when the work is done, and by whom.
+  virtual void submit(std::function<void()> work);
 
  private:
   void start_thread();  // with mutex_ held
