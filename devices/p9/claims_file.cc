@@ -32,8 +32,9 @@ void take(std::string_view line, Claims& claims) {
   take_line(line, "virtfs.rdev=", claims.rdev);
 }
 
-// The directory of the metadata, and the file's name in it.
-struct Place {
+// The directory of the metadata, and the file's name in it. That of the root's own lies beside the
+// directory of the others.
+struct Spot {
   UniqueFd directory{};
   std::string name{};
 };
@@ -46,18 +47,18 @@ Result<UniqueFd> metadata_directory(int directory, bool make) {
   return open_entry(directory, name);
 }
 
-Result<Place> place_of(const Item& item, bool make) {
+Result<Spot> place_of(const Item& item, bool make) {
   if (!item.parent) {
     const int copy = ::fcntl(item.self->get(), F_DUPFD_CLOEXEC, 0);
     if (copy < 0) return last_failure();
-    return Place{UniqueFd(copy), std::string(kRootFile)};
+    return Spot{UniqueFd(copy), std::string(kRootFile)};
   }
   auto directory = metadata_directory(item.parent->get(), make);
   if (!directory) return directory.failure();
-  return Place{std::move(*directory), item.name};
+  return Spot{std::move(*directory), item.name};
 }
 
-Result<UniqueFd> open_for_reading(const Place& place) {
+Result<UniqueFd> open_for_reading(const Spot& place) {
   const auto entry = open_entry(place.directory.get(), place.name);
   if (!entry) return entry.failure();
   const auto attributes = attributes_of(entry->get());
@@ -66,7 +67,7 @@ Result<UniqueFd> open_for_reading(const Place& place) {
   return reopen(entry->get(), attributes->mode, O_RDONLY);
 }
 
-Result<Claims> read_at(const Place& place) {
+Result<Claims> read_at(const Spot& place) {
   const auto file = open_for_reading(place);
   if (!file && file.error() == ENOENT) return Claims{};
   if (!file) return file.failure();
@@ -82,9 +83,8 @@ void replace(std::optional<T>& old, const std::optional<T>& by) {
 }
 
 // A new file in the place of the old: nobody reads half of one, and a link that lies there is
-// replaced, not followed.
-Outcome write_at(const Place& place, const std::string& text) {
-  const int directory = place.directory.get();
+// replaced, not followed. It is made in `directory`, whose names the guest does not reach.
+Outcome write_at(int directory, const Spot& place, const std::string& text) {
   const std::string fresh = fmt::format(".virtfs_new_{}", ::gettid());
   ::unlinkat(directory, fresh.c_str(), 0);
   const UniqueFd file(::openat(directory, fresh.c_str(),
@@ -92,7 +92,8 @@ Outcome write_at(const Place& place, const std::string& text) {
   if (!file) return last_failure();
   const std::error_code error = write_all(file.get(), std::as_bytes(std::span(text)));
   if (error) return Failure{error.value()};
-  return outcome_of(::renameat(directory, fresh.c_str(), directory, place.name.c_str()));
+  return outcome_of(
+      ::renameat(directory, fresh.c_str(), place.directory.get(), place.name.c_str()));
 }
 
 }  // namespace
@@ -132,7 +133,9 @@ Outcome write(const Item& item, const Claims& claims) {
   replace(merged->gid, claims.gid);
   replace(merged->mode, claims.mode);
   replace(merged->rdev, claims.rdev);
-  return write_at(*place, format(*merged));
+  const auto fresh = metadata_directory(item.parent ? item.parent->get() : item.self->get(), true);
+  if (!fresh) return fresh.failure();
+  return write_at(fresh->get(), *place, format(*merged));
 }
 
 void forget(int directory, const std::string& name) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <climits>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -120,7 +121,7 @@ Result<Attributes> LocalFs::attributes(const Item& item) const {
   return ownership_.seen(item, *host);
 }
 
-Result<UniqueFd> LocalFs::find_again(const std::optional<FileHandle>& handle, const Item& item,
+Result<UniqueFd> LocalFs::find_again(const FileHandle* handle, const Item& item,
                                      const FileId& id) const {
   if (handle && mount_) {
     auto fd = open_handle(mount_.get(), *handle);
@@ -173,10 +174,12 @@ Result<Created> LocalFs::create(const Item& place, uint32_t flags, const NewFile
     if (!existing) return existing.failure();
     fd = std::move(*existing);
   }
-  const auto host = attributes_of(fd.get());
-  if (!host) return host.failure();
   const SharedFd file = share(std::move(fd));
   const Item made{file, place.parent, place.name};
+  const bool cuts = exists && (flags & O_TRUNC) != 0;
+  if (cuts && wanted.uid != 0) static_cast<void>(clear_set_id(made));
+  const auto host = attributes_of(file->get());
+  if (!host) return host.failure();
   if (!exists) {
     const Outcome settled = ownership_.settle(made, *host, claims_of(wanted, S_IFREG, 0));
     if (!settled) {
@@ -239,6 +242,7 @@ Result<Attributes> LocalFs::make_symlink(const Item& place, const std::string& t
                                          const NewFile& wanted) const {
   if (read_only_) return Failure{EROFS};
   if (target.empty()) return Failure{ENOENT};
+  if (target.size() >= PATH_MAX) return Failure{ENAMETOOLONG};
   if (target.find('\0') != std::string::npos) return Failure{EINVAL};
   const int directory = place.parent->get();
   if (is_mapped()) {
@@ -341,6 +345,7 @@ Outcome LocalFs::set_attributes(const Item& item, const Tsetattr& request, int w
 }
 
 Outcome LocalFs::clear_set_id(const Item& item) const {
+  if (read_only_) return Failure{EROFS};
   const auto seen = attributes(item);
   if (!seen) return seen.failure();
   uint32_t mode = seen->mode & ~uint32_t{S_ISUID};

@@ -28,7 +28,8 @@ struct ShareConfig {
   std::optional<Owner> squash{};
   uint32_t max_message = kMaxMessage;  // kMinMessage..kMaxMessage
   size_t descriptors = 512;            // of the host's that the share may hold; at least 64
-  size_t files = 1 << 19;              // that the guest may hold fids of
+  size_t files = 1 << 18;              // that the guest may hold fids of
+  size_t memory = 64 << 20;            // bytes that the fids and the names behind them may take
   bool own_loop = false;               // the server's loop has no other work
 };
 
@@ -92,9 +93,8 @@ class LocalFs {
   // With Wait::cached_only they fail with EAGAIN where they would have to wait.
   Result<Entry> look_up(const SharedFd& directory, const std::string& name, Wait wait) const;
   Result<Attributes> attributes(const Item& item) const;  // as the guest sees them
-  // The file of a handle, or what has now the name, if it is that file.
-  Result<UniqueFd> find_again(const std::optional<FileHandle>& handle, const Item& item,
-                              const FileId& id) const;
+  // The file of a handle, if there is one, or what has now the name, if it is that file.
+  Result<UniqueFd> find_again(const FileHandle* handle, const Item& item, const FileId& id) const;
 
   Result<UniqueFd> open(const Item& item, uint32_t flags) const;
   Result<Created> create(const Item& place, uint32_t flags, const NewFile& wanted) const;
@@ -109,7 +109,8 @@ class LocalFs {
 
   // `writable` is a descriptor to change the size by, or -1.
   Outcome set_attributes(const Item& item, const Tsetattr& request, int writable) const;
-  // What the host's kernel does for those who write as somebody else than root (POSIX, write()).
+  // What the host's kernel does for those who write or cut as somebody else than root (POSIX,
+  // write() and ftruncate()).
   Outcome clear_set_id(const Item& item) const;
 
   Result<DirectoryEntries> read_entries(int directory, std::optional<uint64_t> seek,

@@ -27,10 +27,19 @@ struct flock range_of(short type, uint64_t first, uint64_t last) noexcept {
 }  // namespace
 
 std::optional<Lock> FileLocks::conflict(const Lock& wanted) const {
+  const std::optional<Lock> ours = conflict_here(wanted);
+  return ours ? ours : conflict_on_host(wanted);
+}
+
+std::optional<Lock> FileLocks::conflict_here(const Lock& wanted) const {
   for (const Lock& lock : locks_)
     if (overlap(lock, wanted.first, wanted.last) && lock.owner != wanted.owner &&
         (lock.exclusive || wanted.exclusive))
       return lock;
+  return std::nullopt;
+}
+
+std::optional<Lock> FileLocks::conflict_on_host(const Lock& wanted) const {
   struct flock range = range_of(wanted.exclusive ? F_WRLCK : F_RDLCK, wanted.first, wanted.last);
   if (::fcntl(host_.get(), F_OFD_GETLK, &range) != 0 || range.l_type == F_UNLCK)
     return std::nullopt;
@@ -43,6 +52,10 @@ std::optional<Lock> FileLocks::conflict(const Lock& wanted) const {
 }
 
 Outcome FileLocks::acquire_on_host(const Lock& wanted) const {
+  if (shadow_ == Shadow::none) {
+    if (conflict_on_host(wanted)) return Failure{EAGAIN};
+    return Done{};
+  }
   struct flock range = range_of(wanted.exclusive ? F_WRLCK : F_RDLCK, wanted.first, wanted.last);
   if (::fcntl(host_.get(), F_OFD_SETLK, &range) == 0) return Done{};
   if (errno == EACCES || errno == EAGAIN) return Failure{EAGAIN};
@@ -52,10 +65,7 @@ Outcome FileLocks::acquire_on_host(const Lock& wanted) const {
 }
 
 Outcome FileLocks::acquire(const Lock& wanted, size_t most) {
-  for (const Lock& lock : locks_)
-    if (overlap(lock, wanted.first, wanted.last) && lock.owner != wanted.owner &&
-        (lock.exclusive || wanted.exclusive))
-      return Failure{EAGAIN};
+  if (conflict_here(wanted)) return Failure{EAGAIN};
   if (locks_.size() + 2 > most) return Failure{ENOLCK};
   const Outcome held = acquire_on_host(wanted);
   if (!held) return held;
@@ -81,13 +91,19 @@ void FileLocks::cut(uint64_t first, uint64_t last, const LockOwner& owner) {
   }
 }
 
-void FileLocks::release(uint64_t first, uint64_t last, const LockOwner& owner) {
+Outcome FileLocks::release(uint64_t first, uint64_t last, const LockOwner& owner, size_t most) {
+  const bool splits = std::any_of(locks_.begin(), locks_.end(), [&](const Lock& lock) {
+    return lock.first < first && last < lock.last && lock.owner == owner;
+  });
+  if (splits && locks_.size() >= most) return Failure{ENOLCK};
   cut(first, last, owner);
   release_on_host(first, last);
+  return Done{};
 }
 
 // Lets go on the host of those parts of the range that none of the guest's processes holds.
 void FileLocks::release_on_host(uint64_t first, uint64_t last) const {
+  if (shadow_ == Shadow::none) return;
   std::vector<std::pair<uint64_t, uint64_t>> held;
   for (const Lock& lock : locks_)
     if (overlap(lock, first, last)) held.emplace_back(lock.first, lock.last);

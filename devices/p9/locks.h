@@ -2,7 +2,9 @@
 //
 // Among the guest's processes this table decides, for the host has no process for each of them. On
 // the host all of them are one owner, an open file description of ours: it holds what any of them
-// holds, so that programs of the host and of other guests see the locks and are seen.
+// holds, so that programs of the host and of other guests see the locks and are seen. Of a share
+// that is read-only they are seen, but hold up nobody: there the table alone has the guest's locks.
+//
 // Thread: any, one at a time. Owns that description. Nothing here waits: who may not have a lock
 // now is told so, and asks again.
 #pragma once
@@ -32,14 +34,18 @@ struct Lock {
 
 class FileLocks {
  public:
+  enum class Shadow : uint8_t { held, none };
+
   // `host` is open for reading and, where that is allowed, for writing.
-  explicit FileLocks(UniqueFd host) noexcept : host_(std::move(host)) {}
+  FileLocks(UniqueFd host, Shadow shadow) noexcept : host_(std::move(host)), shadow_(shadow) {}
 
   // Who keeps `wanted` from being had; on the host nobody can be named, so process 0 stands there.
   std::optional<Lock> conflict(const Lock& wanted) const;
-  // EAGAIN: somebody has it; ENOLCK: too many. Replaces what the owner has in the range.
+  // EAGAIN: somebody has it; ENOLCK: there could be more than `most` then. Replaces what the owner
+  // has in the range.
   Outcome acquire(const Lock& wanted, size_t most);
-  void release(uint64_t first, uint64_t last, const LockOwner& owner);
+  // ENOLCK likewise: what is left on either side of a hole is two locks.
+  Outcome release(uint64_t first, uint64_t last, const LockOwner& owner, size_t most);
   // All that was asked for through an open file.
   void release_all(uint64_t holder);
 
@@ -50,8 +56,11 @@ class FileLocks {
   void cut(uint64_t first, uint64_t last, const LockOwner& owner);
   void release_on_host(uint64_t first, uint64_t last) const;
   Outcome acquire_on_host(const Lock& wanted) const;
+  std::optional<Lock> conflict_here(const Lock& wanted) const;
+  std::optional<Lock> conflict_on_host(const Lock& wanted) const;
 
   UniqueFd host_;
+  Shadow shadow_;
   std::vector<Lock> locks_;  // of one owner, none overlap
 };
 

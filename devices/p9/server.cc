@@ -17,15 +17,11 @@ constexpr uint32_t kMaxHead = 64 << 10;
 // More names than these above one another are found again by handle only.
 constexpr size_t kMaxDepth = 4096;
 
-// A quarter of the descriptors is for files that are merely known, the rest for open ones.
-constexpr size_t known_share(size_t descriptors) noexcept {
-  return descriptors / 4;
-}
-
+constexpr size_t kMaxXattrBytes = 8 << 20;
 // Whether this process may open by handle.
 bool has_handles(const LocalFs& fs) {
   const auto handle = handle_of(fs.root()->get());
-  return handle && fs.find_again(*handle, {.self = fs.root()}, id_of(fs.root_attributes()));
+  return handle && fs.find_again(&*handle, {.self = fs.root()}, id_of(fs.root_attributes()));
 }
 
 QidType type_of(uint32_t mode) noexcept {
@@ -36,17 +32,22 @@ QidType type_of(uint32_t mode) noexcept {
 }  // namespace
 
 Server::Server(EventLoop& loop, const ShareConfig& config)
+    : Server(loop, config, std::make_unique<WorkerPool>(kThreads)) {}
+
+Server::Server(EventLoop& loop, const ShareConfig& config, std::unique_ptr<WorkerPool> pool)
     : loop_(loop),
       config_(config),
       fs_(config),
-      pool_(kThreads),
+      pool_(std::move(pool)),
       qids_(fs_.root_attributes().device),
-      tree_(fs_.root(), id_of(fs_.root_attributes()), known_share(config.descriptors), config.files,
+      memory_(config.memory),
+      open_files_(config.descriptors / 2),
+      xattr_bytes_(kMaxXattrBytes),
+      tree_(fs_.root(), id_of(fs_.root_attributes()), config.descriptors / 4, memory_,
             has_handles(fs_)) {}
 
 Server::~Server() {
   VMM_CHECK(calls_.empty(), "a server is drained before it is destroyed");
-  reset();
 }
 
 void Server::serve(Exchange exchange) {
@@ -60,46 +61,23 @@ Task<void> Server::drain() {
 }
 
 void Server::reset() {
-  max_message_ = 0;
-  locked_.clear();
-  std::exchange(fids_, {}).clear();
+  session_ = nullptr;
 }
 
 // --- messages ---
 
+// From one copy of what comes before the message's data.
 Task<void> Server::run(Exchange exchange) {
-  const uint32_t length = co_await handle(exchange);
-  static_cast<void>(length);
-}
-
-// Decides about the message as a whole, from one copy of what comes before its data.
-Task<uint32_t> Server::handle(const Exchange& exchange) {
   std::array<std::byte, kHeaderSize> header_bytes{};
-  const uint64_t there = total_length(exchange.request);
   if (copy_from(exchange.request, header_bytes) < kHeaderSize) {
     exchange.send(0);
-    co_return 0;
+    co_return;
   }
   const Header header = decode_header(header_bytes);
   const RequestInfo* const info = find_request(header.type);
-  int error = 0;
-  if (header.size > there || header.size < kHeaderSize)
-    error = EBADMSG;
-  else if (max_message_ != 0 && header.size > max_message_)
-    error = EMSGSIZE;
-  else if (info == nullptr)
-    error = EOPNOTSUPP;
-  else if (header.size < kHeaderSize + info->least)
-    error = EBADMSG;
-  else if (!info->carries_data && header.size > kMaxHead)
-    error = ENAMETOOLONG;
-  else if (max_message_ == 0 && header.type != Tversion::kType)
-    error = EPROTO;
-  else if (calls_.contains(header.tag))
-    error = EINVAL;
-  if (error != 0) {
+  if (const int error = refusal(exchange, header, info); error != 0) {
     exchange.send(reply_error(exchange, header.tag, error));
-    co_return 0;
+    co_return;
   }
   const size_t head = info->carries_data ? kHeaderSize + info->least : header.size;
   std::vector<std::byte> bytes(head);
@@ -107,15 +85,39 @@ Task<uint32_t> Server::handle(const Exchange& exchange) {
   const std::optional<Request> request = info->decode(std::span(bytes).subspan(kHeaderSize));
   if (!request) {
     exchange.send(reply_error(exchange, header.tag, EBADMSG));
-    co_return 0;
+    co_return;
   }
   const auto call = std::make_shared<Call>(exchange, header, head, ++last_call_);
   calls_.emplace(header.tag, call);
-  const uint32_t length = co_await dispatch(*call, *request);
+  const uint32_t length = co_await serve_in_turn(*call, *request);
+  call->session = nullptr;
   calls_.erase(header.tag);
   exchange.send(length);
   call->finished.set();
-  co_return length;
+}
+
+// What is wrong with a message as a whole: an errno, or 0. `info` is nullptr: nobody knows it.
+int Server::refusal(const Exchange& exchange, const Header& header, const RequestInfo* info) const {
+  const uint32_t most = session_ ? session_->max_message : kMaxMessage;
+  if (header.size > total_length(exchange.request) || header.size < kHeaderSize) return EBADMSG;
+  if (header.size > most) return EMSGSIZE;
+  if (info == nullptr) return EOPNOTSUPP;
+  if (header.size < kHeaderSize + info->least) return EBADMSG;
+  if (!info->carries_data && header.size > kMaxHead) return ENAMETOOLONG;
+  return calls_.contains(header.tag) ? EINVAL : 0;
+}
+
+// In the session that the versions before it lead to; a version itself begins one.
+Task<uint32_t> Server::serve_in_turn(Call& call, const Request& request) {
+  if (call.header.type == Tversion::kType) {
+    version_ = calls_.at(call.header.tag);
+  } else {
+    const std::shared_ptr<Call> version = version_;
+    if (version) co_await version->finished.wait();
+    call.session = session_;
+    if (!call.session) co_return reply_error(call.exchange, call.header.tag, EPROTO);
+  }
+  co_return co_await dispatch(call, request);
 }
 
 // The data of a reply that has them lie in its buffers already.
@@ -124,8 +126,8 @@ uint32_t Server::reply(const Call& call, uint8_t type, const T& message) const {
   uint32_t data = 0;
   if constexpr (std::is_same_v<T, Rdata>) data = message.data.count;
   const auto bytes = encode(type, call.header.tag, message, data);
-  const uint64_t room = std::min<uint64_t>(total_length(call.exchange.reply), max_message_);
-  if (bytes.size() + data > room) return reply_error(call.exchange, call.header.tag, EMSGSIZE);
+  if (bytes.size() + data > call.room())
+    return reply_error(call.exchange, call.header.tag, EMSGSIZE);
   copy_to(call.exchange.reply, bytes);
   return static_cast<uint32_t>(bytes.size()) + data;
 }
@@ -158,60 +160,48 @@ uint32_t Server::reply_error(const Exchange& exchange, uint16_t tag, int error) 
   return static_cast<uint32_t>(copy_to(exchange.reply, bytes));
 }
 
-// Of an Rread, which carries its count before the data.
-uint64_t Server::data_room(const Call& call) const noexcept {
-  constexpr uint64_t kBefore = kHeaderSize + sizeof(uint32_t);
-  const uint64_t room = std::min<uint64_t>(total_length(call.exchange.reply), max_message_);
-  return room < kBefore ? 0 : room - kBefore;
-}
-
-// Whole pages, so that large transfers stay aligned.
-uint32_t Server::io_unit() const noexcept {
-  constexpr uint32_t kPage = 4096;
-  const uint32_t most = max_message_ - kIoHeader;
-  return most < kPage ? most : most / kPage * kPage;
-}
-
 // --- fids ---
 
-Server::FidPtr Server::find(uint32_t number) const {
-  const auto found = fids_.find(number);
-  return found == fids_.end() ? nullptr : found->second;
-}
-
-int Server::add(uint32_t number, FidPtr fid) {
-  if (number == kNoFid || fids_.contains(number)) return EINVAL;
-  if (fids_.size() >= config_.files) return ENFILE;
-  fids_.emplace(number, std::move(fid));
-  return 0;
+Result<FidPtr> Server::make_fid(Fid parts) {
+  auto memory = memory_.take(kFidCost);
+  if (!memory) return Failure{ENOMEM};
+  parts.memory = std::move(*memory);
+  return FidPtr(std::make_shared<const Fid>(std::move(parts)));
 }
 
 // Of a node that may have been closed while it was idle. By its handle, or else by the names that
 // lead to it, from the first one up that is open.
 Task<Result<SharedFd>> Server::descriptor(NodePtr node) {
-  std::vector<NodePtr> closed;
-  for (NodePtr at = node; !tree_.held(*at); at = at->parent()) {
+  struct Closed {
+    NodePtr node;
+    HandlePtr handle;
+    std::string name;
+  };
+  std::vector<Closed> closed;
+  SharedFd open;
+  for (NodePtr at = node; !(open = tree_.held(*at)); at = at->parent()) {
     if (closed.size() == kMaxDepth) co_return Failure{ESTALE};
-    closed.push_back(at);
-    if (at->handle()) break;
+    closed.push_back({at, at->handle(), at->place().name});
+    if (closed.back().handle) break;
   }
   while (!closed.empty()) {
-    const NodePtr next = closed.back();
+    const Closed next = std::move(closed.back());
     closed.pop_back();
-    const Item item{.parent = next->handle() ? nullptr : tree_.held(*next->parent()),
-                    .name = next->name()};
-    const auto again = [&] { return fs_.find_again(next->handle(), item, next->id()); };
+    const Item item{.parent = open, .name = next.name};
+    const auto again = [&] { return fs_.find_again(next.handle.get(), item, next.node->id()); };
     auto found = co_await on_host(again);
     if (!found) co_return found.failure();
-    tree_.hold(*next, share(std::move(*found)));
+    open = share(std::move(*found));
+    tree_.hold(*next.node, open);
   }
-  co_return tree_.held(*node);
+  co_return open;
 }
 
 Task<Result<Item>> Server::item_of(Call& call, FidPtr fid) {
   if (call.flushed) co_return Failure{EINTR};
   if (!fid) co_return Failure{EBADF};
-  Item item{.name = fid->node->name()};
+  const Place place = fid->node->place();
+  Item item{.name = place.name};
   if (fid->file) {
     item.self = fid->file->fd;
   } else {
@@ -219,9 +209,8 @@ Task<Result<Item>> Server::item_of(Call& call, FidPtr fid) {
     if (!self) co_return self.failure();
     item.self = *self;
   }
-  if (config_.security == Security::mapped_file && fid->node->parent()) {
-    const NodePtr above = fid->node->parent();
-    const auto parent = co_await descriptor(above);
+  if (config_.security == Security::mapped_file && place.directory) {
+    const auto parent = co_await descriptor(place.directory);
     if (!parent) co_return parent.failure();
     item.parent = *parent;
   }
@@ -229,14 +218,15 @@ Task<Result<Item>> Server::item_of(Call& call, FidPtr fid) {
 }
 
 // Where a name is or will be: in the directory of a fid.
-Task<Result<Item>> Server::place_in(Call& call, uint32_t directory, std::string_view name) {
+Task<Result<Server::Named>> Server::place_in(Call& call, FidPtr directory, std::string_view name) {
   if (call.flushed) co_return Failure{EINTR};
-  const FidPtr fid = find(directory);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  if (!directory) co_return Failure{EBADF};
   if (const int error = fs_.check_name(name); error != 0) co_return Failure{error};
-  const auto parent = co_await descriptor(fid->node);
+  Named named{.place = {directory->node, std::string(name)}};
+  const auto parent = co_await descriptor(directory->node);
   if (!parent) co_return parent.failure();
-  co_return Item{.parent = *parent, .name = std::string(name)};
+  named.item = {.parent = *parent, .name = named.place.name};
+  co_return named;
 }
 
 // Whether to look at the file waits for nobody: it is on the share's own, local file system.
@@ -253,10 +243,10 @@ Result<Qid> Server::qid_of(const Attributes& host, const Attributes& seen) {
   return Qid{type_of(seen.mode), version, *path};
 }
 
-Result<Ropened> Server::opened(const Attributes& host, const Attributes& seen) {
+Result<Ropened> Server::opened(const Call& call, const Attributes& host, const Attributes& seen) {
   const auto qid = qid_of(host, seen);
   if (!qid) return qid.failure();
-  return Ropened{*qid, io_unit()};
+  return Ropened{*qid, call.io_unit()};
 }
 
 Result<Rqid> Server::made_qid(const Result<Attributes>& made) {
@@ -271,34 +261,33 @@ Result<Nothing> Server::nothing(const Outcome& outcome) {
   return Nothing{};
 }
 
-uint32_t Server::user_of(uint32_t number) const {
-  const FidPtr fid = find(number);
-  return fid ? fid->uid : kNoUid;
-}
-
 // --- the session ---
+
+std::shared_ptr<Session> Server::make_session(uint32_t max_message) const {
+  return std::make_shared<Session>(fs_, max_message, config_.files, config_.descriptors / 8);
+}
 
 // Everything before it is over, and everything it left behind forgotten.
 Task<Result<Rversion>> Server::on(Call& call, const Tversion& message) {
   std::vector<std::shared_ptr<Call>> earlier;
   for (const auto& [tag, other] : calls_)
     if (other->serial < call.serial) earlier.push_back(other);
-  for (const auto& other : earlier) {
-    other->flushed = true;
-    co_await other->finished.wait();
-  }
-  reset();
+  for (const auto& other : earlier) other->flushed = true;
+  for (const auto& other : earlier) co_await other->finished.wait();
+  if (version_->serial == call.serial) version_ = nullptr;
+  session_ = nullptr;
   if (message.max_message < kMinMessage) co_return Failure{EMSGSIZE};
-  max_message_ = std::min({message.max_message, config_.max_message, kMaxMessage});
+  session_ = make_session(std::min({message.max_message, config_.max_message, kMaxMessage}));
+  call.session = session_;
   const bool known = message.version == kProtocol;
-  co_return Rversion{max_message_, known ? kProtocol : "unknown"};
+  co_return Rversion{session_->max_message, known ? kProtocol : "unknown"};
 }
 
 Task<Result<Rqid>> Server::on(Call& /*call*/, const Tauth& /*message*/) {
   co_return Failure{EOPNOTSUPP};  // there is nothing to prove: a guest has what it is given
 }
 
-Task<Result<Rqid>> Server::on(Call& /*call*/, const Tattach& message) {
+Task<Result<Rqid>> Server::on(Call& call, const Tattach& message) {
   if (message.auth_fid != kNoFid) co_return Failure{EINVAL};
   const Item item{.self = fs_.root()};
   const auto look = [&] { return fs_.attributes(item); };
@@ -306,64 +295,70 @@ Task<Result<Rqid>> Server::on(Call& /*call*/, const Tattach& message) {
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
   if (!qid) co_return qid.failure();
-  auto fid = std::make_shared<Fid>(tree_.root(), message.uid);
-  if (const int error = add(message.fid, std::move(fid)); error != 0) co_return Failure{error};
+  const auto fid = make_fid({.node = tree_.root(), .uid = message.uid});
+  if (!fid) co_return fid.failure();
+  const int error = call.session->fids.add(message.fid, *fid);
+  if (error != 0) co_return Failure{error};
   co_return Rqid{*qid};
 }
 
-// The request that is given up is answered first, if only with EINTR.
+// The request that is given up is answered first, if only with EINTR. One that came later has taken
+// the tag of another that is answered already.
 Task<Result<Nothing>> Server::on(Call& call, const Tflush& message) {
   const auto found = calls_.find(message.old_tag);
-  if (found == calls_.end() || found->second.get() == &call) co_return Nothing{};
+  if (found == calls_.end() || found->second->serial >= call.serial) co_return Nothing{};
   const std::shared_ptr<Call> old = found->second;
   old->flushed = true;
   co_await old->finished.wait();
   co_return Nothing{};
 }
 
+// To the directory above, or from the root to the root.
+Task<Result<NodePtr>> Server::step_up(NodePtr node, Rwalk& walked) {
+  if (NodePtr above = node->parent()) node = std::move(above);
+  const Place place = node->place();
+  const auto fd = co_await descriptor(node);
+  if (!fd) co_return fd.failure();
+  const Item item{.self = *fd, .parent = {}, .name = place.name};
+  const auto look = [&] { return fs_.attributes(item); };
+  const auto seen = co_await on_host(look);
+  if (!seen) co_return seen.failure();
+  const auto qid = qid_of(*seen, *seen);
+  if (!qid) co_return qid.failure();
+  walked.qids.push(*qid);
+  co_return node;
+}
+
 // One name further; pushes its qid.
 Task<Result<NodePtr>> Server::step(Call& call, NodePtr node, std::string_view name, Rwalk& walked) {
-  Entry entry;
-  if (name == "..") {
-    if (node->parent()) node = node->parent();
-    const auto fd = co_await descriptor(node);
-    if (!fd) co_return fd.failure();
-    const Item item{.self = *fd, .parent = {}, .name = node->name()};
-    const auto look = [&] { return fs_.attributes(item); };
-    const auto seen = co_await on_host(look);
-    if (!seen) co_return seen.failure();
-    const auto qid = qid_of(*seen, *seen);
-    if (!qid) co_return qid.failure();
-    walked.qids.push(*qid);
-    co_return node;
-  }
+  if (name == "..") co_return co_await step_up(node, walked);
   if (const int error = fs_.check_name(name); error != 0) co_return Failure{error};
+  const Place place{node, std::string(name)};
   const auto directory = co_await descriptor(node);
   if (!directory) co_return directory.failure();
-  const std::string plain(name);
   auto found = Result<Entry>(Failure{EAGAIN});
-  if (!waits_here()) found = fs_.look_up(*directory, plain, Wait::cached_only);
+  if (!waits_here()) found = fs_.look_up(*directory, place.name, Wait::cached_only);
   if (!found && found.error() == EAGAIN) {
-    auto look = [&] { return fs_.look_up(*directory, plain, Wait::may_block); };
+    auto look = [&] { return fs_.look_up(*directory, place.name, Wait::may_block); };
     Interruptible<decltype(look)> work{call, look};
     found = co_await on_host(work);
   }
   if (!found) co_return found.failure();
   const auto qid = qid_of(found->host, found->seen);
   if (!qid) co_return qid.failure();
-  NodePtr next = tree_.child(node, plain, id_of(found->host), found->fd);
-  if (!next) co_return Failure{ENFILE};
-  walked.qids.push(*qid);
+  auto next = tree_.child(place, id_of(found->host), found->fd);
+  if (next) walked.qids.push(*qid);
   co_return next;
 }
 
 // intro(5), walk: as far as it goes; the new fid is there only if that is all the way.
 Task<Result<Rwalk>> Server::on(Call& call, const Twalk& message) {
-  const FidPtr from = find(message.fid);
-  if (!from || from->xattr) co_return Failure{EBADF};
+  Fids& fids = call.session->fids;
+  const FidPtr from = call.find_file(message.fid);
+  if (!from) co_return Failure{EBADF};
   const bool in_place = message.new_fid == message.fid;
   if (in_place && from->file) co_return Failure{EINVAL};
-  if (!in_place && fids_.contains(message.new_fid)) co_return Failure{EINVAL};
+  if (!in_place && fids.contains(message.new_fid)) co_return Failure{EINVAL};
   Rwalk walked;
   NodePtr node = from->node;
   for (const std::string_view name : message.names.span()) {
@@ -372,40 +367,38 @@ Task<Result<Rwalk>> Server::on(Call& call, const Twalk& message) {
     if (!next) co_return walked;
     node = *next;
   }
-  if (in_place) {
-    if (from->file) co_return Failure{EINVAL};
-    from->node = node;
-  } else if (const int error = add(message.new_fid, std::make_shared<Fid>(node, from->uid));
-             error != 0) {
-    co_return Failure{error};
-  }
+  const auto reached = make_fid({.node = node, .uid = from->uid});
+  if (!reached) co_return reached.failure();
+  const int error =
+      in_place ? fids.replace(message.fid, from, *reached) : fids.add(message.new_fid, *reached);
+  if (error != 0) co_return Failure{error};
   co_return walked;
 }
 
 // The last reference to a file that was written or has no name may have a lot to do.
-Task<void> Server::close_file(FidPtr fid) {
-  const std::shared_ptr<OpenFile> file = std::exchange(fid->file, nullptr);
-  if (file->has_locks) co_await drop_locks(file->serial);
+Task<void> Server::close_file(Call& call, FidPtr fid) {
+  OpenFile& file = *fid->file;
+  file.closed = true;
+  if (file.has_locks) co_await drop_locks(call, file.serial);
   const bool heavy = fid->node->is_removed() || !fs_.is_local();
-  if ((!heavy && !file->writable()) || file.use_count() > 1) co_return;
-  SharedFd fd = std::exchange(file->fd, nullptr);
+  const bool shared = fid.use_count() > 1 || fid->file.use_count() > 1;
+  if (shared || (!heavy && !file.writable())) co_return;
+  SharedFd fd = std::exchange(file.fd, nullptr);
   const auto close = [&] {
     fd.reset();
     return true;
   };
   if (heavy)
-    co_await offload(pool_, loop_, close);
+    co_await offload(*pool_, loop_, close);
   else
     co_await on_host(close);
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tclunk& message) {
-  const auto found = fids_.find(message.fid);
-  if (found == fids_.end()) co_return Failure{EBADF};
-  const FidPtr fid = found->second;
-  fids_.erase(found);
+  FidPtr fid = call.session->fids.take(message.fid);
+  if (!fid) co_return Failure{EBADF};
   if (fid->xattr) co_return co_await finish_xattr(call, fid);
-  if (fid->file) co_await close_file(fid);
+  if (fid->file) co_await close_file(call, std::move(fid));
   co_return Nothing{};
 }
 

@@ -6,26 +6,40 @@
 // system holds up nobody else; what the host has in memory is answered at once, by whoever the loop
 // belongs to. The thread of a loop that serves only the share (ShareConfig::own_loop) makes short
 // calls on a local file system itself while they come one by one: most of the time of such a
-// request is what it takes to wake a thread. Owns the fids, the descriptors behind them and that
-// pool. What a client asks for is hostile: names are single components, at most ShareConfig::files
-// fids and ShareConfig::descriptors descriptors are held, messages are bounded by msize. A client's
-// error is an Rlerror, never more.
+// request is what it takes to wake a thread. Owns the sessions, the descriptors behind their fids
+// and that pool.
+//
+// What a client asks for is hostile: names are single components, messages are bounded by msize. It
+// holds at most, whatever it sends,
+//   fids         ShareConfig::files (ENFILE), in ShareConfig::memory bytes with their names
+//   (ENOMEM) descriptors  ShareConfig::descriptors: half for files it opened (ENFILE), an eighth
+//   for files
+//                with locks (ENOLCK), a quarter for files that are merely known, which are closed
+//                and found again; besides, three for each request under way
+//   attributes   8 MiB of values being read or written (ENOMEM)
+//   locks        4096 (ENOLCK)
+// and for each request that its transport has under way 64 KiB of names and as much of a listing. A
+// client's error is an Rlerror, never more.
+//
+// Requests overlap in any order. What one of them acts on does not change while it waits: it keeps
+// its session, and a fid and a place are values that it found before (session.h, tree.h). To change
+// a fid is to put another in its place, which fails when somebody was faster. A Tversion waits for
+// all that came before it, and what comes after it waits for the Tversion.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "devices/p9/budget.h"
 #include "devices/p9/buffers.h"
 #include "devices/p9/local_fs.h"
-#include "devices/p9/locks.h"
 #include "devices/p9/qid_map.h"
+#include "devices/p9/session.h"
 #include "devices/p9/tree.h"
 #include "devices/p9/wire.h"
 #include "vmm/base/async_sync.h"
@@ -44,8 +58,9 @@ struct Exchange {
 
 class Server {
  public:
-  // Throws what is wrong with the share.
+  // Throws what is wrong with the share. The pool makes the calls that may wait for the host.
   Server(EventLoop& loop, const ShareConfig& config);
+  Server(EventLoop& loop, const ShareConfig& config, std::unique_ptr<WorkerPool> pool);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server();
@@ -56,23 +71,26 @@ class Server {
   // Forgets the client; only while nothing is under way.
   void reset();
   // Somebody holds files here.
-  bool is_attached() const noexcept { return !fids_.empty(); }
+  bool is_attached() const noexcept { return session_ && !session_->fids.empty(); }
 
-  size_t open_descriptors() const noexcept { return tree_.open_descriptors() + open_files_; }
+  size_t open_descriptors() const noexcept {
+    return tree_.open_descriptors() + open_files_.taken();
+  }
 
  private:
   struct Call;
-  struct Fid;
-  struct OpenFile;
-  struct Xattr;
-  struct LockedFile;
+  // A name, with the directory that it is or will be in open.
+  struct Named {
+    Place place{};
+    Item item{};
+  };
   template <class T>
   struct Interruptible;
-  using FidPtr = std::shared_ptr<Fid>;
 
   // server.cc: messages, tags, session, fids
   Task<void> run(Exchange exchange);
-  Task<uint32_t> handle(const Exchange& exchange);
+  int refusal(const Exchange& exchange, const Header& header, const RequestInfo* info) const;
+  Task<uint32_t> serve_in_turn(Call& call, const Request& request);
   Task<uint32_t> dispatch(Call& call, const Request& request);
   Task<uint32_t> unknown(Call& call);
   template <class T>
@@ -80,13 +98,10 @@ class Server {
   uint32_t reply_error(const Exchange& exchange, uint16_t tag, int error) const;
   template <class T>
   uint32_t reply(const Call& call, uint8_t type, const T& message) const;
-  uint64_t data_room(const Call& call) const noexcept;
-  uint32_t io_unit() const noexcept;
-  FidPtr find(uint32_t number) const;
-  int add(uint32_t number, FidPtr fid);
+  Result<FidPtr> make_fid(Fid parts);
   Task<Result<SharedFd>> descriptor(NodePtr node);
   Task<Result<Item>> item_of(Call& call, FidPtr fid);
-  Task<Result<Item>> place_in(Call& call, uint32_t directory, std::string_view name);
+  Task<Result<Named>> place_in(Call& call, FidPtr directory, std::string_view name);
   bool answers_at_once(const Fid& fid) const noexcept;
   // Calls that are done by the loop itself: it is the share's own, and nothing else wants it.
   bool makes_short_calls() const noexcept {
@@ -97,12 +112,11 @@ class Server {
   template <class Function>
   auto on_host(Function& function);
   Result<Qid> qid_of(const Attributes& host, const Attributes& seen);
-  Result<Ropened> opened(const Attributes& host, const Attributes& seen);
+  Result<Ropened> opened(const Call& call, const Attributes& host, const Attributes& seen);
   Result<Rqid> made_qid(const Result<Attributes>& made);
   static Result<Nothing> nothing(const Outcome& outcome);
-  uint32_t user_of(uint32_t number) const;
-  size_t max_open_files() const noexcept { return config_.descriptors / 2; }
-  Task<void> close_file(FidPtr fid);
+  std::shared_ptr<Session> make_session(uint32_t max_message) const;
+  Task<void> close_file(Call& call, FidPtr fid);
 
   Task<Result<Rversion>> on(Call& call, const Tversion& message);
   Task<Result<Rqid>> on(Call& call, const Tauth& message);
@@ -111,6 +125,7 @@ class Server {
   Task<Result<Rwalk>> on(Call& call, const Twalk& message);
   Task<Result<Nothing>> on(Call& call, const Tclunk& message);
   Task<Result<NodePtr>> step(Call& call, NodePtr node, std::string_view name, Rwalk& walked);
+  Task<Result<NodePtr>> step_up(NodePtr node, Rwalk& walked);
 
   // server_names.cc: what makes, removes and moves names
   Task<Result<Ropened>> on(Call& call, const Tlcreate& message);
@@ -122,7 +137,9 @@ class Server {
   Task<Result<Nothing>> on(Call& call, const Trenameat& message);
   Task<Result<Nothing>> on(Call& call, const Tunlinkat& message);
   Task<Result<Nothing>> on(Call& call, const Tremove& message);
-  Task<Result<Item>> place_of(Call& call, FidPtr fid);
+  Task<Result<Named>> place_of(Call& call, FidPtr fid);
+  Task<Result<Nothing>> move(Call& call, const Named& from, const Named& to);
+  Task<Result<Nothing>> remove(Call& call, FidPtr fid);
 
   // server_files.cc: what acts on a file
   Task<Result<Ropened>> on(Call& call, const Tlopen& message);
@@ -134,39 +151,34 @@ class Server {
   Task<Result<Rreadlink>> on(Call& call, const Treadlink& message);
   Task<Result<Rstatfs>> on(Call& call, const Tstatfs& message);
   Task<Result<Nothing>> on(Call& call, const Tfsync& message);
-  Result<Created> open_item(const Item& item, uint32_t flags) const;
+  Result<Created> open_item(const Item& item, uint32_t flags, bool strips) const;
   Result<Qid> qid_of_entry(const Node& directory, const DirectoryEntry& entry);
 
   // server_extras.cc: extended attributes and locks
   Task<Result<Rsize>> on(Call& call, const Txattrwalk& message);
   Task<Result<Nothing>> on(Call& call, const Txattrcreate& message);
   Task<Result<Nothing>> finish_xattr(Call& call, FidPtr fid);
-  Result<Rdata> read_xattr(Call& call, const Fid& fid, const Tread& message) const;
-  Result<Rwrite> write_xattr(Call& call, Fid& fid, const Twrite& message) const;
+  Result<Rdata> read_xattr(Call& call, const Xattr& xattr, const Tread& message) const;
+  Result<Rwrite> write_xattr(Call& call, Xattr& xattr, const Twrite& message) const;
   Task<Result<Rlock>> on(Call& call, const Tlock& message);
   Task<Result<Rgetlock>> on(Call& call, const Tgetlock& message);
-  Result<std::shared_ptr<LockedFile>> locked_file(const Item& item);
-  Outcome change_lock(FileLocks& locks, const Lock& wanted, bool release) const;
-  void forget_unlocked();
-  Task<void> drop_locks(uint64_t holder);
+  Task<void> drop_locks(Call& call, uint64_t holder);
 
   EventLoop& loop_;
   const ShareConfig config_;
   const LocalFs fs_;
-  WorkerPool pool_;
+  const std::unique_ptr<WorkerPool> pool_;
   QidMap qids_;
+  Budget memory_;       // bytes of fids and nodes
+  Budget open_files_;   // how many
+  Budget xattr_bytes_;  // of extended attributes being read or written
   Tree tree_;
-  uint32_t max_message_ = 0;  // negotiated; 0: no session yet
-  bool alone_ = true;         // of the request that came last
-  std::unordered_map<uint32_t, FidPtr> fids_;
+  bool alone_ = true;                                          // of the request that came last
+  std::shared_ptr<Session> session_;                           // none before the first version
   std::unordered_map<uint16_t, std::shared_ptr<Call>> calls_;  // under way, by tag
+  std::shared_ptr<Call> version_;                              // the last Tversion under way
   uint64_t last_call_ = 0;
   uint64_t last_open_ = 0;
-  size_t open_files_ = 0;
-  size_t xattr_bytes_ = 0;  // held for extended attributes being read or written
-  AsyncMutex locking_;
-  // By device and inode; guarded by locking_, and changed on the pool.
-  std::map<std::pair<uint64_t, uint64_t>, std::shared_ptr<LockedFile>> locked_;
   Scope requests_;
 };
 

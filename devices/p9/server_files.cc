@@ -79,30 +79,37 @@ bool ends_at(int fd, uint64_t offset) {
 }  // namespace
 
 Task<Result<Ropened>> Server::on(Call& call, const Tlopen& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
+  if (!fid) co_return Failure{EBADF};
   if (fid->file) co_return Failure{EINVAL};
-  if (open_files_ >= max_open_files()) co_return Failure{ENFILE};
+  auto part = open_files_.take(1);
+  if (!part) co_return Failure{ENFILE};
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
-  auto open = [&] { return open_item(*item, message.flags); };
-  auto file = Result<Created>(Failure{EAGAIN});
+  const bool strips = fid->uid != 0;
+  auto open = [&] { return open_item(*item, message.flags, strips); };
+  auto host = Result<Created>(Failure{EAGAIN});
   if (answers_at_once(*fid) && (message.flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) {
-    file = open();
+    host = open();
   } else {
     Interruptible<decltype(open)> work{call, open};
-    file = co_await on_host(work);
+    host = co_await on_host(work);
   }
-  if (!file) co_return file.failure();
-  if (fid->file) co_return Failure{EINVAL};
-  fid->file = std::make_shared<OpenFile>(*this, std::move(file->file), message.flags,
-                                         S_ISDIR(file->host.mode));
-  co_return opened(file->host, file->seen);
+  if (!host) co_return host.failure();
+  auto file = std::make_shared<OpenFile>(std::move(host->file), message.flags,
+                                         S_ISDIR(host->host.mode), ++last_open_, std::move(*part));
+  const auto becomes = make_fid({.node = fid->node, .uid = fid->uid, .file = std::move(file)});
+  if (!becomes) co_return becomes.failure();
+  const int error = call.session->fids.replace(message.fid, fid, *becomes);
+  if (error != 0) co_return Failure{error};
+  co_return opened(call, host->host, host->seen);
 }
 
-Result<Created> Server::open_item(const Item& item, uint32_t flags) const {
+// `strips`: who opens it is not root, and so takes the set-id bits away with the contents.
+Result<Created> Server::open_item(const Item& item, uint32_t flags, bool strips) const {
   auto fd = fs_.open(item, flags);
   if (!fd) return fd.failure();
+  if (strips && (flags & O_TRUNC) != 0) static_cast<void>(fs_.clear_set_id(item));
   const auto host = attributes_of(fd->get());
   if (!host) return host.failure();
   return Created{share(std::move(*fd)), *host, *host};
@@ -111,14 +118,14 @@ Result<Created> Server::open_item(const Item& item, uint32_t flags) const {
 // Straight from the file into the reply's buffers. What the host has in memory is read at once
 // while there is nothing else to do.
 Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
-  const FidPtr fid = find(message.fid);
+  const FidPtr fid = call.find(message.fid);
   if (!fid) co_return Failure{EBADF};
-  if (fid->xattr) co_return read_xattr(call, *fid, message);
+  if (fid->xattr) co_return read_xattr(call, *fid->xattr, message);
   const std::shared_ptr<OpenFile> file = fid->file;
   if (!file) co_return Failure{EBADF};
   if (file->directory) co_return Failure{EISDIR};
   if (message.offset > kMaxOffset) co_return Failure{EINVAL};
-  const uint64_t length = std::min<uint64_t>(message.count, data_room(call));
+  const uint64_t length = std::min<uint64_t>(message.count, call.data_room());
   const Buffers into = slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), length);
   const SharedFd fd = file->fd;
   size_t done = 0;
@@ -137,10 +144,10 @@ Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
 }
 
 Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
-  const FidPtr fid = find(message.fid);
+  const FidPtr fid = call.find(message.fid);
   if (!fid) co_return Failure{EBADF};
   if (message.data.count > call.header.size - call.head) co_return Failure{EBADMSG};
-  if (fid->xattr) co_return write_xattr(call, *fid, message);
+  if (fid->xattr) co_return write_xattr(call, *fid->xattr, message);
   const std::shared_ptr<OpenFile> file = fid->file;
   if (!file || file->directory || !file->writable()) co_return Failure{EBADF};
   if (message.offset > kMaxOffset) co_return Failure{EFBIG};
@@ -168,12 +175,12 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
 
 // The offsets are the host's own: they stay good while the directory changes.
 Task<Result<Rdata>> Server::on(Call& call, const Treaddir& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || !fid->file || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
+  if (!fid || !fid->file) co_return Failure{EBADF};
   const std::shared_ptr<OpenFile> file = fid->file;
   if (!file->directory) co_return Failure{ENOTDIR};
   const AsyncMutex::Guard guard = co_await file->listing.lock();
-  const uint64_t room = std::min<uint64_t>(message.count, data_room(call));
+  const uint64_t room = std::min<uint64_t>(message.count, call.data_room());
   // An entry takes at most 7/6 of the host's bytes here, so that all that is read fits.
   const size_t reads = std::min<size_t>(room / 7 * 6, kListing);
   std::optional<uint64_t> seek;
@@ -214,8 +221,7 @@ Result<Qid> Server::qid_of_entry(const Node& directory, const DirectoryEntry& en
 
 Task<Result<Rgetattr>> Server::on(Call& call, const Tgetattr& message) {
   constexpr uint64_t kBasic = 0x7ff, kBirth = 0x800;
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   auto look = [&] { return fs_.attributes(*item); };
@@ -236,8 +242,9 @@ Task<Result<Rgetattr>> Server::on(Call& call, const Tgetattr& message) {
   reply.links = seen->links;
   reply.device = seen->rdev;
   reply.size = seen->size;
-  reply.block_size = std::max<uint64_t>(io_unit(), seen->block_size);  // what to read and write at
-  reply.blocks = seen->blocks;                                         // a time
+  reply.block_size =
+      std::max<uint64_t>(call.io_unit(), seen->block_size);  // what to read and write at
+  reply.blocks = seen->blocks;                               // a time
   reply.accessed = seconds_of(seen->accessed);
   reply.modified = seconds_of(seen->modified);
   reply.changed = seconds_of(seen->changed);
@@ -246,21 +253,24 @@ Task<Result<Rgetattr>> Server::on(Call& call, const Tgetattr& message) {
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tsetattr& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   const std::shared_ptr<OpenFile> file = fid->file;
   const int writable = file && file->writable() ? file->fd->get() : -1;
-  auto change = [&] { return fs_.set_attributes(*item, message, writable); };
+  const bool strips = fid->uid != 0 && (message.valid & (kSetSize | kSetMode)) == kSetSize;
+  auto change = [&] {
+    const Outcome changed = fs_.set_attributes(*item, message, writable);
+    if (changed && strips) static_cast<void>(fs_.clear_set_id(*item));
+    return changed;
+  };
   Interruptible<decltype(change)> work{call, change};
   const Outcome changed = co_await on_host(work);
   co_return nothing(changed);
 }
 
 Task<Result<Rreadlink>> Server::on(Call& call, const Treadlink& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   auto read = [&] { return fs_.read_link(*item); };
@@ -272,8 +282,7 @@ Task<Result<Rreadlink>> Server::on(Call& call, const Treadlink& message) {
 }
 
 Task<Result<Rstatfs>> Server::on(Call& call, const Tstatfs& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   auto look = [&] { return fs_.statistics(*item); };
@@ -295,14 +304,13 @@ Task<Result<Rstatfs>> Server::on(Call& call, const Tstatfs& message) {
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tfsync& message) {
-  const FidPtr fid = find(message.fid);
-  if (!fid || fid->xattr) co_return Failure{EBADF};
+  const FidPtr fid = call.find_file(message.fid);
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   const int open_file = fid->file ? item->self->get() : -1;
   auto sync = [&] { return fs_.sync(*item, open_file, message.data_only != 0); };
   Interruptible<decltype(sync)> work{call, sync};
-  const Outcome synced = co_await offload(pool_, loop_, work);  // long
+  const Outcome synced = co_await offload(*pool_, loop_, work);  // long
   co_return nothing(synced);
 }
 

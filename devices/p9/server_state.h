@@ -3,11 +3,11 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "devices/p9/server.h"
 
@@ -18,72 +18,36 @@ struct Server::Call {
   Call(const Exchange& parts, const Header& message, size_t head_size, uint64_t number) noexcept
       : exchange(parts), header(message), head(head_size), serial(number) {}
 
+  FidPtr find(uint32_t fid) const { return session->fids.find(fid); }
+  // The same, but of those that stand for a file.
+  FidPtr find_file(uint32_t fid) const {
+    FidPtr found = find(fid);
+    return found && found->xattr ? nullptr : found;
+  }
+  // Bytes of its reply at most.
+  uint64_t room() const noexcept {
+    return std::min<uint64_t>(total_length(exchange.reply), session->max_message);
+  }
+  // Of an Rread, which carries its count before the data.
+  uint64_t data_room() const noexcept {
+    constexpr uint64_t kBefore = kHeaderSize + sizeof(uint32_t);
+    return std::max(room(), kBefore) - kBefore;
+  }
+  // Whole pages, so that large transfers stay aligned.
+  uint32_t io_unit() const noexcept {
+    constexpr uint32_t kPage = 4096;
+    const uint32_t most = session->max_message - kIoHeader;
+    return most < kPage ? most : most / kPage * kPage;
+  }
+
   const Exchange& exchange;
   const Header header;
   const size_t head;      // bytes of the message before its data
   const uint64_t serial;  // in order of arrival: a request only ever waits for earlier ones
+  std::shared_ptr<Session> session{};  // the one that it belongs to, from its turn to its reply
   std::atomic<bool> flushed = false;
   Event finished{};    // its reply is sent
   std::string text{};  // that a reply points into
-};
-
-// An opened file or directory.
-struct Server::OpenFile {
-  OpenFile(Server& owner, SharedFd opened, uint32_t open_flags, bool is_directory)
-      : server(owner),
-        fd(std::move(opened)),
-        flags(open_flags),
-        directory(is_directory),
-        serial(++owner.last_open_) {
-    ++server.open_files_;
-  }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  ~OpenFile() { --server.open_files_; }
-
-  bool writable() const noexcept { return (flags & O_ACCMODE) != O_RDONLY; }
-
-  Server& server;
-  SharedFd fd;
-  const uint32_t flags;
-  const bool directory;
-  const uint64_t serial;
-  AsyncMutex listing{};        // who reads the directory
-  uint64_t position = 0;       // the directory's, as the client knows it
-  bool reads_at_once = true;   // until the host says that it can not
-  bool writes_at_once = true;  // likewise
-  bool has_locks = false;
-};
-
-// The value of an extended attribute on its way to or from the client.
-struct Server::Xattr {
-  Xattr(Server& owner, size_t size) noexcept : server(owner), reserved(size) {
-    server.xattr_bytes_ += reserved;
-  }
-  Xattr(const Xattr&) = delete;
-  Xattr& operator=(const Xattr&) = delete;
-  ~Xattr() { server.xattr_bytes_ -= reserved; }
-
-  Server& server;
-  const size_t reserved;
-  bool writing = false;
-  std::string name{};
-  int flags = 0;
-  std::vector<std::byte> value{};
-};
-
-struct Server::Fid {
-  Fid(NodePtr at, uint32_t user) noexcept : node(std::move(at)), uid(user) {}
-
-  NodePtr node;
-  uint32_t uid;  // whom the client acts for; kNoUid: it does not say
-  std::shared_ptr<OpenFile> file{};
-  std::shared_ptr<Xattr> xattr{};
-};
-
-struct Server::LockedFile {
-  explicit LockedFile(UniqueFd host) noexcept : locks(std::move(host)) {}
-  FileLocks locks;
 };
 
 // Work for the pool that is left undone when the client gives the request up in time.
@@ -117,7 +81,7 @@ auto Server::on_host(Function& function) {
     auto await_resume() { return elsewhere.await_resume(); }
     void call() { elsewhere.result.emplace(elsewhere.function()); }
   };
-  return Awaiter{offload(pool_, loop_, function), makes_short_calls(), waits_here()};
+  return Awaiter{offload(*pool_, loop_, function), makes_short_calls(), waits_here()};
 }
 
 }  // namespace vireo::p9

@@ -202,17 +202,40 @@ TEST_CASE("attributes are set, to the nanosecond") {
   c.call(Tsetattr{.fid = 1, .valid = kSetChanged});
 }
 
-TEST_CASE("set-id bits go when somebody else than root writes") {
+TEST_CASE("set-id bits go when somebody else than root writes or cuts") {
+  const Security security = GENERATE(Security::none, Security::mapped_xattr, Security::mapped_file);
   ShareDirectory share;
-  Client c({.directory = share.path()});
-  c.attach(1000);
-  share.write("program", "x");
-  REQUIRE(::chmod((share.path() / "program").c_str(), 06755) == 0);
-  c.open(1, {"program"}, O_WRONLY);
-  c.write(1, 0, "y");
-  struct stat status {};
-  REQUIRE(::stat((share.path() / "program").c_str(), &status) == 0);
-  CHECK((status.st_mode & 07777) == 0755);
+  Client c({.directory = share.path(), .security = security});
+  c.attach(0);
+  REQUIRE(c.call(Tattach{.fid = 50, .uid = 1000}).qid.type == QidType::directory);
+  REQUIRE(c.walk(1, {}) == 0);
+  c.call(Tlcreate{1, "program", O_RDWR, 0755, 0});
+  c.write(1, 0, "text");
+  // What is left of a set-id program's mode after an access by fid 2, which is user 1000's.
+  const auto mode_after = [&](const std::function<void()>& access) {
+    c.call(Tsetattr{.fid = 1, .valid = kSetMode, .mode = 06755});
+    REQUIRE(c.walk(2, {"program"}, 50) == 0);
+    access();
+    c.call(Tclunk{2});
+    return c.attributes(1).mode & 07777;
+  };
+  CHECK(mode_after([&] {
+          c.call(Tlopen{2, O_WRONLY});
+          c.write(2, 0, "y");
+        }) == 0755);
+  CHECK(mode_after([&] { c.call(Tlopen{2, O_WRONLY | O_TRUNC}); }) == 0755);
+  CHECK(mode_after([&] { c.call(Tsetattr{.fid = 2, .valid = kSetSize, .size = 1}); }) == 0755);
+  CHECK(mode_after([&] {
+          c.call(Tsetattr{.fid = 2, .valid = kSetSize | kSetMode, .mode = 06711, .size = 1});
+        }) == 06711);
+  CHECK(mode_after([&] {
+          REQUIRE(c.walk(3, {}, 50) == 0);
+          c.call(Tlcreate{3, "program", O_RDWR | O_TRUNC, 0755, 0});  // it is there already
+        }) == 0755);
+  CHECK(mode_after([&] { c.call(Tsetattr{.fid = 1, .valid = kSetSize}); }) == 06755);  // root's
+  REQUIRE(c.walk(4, {}, 50) == 0);
+  c.call(Tlcreate{4, "other", O_RDWR | O_TRUNC, 06755, 0});
+  CHECK((c.attributes(4).mode & 07777) == 06755);
 }
 
 TEST_CASE("directories, links and nodes are made") {

@@ -4,9 +4,20 @@
 
 namespace vireo::p9 {
 
-Node::Node(Tree& tree, NodePtr parent, std::string name, const FileId& id)
-    : tree_(tree), parent_(std::move(parent)), name_(std::move(name)), id_(id) {
-  if (parent_) parent_->children_.emplace(name_, this);
+// A node with its count of references, its entry among its parent's children, its handle, and what
+// the allocator adds to each.
+size_t Node::cost(std::string_view name) noexcept {
+  constexpr size_t kEntry = 64, kHandle = 128, kAllocator = 48;
+  return sizeof(Node) + kEntry + kHandle + kAllocator + name.size();
+}
+
+Node::Node(Tree& tree, const Place& place, const FileId& id, Budget::Part memory)
+    : tree_(tree),
+      parent_(place.directory),
+      name_(place.name),
+      id_(id),
+      memory_(std::move(memory)) {
+  if (parent_) attach();
   ++tree_.count_;
 }
 
@@ -14,7 +25,7 @@ Node::Node(Tree& tree, NodePtr parent, std::string name, const FileId& id)
 // the other.
 Node::~Node() {
   --tree_.count_;
-  if (fd_ && parent_) tree_.recent_.erase(place_);
+  if (fd_ && parent_) tree_.recent_.erase(recent_);
   detach();
   NodePtr up = std::move(parent_);
   while (up && up.use_count() == 1 && up->parent_) {
@@ -25,15 +36,20 @@ Node::~Node() {
   }
 }
 
+void Node::attach() {
+  if (!parent_->children_) parent_->children_ = std::make_unique<Children>();
+  parent_->children_->emplace(name_, this);
+}
+
 void Node::detach() noexcept {
   if (!parent_ || removed_) return;
-  parent_->children_.erase(name_);
+  parent_->children_->erase(name_);
   removed_ = true;
 }
 
-Tree::Tree(SharedFd root, const FileId& id, size_t descriptors, size_t nodes, bool handles)
-    : max_descriptors_(descriptors), max_nodes_(nodes), handles_(handles) {
-  root_ = std::make_shared<Node>(*this, nullptr, "", id);
+Tree::Tree(SharedFd root, const FileId& id, size_t descriptors, Budget& memory, bool handles)
+    : max_descriptors_(descriptors), handles_(handles), memory_(memory) {
+  root_ = std::make_shared<Node>(*this, Place{}, id, Budget::Part());
   root_->fd_ = std::move(root);
 }
 
@@ -42,13 +58,15 @@ Tree::~Tree() {
   VMM_CHECK(count_ == 0, "nodes go before their tree");
 }
 
-Node* Tree::find(const Node& parent, const std::string& name) {
-  const auto found = parent.children_.find(name);
-  return found == parent.children_.end() ? nullptr : found->second;
+Node* Tree::find(const Place& place) {
+  const auto& children = place.directory->children_;
+  if (!children) return nullptr;
+  const auto found = children->find(place.name);
+  return found == children->end() ? nullptr : found->second;
 }
 
-NodePtr Tree::child(const NodePtr& parent, const std::string& name, const FileId& id, SharedFd fd) {
-  if (Node* const known = find(*parent, name)) {
+Result<NodePtr> Tree::child(const Place& place, const FileId& id, SharedFd fd) {
+  if (Node* const known = find(place)) {
     if (known->id_ == id) {
       NodePtr node = known->shared_from_this();
       if (!node->fd_ && fd) hold(*node, std::move(fd));
@@ -56,14 +74,15 @@ NodePtr Tree::child(const NodePtr& parent, const std::string& name, const FileId
     }
     known->detach();
   }
-  if (count_ >= max_nodes_) return nullptr;
-  auto node = std::make_shared<Node>(*this, parent, name, id);
+  auto memory = memory_.take(Node::cost(place.name));
+  if (!memory) return Failure{ENOMEM};
+  auto node = std::make_shared<Node>(*this, place, id, std::move(*memory));
   if (fd) hold(*node, std::move(fd));
   return node;
 }
 
 SharedFd Tree::held(Node& node) {
-  if (node.fd_ && node.parent_) recent_.splice(recent_.begin(), recent_, node.place_);
+  if (node.fd_ && node.parent_) recent_.splice(recent_.begin(), recent_, node.recent_);
   return node.fd_;
 }
 
@@ -71,7 +90,7 @@ void Tree::hold(Node& node, SharedFd fd) {
   if (node.fd_) return;
   node.fd_ = std::move(fd);
   recent_.push_front(&node);
-  node.place_ = recent_.begin();
+  node.recent_ = recent_.begin();
   close_idle();
 }
 
@@ -84,7 +103,7 @@ void Tree::close_idle() {
     if (node.fd_.use_count() > 1 || at == recent_.begin()) continue;
     if (handles_ && node.id_.device == root_->id_.device) {
       auto handle = handle_of(node.fd_->get());
-      if (handle) node.handle_ = std::move(*handle);
+      if (handle) node.handle_ = std::make_shared<const FileHandle>(std::move(*handle));
     }
     ++at;
     close(node);
@@ -93,29 +112,28 @@ void Tree::close_idle() {
 }
 
 void Tree::close(Node& node) {
-  recent_.erase(node.place_);
+  recent_.erase(node.recent_);
   node.fd_.reset();
 }
 
-void Tree::renamed(const NodePtr& from, const std::string& name, const NodePtr& to,
-                   const std::string& new_name) {
-  Node* const moved = find(*from, name);
-  Node* const replaced = find(*to, new_name);
+void Tree::renamed(const Place& from, const Place& to) {
+  Node* const moved = find(from);
+  Node* const replaced = find(to);
   if (moved == replaced && moved != nullptr) return;
   if (replaced != nullptr) replaced->detach();
   if (moved == nullptr) return;
   moved->detach();
   // Renames under way at the same time may be told out of order: no node comes below itself.
-  for (const Node* up = to.get(); up != nullptr; up = up->parent_.get())
+  for (const Node* up = to.directory.get(); up != nullptr; up = up->parent_.get())
     if (up == moved) return;
   moved->removed_ = false;
-  moved->parent_ = to;
-  moved->name_ = new_name;
-  to->children_.emplace(new_name, moved);
+  moved->parent_ = to.directory;
+  moved->name_ = to.name;
+  moved->attach();
 }
 
-void Tree::removed(const NodePtr& directory, const std::string& name) {
-  if (Node* const node = find(*directory, name)) node->detach();
+void Tree::removed(const Place& place) {
+  if (Node* const node = find(place)) node->detach();
 }
 
 }  // namespace vireo::p9

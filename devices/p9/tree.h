@@ -7,16 +7,20 @@
 // still leads to the same file.
 //
 // Thread: the server's loop. Nodes are owned by the fids, and by the nodes below them. Renames and
-// removals by the guest move and detach nodes; those by the host are seen at the next walk.
+// removals by the guest move and detach nodes; those by the host are seen at the next walk. What
+// they can change is given by value, and what belongs together in one call: a request that waits
+// for the host has it as it was.
 #pragma once
 
 #include <cstddef>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
+#include <string_view>
 
+#include "devices/p9/budget.h"
 #include "devices/p9/host.h"
 
 namespace vireo::p9 {
@@ -24,54 +28,68 @@ namespace vireo::p9 {
 class Node;
 class Tree;
 using NodePtr = std::shared_ptr<Node>;
+using HandlePtr = std::shared_ptr<const FileHandle>;
+
+// Where a node is: its name in a directory. No directory: it is the root.
+struct Place {
+  NodePtr directory{};
+  std::string name{};
+};
 
 class Node : public std::enable_shared_from_this<Node> {
  public:
-  Node(Tree& tree, NodePtr parent, std::string name, const FileId& id);
+  Node(Tree& tree, const Place& place, const FileId& id, Budget::Part memory);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
   ~Node();
 
-  const NodePtr& parent() const noexcept { return parent_; }  // nullptr: the root
-  const std::string& name() const noexcept { return name_; }
+  NodePtr parent() const noexcept { return parent_; }  // nullptr: the root
+  Place place() const { return {parent_, name_}; }
   const FileId& id() const noexcept { return id_; }
-  const std::optional<FileHandle>& handle() const noexcept { return handle_; }
+  HandlePtr handle() const noexcept { return handle_; }
+  bool is_root() const noexcept { return parent_ == nullptr; }
   bool is_removed() const noexcept { return removed_; }
+
+  // Bytes that one of that name takes, and what it leads to below its directory.
+  static size_t cost(std::string_view name) noexcept;
 
  private:
   friend Tree;
+  using Children = std::map<std::string_view, Node*>;  // by their own names
+  void attach();
   void detach() noexcept;
 
   Tree& tree_;
   NodePtr parent_;
   std::string name_;
-  FileId id_;
-  bool removed_ = false;  // its name is another file's or nobody's
-  std::unordered_map<std::string, Node*> children_;
-  SharedFd fd_;  // none while closed; then not in the tree's list
-  std::optional<FileHandle> handle_;
-  std::list<Node*>::iterator place_{};
+  const FileId id_;
+  const Budget::Part memory_;
+  bool removed_ = false;                // its name is another file's or nobody's
+  std::unique_ptr<Children> children_;  // none: it had none yet
+  SharedFd fd_;                         // none while closed; then not in the tree's list
+  HandlePtr handle_;
+  std::list<Node*>::iterator recent_{};
 };
 
 class Tree {
  public:
-  // At most `descriptors` stay open besides the root's, and those in use. With `handles`, files of
-  // the root's device can be opened by their handles.
-  Tree(SharedFd root, const FileId& id, size_t descriptors, size_t nodes, bool handles);
+  // At most `descriptors` stay open besides the root's, and those in use; the nodes' memory is
+  // taken from `memory`, which outlives the tree. With `handles`, files of the root's device can be
+  // opened by their handles.
+  Tree(SharedFd root, const FileId& id, size_t descriptors, Budget& memory, bool handles);
   ~Tree();
 
   const NodePtr& root() const noexcept { return root_; }
-  // The node that a walk led to, the one there is if it is the same file; nullptr: too many.
-  // `fd` may be none when somebody else holds the file open.
-  NodePtr child(const NodePtr& parent, const std::string& name, const FileId& id, SharedFd fd);
+  // The node that a walk led to, the one there is if it is the same file. ENOMEM: there are too
+  // many. `fd` may be none when somebody else holds the file open.
+  Result<NodePtr> child(const Place& place, const FileId& id, SharedFd fd);
   // Its descriptor, or none when it is closed.
   SharedFd held(Node& node);
   void hold(Node& node, SharedFd fd);
 
   // What the guest did to names.
-  void renamed(const NodePtr& from, const std::string& name, const NodePtr& to,
-               const std::string& new_name);
-  void removed(const NodePtr& directory, const std::string& name);
+  void renamed(const Place& from, const Place& to);
+  void removed(const Place& place);
 
   size_t nodes() const noexcept { return count_; }
   size_t open_descriptors() const noexcept { return recent_.size(); }
@@ -80,11 +98,11 @@ class Tree {
   friend Node;
   void close_idle();
   void close(Node& node);
-  static Node* find(const Node& parent, const std::string& name);
+  static Node* find(const Place& place);
 
   const size_t max_descriptors_;
-  const size_t max_nodes_;
   const bool handles_;
+  Budget& memory_;
   size_t count_ = 0;
   std::list<Node*> recent_;  // those with a descriptor, last used first
   NodePtr root_;

@@ -19,38 +19,41 @@ FileId id(uint64_t inode) {
 }  // namespace
 
 TEST_CASE("the same file under the same name is the same node") {
-  Tree tree(any_descriptor(), id(1), 10, 100, false);
-  const NodePtr a = tree.child(tree.root(), "a", id(2), nullptr);
-  CHECK(tree.child(tree.root(), "a", id(2), nullptr) == a);
-  const NodePtr other = tree.child(tree.root(), "a", id(3), nullptr);
+  Budget memory(100'000);
+  Tree tree(any_descriptor(), id(1), 10, memory, false);
+  const NodePtr a = *tree.child({tree.root(), "a"}, id(2), nullptr);
+  CHECK(*tree.child({tree.root(), "a"}, id(2), nullptr) == a);
+  const NodePtr other = *tree.child({tree.root(), "a"}, id(3), nullptr);
   CHECK(other != a);
   CHECK(a->is_removed());
   CHECK(tree.nodes() == 3);
 }
 
 TEST_CASE("renames move nodes, and never below themselves") {
-  Tree tree(any_descriptor(), id(1), 10, 100, false);
-  const NodePtr a = tree.child(tree.root(), "a", id(2), nullptr);
-  const NodePtr b = tree.child(tree.root(), "b", id(3), nullptr);
-  tree.renamed(tree.root(), "a", b, "c");
+  Budget memory(100'000);
+  Tree tree(any_descriptor(), id(1), 10, memory, false);
+  const NodePtr a = *tree.child({tree.root(), "a"}, id(2), nullptr);
+  const NodePtr b = *tree.child({tree.root(), "b"}, id(3), nullptr);
+  tree.renamed({tree.root(), "a"}, {b, "c"});
   CHECK(a->parent() == b);
-  CHECK(a->name() == "c");
-  tree.renamed(tree.root(), "b", a, "d");  // told out of order
+  CHECK(a->place().name == "c");
+  tree.renamed({tree.root(), "b"}, {a, "d"});  // told out of order
   CHECK(b->is_removed());
   CHECK(b->parent() == tree.root());
-  tree.renamed(b, "c", b, "c");
+  tree.renamed({b, "c"}, {b, "c"});
   CHECK_FALSE(a->is_removed());
-  tree.removed(b, "c");
+  tree.removed({b, "c"});
   CHECK(a->is_removed());
 }
 
 TEST_CASE("the descriptors of idle nodes are closed, those in use are not") {
-  Tree tree(any_descriptor(), id(1), 3, 100, false);
+  Budget memory(100'000);
+  Tree tree(any_descriptor(), id(1), 3, memory, false);
   std::vector<NodePtr> nodes;
   const SharedFd used = any_descriptor();
-  nodes.push_back(tree.child(tree.root(), "used", id(2), used));
+  nodes.push_back(*tree.child({tree.root(), "used"}, id(2), used));
   for (uint64_t i = 0; i < 10; ++i)
-    nodes.push_back(tree.child(tree.root(), std::to_string(i), id(10 + i), any_descriptor()));
+    nodes.push_back(*tree.child({tree.root(), std::to_string(i)}, id(10 + i), any_descriptor()));
   CHECK(tree.open_descriptors() == 3);
   CHECK(tree.held(*nodes.front()) == used);
   CHECK(tree.held(*nodes.back()));
@@ -58,16 +61,35 @@ TEST_CASE("the descriptors of idle nodes are closed, those in use are not") {
   CHECK(tree.held(*tree.root()));
 }
 
-TEST_CASE("there are no more nodes than allowed, and a deep tree goes without a deep stack") {
+TEST_CASE("nodes take no more memory than there is, and a deep tree goes without a deep stack") {
   constexpr size_t kMany = 200'000;
-  Tree tree(any_descriptor(), id(1), 3, kMany, false);
+  Budget memory(kMany * Node::cost("d"));
+  Tree tree(any_descriptor(), id(1), 3, memory, false);
   {
     NodePtr node = tree.root();
-    for (uint64_t i = 0; i + 1 < kMany; ++i) node = tree.child(node, "d", id(2 + i), nullptr);
-    CHECK_FALSE(tree.child(node, "d", id(kMany + 9), nullptr));
-    CHECK(tree.nodes() == kMany);
+    for (uint64_t i = 0; i < kMany; ++i) node = *tree.child({node, "d"}, id(2 + i), nullptr);
+    CHECK(tree.child({node, "d"}, id(kMany + 9), nullptr).error() == ENOMEM);
+    CHECK(tree.nodes() == kMany + 1);
   }
   CHECK(tree.nodes() == 1);
+  CHECK(memory.taken() == 0);
+  CHECK(Node::cost(std::string(200, 'n')) == Node::cost("") + 200);
+}
+
+TEST_CASE("what is taken from a budget comes back once") {
+  Budget budget(10);
+  {
+    auto some = budget.take(6);
+    REQUIRE(some);
+    CHECK_FALSE(budget.take(5));
+    some->shrink(4);
+    some->shrink(9);  // it cannot grow
+    CHECK(budget.taken() == 4);
+    Budget::Part other = std::move(*some);
+    other = *budget.take(3);
+    CHECK(budget.taken() == 3);
+  }
+  CHECK(budget.taken() == 0);
 }
 
 TEST_CASE("qid paths tell devices apart") {

@@ -36,7 +36,7 @@ Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append root=/dev/vda --disk debian.img \
             --display vnc=127.0.0.1:5900,web=127.0.0.1:6080
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
-            in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000 src /mnt)";
+            in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap src /mnt)";
 
 uint64_t parse_memory(const std::string& text) {
   const uint64_t bytes = parse_size("--memory", text);

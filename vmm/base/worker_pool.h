@@ -29,11 +29,12 @@ class WorkerPool {
   }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
-  ~WorkerPool();
+  virtual ~WorkerPool();
 
   // Any thread; `work` must not throw. When the host lets not even one thread start, this does the
-  // work itself: late is better than never.
-  void submit(std::function<void()> work);
+  // work itself: late is better than never. A test's pool decides itself when the work is done, and
+  // by whom.
+  virtual void submit(std::function<void()> work);
 
  private:
   void start_thread();  // with mutex_ held

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "devices/p9/server.h"
+#include "devices/p9/testing/hand_pool.h"
 #include "devices/p9/wire.h"
 #include "vmm/testing/temp_file.h"
 
@@ -55,8 +56,14 @@ class Client {
  public:
   static constexpr size_t kRoom = 64 << 10, kLittleRoom = 1 << 10;
 
-  explicit Client(ShareConfig config) : server(loop, config) {}
-  ~Client() { block_on(loop, server.drain()); }
+  explicit Client(const ShareConfig& config) : server(loop, config) {}
+  // With a pool that the test has in hand.
+  Client(const ShareConfig& config, std::unique_ptr<HandPool> pool)
+      : hand(pool.get()), server(loop, config, std::move(pool)) {}
+  ~Client() {
+    if (hand != nullptr) finish();
+    block_on(loop, server.drain());
+  }
 
   // Sends raw bytes; the reply comes into `pending`.
   struct Pending {
@@ -72,7 +79,16 @@ class Client {
     return pending;
   }
   void wait(const Pending& pending) {
-    while (!pending.length) loop.step(std::chrono::seconds(1));
+    while (!pending.length) turn();
+  }
+  // The oldest work of a pool in hand is done, or else what comes from the pool's threads awaited.
+  void turn() {
+    if (hand == nullptr) return static_cast<void>(loop.step(std::chrono::seconds(1)));
+    if (!loop.step() && hand->held() > 0) hand->run(0);
+  }
+  // All that is under way.
+  void finish() {
+    while (loop.step() || hand->held() > 0) turn();
   }
   Answer answer(const Pending& pending) {
     wait(pending);
@@ -184,6 +200,7 @@ class Client {
   }
   Rgetattr attributes(uint32_t fid) { return call(Tgetattr{fid, 0xfff}); }
 
+  HandPool* const hand = nullptr;  // the server's
   EventLoop loop;
   Server server;
 
