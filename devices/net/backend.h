@@ -18,6 +18,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "devices/net/header.h"
 #include "vmm/base/event_loop.h"
@@ -68,6 +69,8 @@ class NetBackend {
   virtual const NetTraits& traits() const noexcept = 0;
   // For users: "user", "tap vireo0".
   virtual std::string description() const = 0;
+  // What the user has to be told of it, such as ports that the host has chosen; a line each.
+  virtual std::vector<std::string> announcements() const { return {}; }
 
   // The machine runs: from here it uses the loop and calls the frontend.
   virtual void open(EventLoop& loop, NetFrontend& frontend) = 0;

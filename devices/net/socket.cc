@@ -2,11 +2,13 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -233,22 +235,50 @@ class StreamNet final : public NetBackend {
 
 // --- datagram ---
 
+// A socket's file stays behind when its process is killed; then nobody takes what is sent there.
+bool is_stale(const sockaddr_un& address) {
+  const UniqueFd probe = make_socket(SOCK_DGRAM);
+  return ::connect(probe.get(), generic(address), sizeof(address)) != 0 && errno == ECONNREFUSED;
+}
+
+// A socket's file, made in place of a stale one, and removed at the end if it is still ours.
+class SocketFile {
+ public:
+  SocketFile(const UniqueFd& socket, const std::string& path) : path_(path) {
+    const sockaddr_un address = unix_address(path);
+    struct stat status {};
+    const bool is_socket = ::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode);
+    if (is_socket && is_stale(address)) ::unlink(path.c_str());
+    if (::bind(socket.get(), generic(address), sizeof(address)) != 0) refuse(is_socket, errno);
+    if (::lstat(path.c_str(), &status) != 0) return;
+    device_ = status.st_dev;
+    inode_ = status.st_ino;
+  }
+  ~SocketFile() {
+    struct stat status {};
+    if (::lstat(path_.c_str(), &status) == 0 && status.st_dev == device_ && status.st_ino == inode_)
+      ::unlink(path_.c_str());
+  }
+  SocketFile(const SocketFile&) = delete;
+  SocketFile& operator=(const SocketFile&) = delete;
+
+ private:
+  [[noreturn]] void refuse(bool is_socket, int error) const {
+    if (error != EADDRINUSE) throw_errno(fmt::format("cannot make the socket '{}'", path_), error);
+    throw ConfigError(fmt::format("'{}' exists and {}: remove it or choose another path", path_,
+                                  is_socket ? "another program has that socket" : "is no socket"));
+  }
+
+  const std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
+};
+
 class DatagramNet final : public NetBackend {
  public:
   DatagramNet(const SocketNetConfig& config)
-      : local_(config.local), remote_(config.path), address_(unix_address(config.path)) {
-    socket_ = need_socket(SOCK_DGRAM);
-    if (local_.empty()) return;
-    const sockaddr_un own = unix_address(local_);
-    if (::bind(socket_.get(), generic(own), sizeof(own)) == 0) return;
-    const int error = errno;
-    const std::string path = std::exchange(local_, {});
-    if (error == EADDRINUSE)
-      throw ConfigError(fmt::format("the socket '{}' is there already: remove it", path));
-    throw_errno(fmt::format("cannot make the socket '{}'", path), error);
-  }
-  ~DatagramNet() override {
-    if (!local_.empty()) ::unlink(local_.c_str());
+      : remote_(config.path), address_(unix_address(config.path)) {
+    if (!config.local.empty()) local_.emplace(socket_, config.local);
   }
 
   const NetTraits& traits() const noexcept override { return traits_; }
@@ -303,10 +333,10 @@ class DatagramNet final : public NetBackend {
   static constexpr int kTries = 64;
 
   const NetTraits traits_{};
-  std::string local_;
   const std::string remote_;
   sockaddr_un address_;
-  UniqueFd socket_;
+  UniqueFd socket_ = need_socket(SOCK_DGRAM);
+  std::optional<SocketFile> local_;  // where the other end sends to
   EventLoop* loop_ = nullptr;
   NetFrontend* frontend_ = nullptr;
   EventLoop::Registration watch_;

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -263,6 +264,46 @@ TEST_CASE("datagrams are frames") {
                     ConfigError);
   }
   CHECK_FALSE(std::filesystem::exists(local));
+}
+
+TEST_CASE("a datagram socket that a killed machine left behind is taken over") {
+  const vireo::testing::TempDir directory;
+  const SocketNetConfig config{.path = directory.file("remote"),
+                               .local = directory.file("local"),
+                               .framing = Framing::datagram};
+  bound(SOCK_DGRAM, config.local).reset();
+  REQUIRE(std::filesystem::exists(config.local));
+  { const Guest guest(config); }
+  CHECK_FALSE(std::filesystem::exists(config.local));
+}
+
+TEST_CASE("a datagram socket takes nothing else over, and removes only its own") {
+  const vireo::testing::TempDir directory;
+  const SocketNetConfig config{.path = directory.file("remote"),
+                               .local = directory.file("local"),
+                               .framing = Framing::datagram};
+  SECTION("a file") {
+    std::ofstream(config.local) << "mine";
+    CHECK_THROWS_WITH(Guest(config), Catch::Contains(config.local + "' exists and is no socket"));
+    CHECK(std::filesystem::exists(config.local));
+  }
+  SECTION("a socket of another program's") {
+    const UniqueFd other = bound(SOCK_DGRAM, config.local);
+    CHECK_THROWS_WITH(Guest(config), Catch::Contains("another program has that socket"));
+  }
+  SECTION("a listening socket") {
+    const UniqueFd other = bound(SOCK_STREAM, config.local);
+    CHECK_THROWS_WITH(Guest(config), Catch::Contains("another program has that socket"));
+  }
+  SECTION("a socket that somebody put in its place") {
+    UniqueFd other;
+    {
+      const Guest guest(config);
+      std::filesystem::remove(config.local);
+      other = bound(SOCK_DGRAM, config.local);
+    }
+    CHECK(std::filesystem::exists(config.local));
+  }
 }
 
 TEST_CASE("sockets that can not be connected to are named") {

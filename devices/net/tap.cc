@@ -181,6 +181,7 @@ NetBackend::Received TapNet::receive(uint16_t pair, std::span<const iovec> into)
     return received;
   }
   const size_t header = tap_.headers ? sizeof(NetHeader) : 0;
+  if (static_cast<size_t>(length) <= header) return {};
   received.length = static_cast<size_t>(length) - header;
   // What the kernel knows of checksums is for those who have asked (virtio 1.2, 5.1.6.4.1).
   if (!offloads_.checksum) received.header.flags = 0;

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -11,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <list>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -19,7 +21,9 @@
 
 #include "devices/net/checksum.h"
 #include "devices/net/frame_queue.h"
+#include "devices/net/host_address.h"
 #include "devices/net/slirp_library.h"
+#include "devices/net/slirp_limits.h"
 #include "vmm/base/error.h"
 
 namespace vireo::dev {
@@ -87,6 +91,36 @@ void block_sigpipe() {
   ::pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
 }
 
+// The process has other uses for descriptors.
+size_t most_sockets() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return UserNet::kMostSockets;
+  return std::min<size_t>(UserNet::kMostSockets, limit.rlim_cur / 2);
+}
+
+HostAddress guest_address(const HostForward& forward, const HostAddress& host, uint16_t port) {
+  const auto given = parse_address(forward.guest, port);
+  const HostAddress guest = given ? *given : any_address(host.family(), port);
+  if (guest.family() != host.family())
+    throw ConfigError(
+        fmt::format("hostfwd={}: one address is IPv4, the other IPv6: write two of a kind",
+                    to_string(forward)));
+  return guest;
+}
+
+[[noreturn]] void refuse_host_port(const HostForward& forward, uint16_t port, int error) {
+  const std::string what = fmt::format("hostfwd={}: cannot listen on {} port {}",
+                                       to_string(forward), forward.udp ? "UDP" : "TCP", port);
+  if (error == EADDRINUSE)
+    throw ConfigError(what + ", which is in use: choose another, or 0 to have one chosen");
+  if (error == EACCES)
+    throw ConfigError(what + ", which takes privileges: choose one from 1024 on");
+  if (error == EADDRNOTAVAIL)
+    throw ConfigError(fmt::format("{}: '{}' is no address of this host's", what, forward.host));
+  if (error == EAFNOSUPPORT) throw ConfigError(what + ": this host has no IPv6");
+  throw_errno(what, error);
+}
+
 void check(const UserNetConfig& config) {
   struct stat status {};
   if (!config.tftp.empty() &&
@@ -110,6 +144,7 @@ class UserNet::Stack {
 
   void open(EventLoop& loop, NetFrontend& frontend);
   void close();
+  const std::vector<HostForward>& host_forwards() const noexcept { return host_forwards_; }
   void input(const NetHeader& header, std::span<const iovec> frame);
   Received output(std::span<const iovec> into) {
     waited_for_ = to_guest_.empty();
@@ -131,9 +166,26 @@ class UserNet::Stack {
     bool listens = false;
   };
 
+  // Of libslirp's messages: while one lives, they are this network's.
+  class Inside {
+   public:
+    explicit Inside(Stack& stack) noexcept : before_(std::exchange(inside_, &stack)) {}
+    ~Inside() { inside_ = before_; }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    Stack* before_;
+  };
+  static void take_message(const char* domain, int level, const char* text, void* none);
+
   static SlirpCb callbacks();
   static Stack& self(void* opaque) { return *static_cast<Stack*>(opaque); }
   void forward(const UserNetConfig& config);
+  void forward_host(HostForward forward);
+  void forward_guest(const GuestForward& forward);
+  std::vector<int> sockets_of_slirp();
+  size_t connections_of_slirp();
   void lengthen_backlogs();
   int64_t now_ns() const {
     return std::chrono::nanoseconds(EventLoop::Clock::now().time_since_epoch()).count();
@@ -147,11 +199,14 @@ class UserNet::Stack {
   bool has_descriptor_left() const noexcept;
   void rest_from_accepting();
   void serve();
+  bool may_accept(int fd);
   void look_again();
+  void refuse();
 
+  static thread_local Stack* inside_;
   const std::string name_;
   const Logger log_;
-  const SlirpLibrary library_;
+  const SlirpLibrary library_{take_message};
   const SlirpCb callbacks_ = callbacks();
   UniqueFd epoll_;
   FrameQueue to_guest_{kMostWaiting};
@@ -162,6 +217,11 @@ class UserNet::Stack {
   std::vector<Socket> sockets_;
   std::vector<int> polled_;  // in the order that libslirp gave them in
   std::vector<int> in_epoll_;
+  size_t listeners_ = 0;  // sockets for connections of the host's
+  std::vector<HostForward> host_forwards_;
+  SlirpLimits limits_{most_sockets(), [this] { return connections_of_slirp(); },
+                      EventLoop::Clock::now()};
+  bool refused_ = false;  // a frame, for the limits
   uint64_t looks_ = 0;
   bool entered_ = true;  // libslirp was, since it was last asked what it waits for
   Slirp* slirp_ = nullptr;
@@ -177,6 +237,7 @@ class UserNet::Stack {
 UserNet::Stack::Stack(std::string name, const UserNetConfig& config, Logger log)
     : name_(std::move(name)), log_(std::move(log)), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   if (!epoll_) throw_errno("cannot create an epoll descriptor");
+  const Inside inside(*this);
   const SlirpConfig slirp = slirp_config(config);
   slirp_ = library_.make(&slirp, &callbacks_, this);
   if (slirp_ == nullptr) throw ConfigError("libslirp does not make this network");
@@ -190,47 +251,92 @@ UserNet::Stack::Stack(std::string name, const UserNetConfig& config, Logger log)
 }
 
 UserNet::Stack::~Stack() {
+  const Inside inside(*this);
   library_.cleanup(slirp_);
 }
 
+thread_local UserNet::Stack* UserNet::Stack::inside_ = nullptr;
+
+// Guests can cause some of them, such as one for each connection to a program that is not there.
+void UserNet::Stack::take_message(const char*, int, const char* text, void*) {
+  if (inside_ != nullptr) inside_->log_.guest_noise(inside_->name_, text);
+}
+
 void UserNet::Stack::forward(const UserNetConfig& config) {
-  for (const HostForward& f : config.host_forwards) {
-    if (library_.add_hostfwd(slirp_, f.udp ? 1 : 0, f.host, f.host_port, f.guest, f.guest_port) ==
-        0)
-      continue;
-    const int error = errno;
-    const std::string address = ::inet_ntoa(f.host);
-    const char* const protocol = f.udp ? "UDP" : "TCP";
-    if (error == EADDRINUSE)
-      throw ConfigError(fmt::format("hostfwd: {} port {} of {} is in use: choose another", protocol,
-                                    f.host_port, address));
-    throw_errno(
-        fmt::format("hostfwd: cannot listen on {} port {} of {}", protocol, f.host_port, address),
-        error);
+  for (const HostForward& each : config.host_forwards) {
+    if (!config.ipv6 && find_address(each.host, 0).family() == AF_INET6)
+      throw ConfigError(
+          fmt::format("hostfwd={}: it is IPv6, which ipv6=off switches off", to_string(each)));
+    forward_host(each);
   }
-  for (const GuestForward& f : config.guest_forwards) {
-    in_addr server = f.server;
-    const auto add = f.kind == GuestForward::Kind::command ? library_.add_exec : library_.add_unix;
-    if (add(slirp_, f.target.c_str(), &server, f.port) != 0)
-      throw ConfigError(fmt::format(
-          "guestfwd: {}:{} can not be: an address of 10.0.2.0/24 that is not .2, .3 or another's",
-          ::inet_ntoa(f.server), f.port));
+  for (const GuestForward& each : config.guest_forwards) forward_guest(each);
+}
+
+// libslirp does not say which socket it made: it is the one that was not there before.
+void UserNet::Stack::forward_host(HostForward forward) {
+  for (uint16_t i = 0; i < forward.count; ++i) {
+    const auto host_port = static_cast<uint16_t>(forward.host_port + i);
+    const HostAddress host = find_address(forward.host, host_port);
+    const HostAddress guest =
+        guest_address(forward, host, static_cast<uint16_t>(forward.guest_port + i));
+    const int flags = SLIRP_HOSTFWD_V6ONLY | (forward.udp ? SLIRP_HOSTFWD_UDP : 0);
+    const std::vector<int> before = sockets_of_slirp();
+    if (library_.add_hostxfwd(slirp_, host.generic(), host.length, guest.generic(), guest.length,
+                              flags) != 0)
+      refuse_host_port(forward, host_port, errno);
+    if (forward.host_port != 0) continue;
+    for (const int fd : sockets_of_slirp())
+      if (!std::ranges::count(before, fd)) forward.host_port = port_of(fd);
   }
+  host_forwards_.push_back(std::move(forward));
+}
+
+void UserNet::Stack::forward_guest(const GuestForward& forward) {
+  in_addr server = forward.server;
+  const bool command = forward.kind == GuestForward::Kind::command;
+  const auto add = command ? library_.add_exec : library_.add_unix;
+  if (add(slirp_, forward.target.c_str(), &server, forward.port) != 0)
+    throw ConfigError(fmt::format(
+        "guestfwd: {}:{} can not be: an address of 10.0.2.0/24 that is not .2, .3 or another's",
+        ::inet_ntoa(forward.server), forward.port));
+}
+
+std::vector<int> UserNet::Stack::sockets_of_slirp() {
+  std::vector<int> fds;
+  const auto add = [](int fd, int, void* opaque) {
+    static_cast<std::vector<int>*>(opaque)->push_back(fd);
+    return -1;  // this look is not for polling
+  };
+  uint32_t timeout_ms = 0;
+  library_.pollfds_fill(slirp_, &timeout_ms, add, &fds);
+  return fds;
+}
+
+// All but those that wait for others, from the table that libslirp makes for people.
+size_t UserNet::Stack::connections_of_slirp() {
+  const std::unique_ptr<char, void (*)(void*)> table(library_.connection_info(slirp_),
+                                                     library_.free);
+  constexpr std::string_view kConnection = "\n  TCP[";
+  const std::string_view text = table.get();
+  size_t count = 0;
+  for (size_t at = text.find(kConnection); at != std::string_view::npos;
+       at = text.find(kConnection, at + 1))
+    ++count;
+  return count - std::min(count, listeners_);
 }
 
 // libslirp lets one connection wait until it takes it. Of a burst, the kernel would drop the
 // others' first packets, and their senders wait longer each time before they try again.
 void UserNet::Stack::lengthen_backlogs() {
-  const auto lengthen = [](int fd, int, void* opaque) {
+  for (const int fd : sockets_of_slirp()) {
     int listens = 0;
     socklen_t length = sizeof(listens);
     ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length);
-    if (listens != 0) ::listen(fd, SOMAXCONN);
-    self(opaque).socket(fd).listens = listens != 0;
-    return -1;  // this look is not for polling
-  };
-  uint32_t timeout_ms = 0;
-  library_.pollfds_fill(slirp_, &timeout_ms, lengthen, this);
+    if (listens == 0) continue;
+    ::listen(fd, SOMAXCONN);
+    socket(fd).listens = true;
+    ++listeners_;
+  }
 }
 
 // --- what libslirp calls ---
@@ -258,11 +364,14 @@ SlirpCb UserNet::Stack::callbacks() {
     self(opaque).arm(changed);
   };
   // A number that comes again is another socket, and a connection that never had one says -1.
-  const auto forget = [](int fd, void* opaque) {
+  c.register_poll_fd = [](int fd, void* opaque) {
     if (fd >= 0) self(opaque).set_events(fd, 0);
+    self(opaque).limits_.opened(fd);
   };
-  c.register_poll_fd = forget;
-  c.unregister_poll_fd = forget;
+  c.unregister_poll_fd = [](int fd, void* opaque) {
+    if (fd >= 0) self(opaque).set_events(fd, 0);
+    self(opaque).limits_.closed(fd);
+  };
   c.notify = [](void* opaque) { self(opaque).entered_ = true; };
   return c;
 }
@@ -271,6 +380,7 @@ void UserNet::Stack::arm(Timer& timer) {
   if (loop_ == nullptr || !timer.due_ms) return;
   const auto due = std::chrono::milliseconds(*timer.due_ms) - std::chrono::nanoseconds(now_ns());
   timer.armed = loop_->after(due, [this, &timer] {
+    const Inside inside(*this);
     timer.due_ms.reset();
     entered_ = true;
     timer.expired(timer.argument);
@@ -304,6 +414,7 @@ void UserNet::Stack::close() {
 // when it is told to: after input as after events.
 void UserNet::Stack::end_of_turn() {
   if (entered_) {
+    const Inside inside(*this);
     serve();
     look_again();
     entered_ = false;
@@ -375,15 +486,20 @@ void UserNet::Stack::set_events(int fd, uint32_t events) {
   known.ready = 0;
 }
 
+// Connections of the host's wait for room. libslirp looks after those that there are twice a
+// second, and is asked again then.
+bool UserNet::Stack::may_accept(int fd) {
+  return !socket(fd).listens || (!rest_ && limits_.has_room(EventLoop::Clock::now()));
+}
+
 // What libslirp waits for now: descriptors, and a time at most.
 void UserNet::Stack::look_again() {
   ++looks_;
   polled_.clear();
   const auto add = [](int fd, int events, void* opaque) {
     Stack& stack = self(opaque);
-    Socket& wanted = stack.socket(fd);
-    wanted.wanted = stack.looks_;
-    stack.set_events(fd, wanted.listens && stack.rest_ ? 0 : to_epoll(events));
+    stack.socket(fd).wanted = stack.looks_;
+    stack.set_events(fd, stack.may_accept(fd) ? to_epoll(events) : 0);
     stack.polled_.push_back(fd);
     return static_cast<int>(stack.polled_.size()) - 1;
   };
@@ -406,9 +522,19 @@ void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame
   }
   if ((header.flags & kNetNeedsChecksum) != 0)
     finish_checksum(frame_, header.checksum_start, header.checksum_offset);
+  if (!limits_.admits(frame_, EventLoop::Clock::now())) return refuse();
+  const Inside inside(*this);
   library_.input(slirp_, reinterpret_cast<const uint8_t*>(frame_.data()),
                  static_cast<int>(frame_.size()));
+  limits_.taken();
   entered_ = true;
+}
+
+void UserNet::Stack::refuse() {
+  if (std::exchange(refused_, true)) return;
+  log_.warn(name_,
+            "the guest has as many connections open as this network carries, or sends more "
+            "fragments than it keeps: what goes beyond that is dropped");
 }
 
 // --- the backend ---
@@ -418,12 +544,24 @@ void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame
 UserNet::UserNet(std::string name, const UserNetConfig& config, Logger log)
     : traits_{.mtu = config.mtu != 1500 ? config.mtu : uint16_t{0},
               .from_guest = {.checksum = true, .tcp4 = true},
-              .to_guest = {.checksum = true, .tcp4 = true}} {
+              .to_guest = {.checksum = true, .tcp4 = true}},
+      asked_(config.host_forwards) {
   check(config);
   stack_ = std::make_unique<Stack>(std::move(name), config, std::move(log));
 }
 
 UserNet::~UserNet() = default;
+
+std::vector<std::string> UserNet::announcements() const {
+  std::vector<std::string> lines;
+  for (size_t i = 0; i < asked_.size(); ++i)
+    if (asked_[i].host_port == 0) lines.push_back("hostfwd=" + to_string(host_forwards()[i]));
+  return lines;
+}
+
+const std::vector<HostForward>& UserNet::host_forwards() const noexcept {
+  return stack_->host_forwards();
+}
 
 void UserNet::open(EventLoop& loop, NetFrontend& frontend) {
   stack_->open(loop, frontend);

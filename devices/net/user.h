@@ -25,12 +25,20 @@ namespace vireo::dev {
 
 class UserNet final : public NetBackend {
  public:
+  // So many connections, and so many sockets for datagrams, are open at once; fewer where the
+  // process may have less than twice as many descriptors.
+  static constexpr size_t kMostSockets = 1024;
+
   // Binds the ports; throws ConfigError naming the one that can not be.
   UserNet(std::string name, const UserNetConfig& config, Logger log = {});
   ~UserNet() override;
 
   const NetTraits& traits() const noexcept override { return traits_; }
   std::string description() const override { return "user"; }
+  // "hostfwd=tcp:127.0.0.1:40123-:22" for each port that the host has chosen.
+  std::vector<std::string> announcements() const override;
+  // As they were asked for, each with its port.
+  const std::vector<HostForward>& host_forwards() const noexcept;
   void open(EventLoop& loop, NetFrontend& frontend) override;
   void close() override;
   void set_offloads(const NetOffloads& to_guest) override;
@@ -40,6 +48,7 @@ class UserNet final : public NetBackend {
  private:
   class Stack;
   const NetTraits traits_;
+  const std::vector<HostForward> asked_;
   NetOffloads offloads_{};
   std::unique_ptr<Stack> stack_;
 };

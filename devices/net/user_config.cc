@@ -1,5 +1,7 @@
 #include "devices/net/user_config.h"
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <optional>
 
@@ -25,6 +27,26 @@ bool starts_with_protocol(std::string_view text, std::string_view protocol) {
   return text.substr(0, protocol.size()) == protocol && text.substr(protocol.size(), 1) == ":";
 }
 
+bool is_address(int family, std::string_view text) {
+  in6_addr address{};
+  return ::inet_pton(family, std::string(text).c_str(), &address) == 1;
+}
+
+// RFC 1123, 2.1, and the underscores that there are all the same.
+bool is_name(std::string_view text) {
+  return std::ranges::all_of(text, [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_';
+  });
+}
+
+std::string range(uint16_t first, uint16_t count) {
+  return count == 1 ? fmt::format("{}", first) : fmt::format("{}-{}", first, first + count - 1);
+}
+
+std::string bracketed(const std::string& host) {
+  return host.find(':') == std::string::npos ? host : fmt::format("[{}]", host);
+}
+
 // What goes wrong in these is told in one way: what it is, and how it is written.
 class Reader {
  public:
@@ -47,12 +69,47 @@ class Reader {
       fail(fmt::format("'{}' is not an IPv4 address", *text));
     return address;
   }
-  uint16_t port(std::string_view text) const {
+  // An IPv4 address, a name, or an IPv6 address in brackets, which are taken off; empty: none.
+  std::string host(char end) {
+    if (rest_.starts_with('[')) return bracketed_address(end);
+    const auto text = cut(rest_, end);
+    if (!text) fail(fmt::format("there is no '{}' after the address", end));
+    const bool numeric = text->find_first_not_of("0123456789.") == std::string_view::npos;
+    if (!text->empty() && numeric && !is_address(AF_INET, *text))
+      fail(fmt::format("'{}' is not an IPv4 address", *text));
+    if (!is_name(*text)) fail(fmt::format("'{}' is not an address, nor a name", *text));
+    return std::string(*text);
+  }
+  uint16_t port(std::string_view text, uint16_t least = 1) const {
     uint16_t port = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-    if (error != std::errc() || end != text.data() + text.size() || port == 0)
-      fail(fmt::format("'{}' is not a port from 1 to 65535", text));
+    if (error != std::errc() || end != text.data() + text.size() || port < least)
+      fail(fmt::format("'{}' is not a port from {} to 65535", text, least));
     return port;
+  }
+  struct Ports {
+    uint16_t first = 0;
+    uint16_t count = 1;
+  };
+  // "22" or "8000-8010".
+  Ports ports(std::string_view text, uint16_t least) const {
+    const auto first = cut(text, '-');
+    if (!first) return {.first = port(text, least)};
+    const Ports ports{.first = port(*first)};
+    const uint16_t last = port(text);
+    if (last < ports.first) fail(fmt::format("the ports {}-{} run backwards", *first, text));
+    return {.first = ports.first, .count = static_cast<uint16_t>(last - ports.first + 1)};
+  }
+  // Those of the host's, up to the '-' before the guest's address: what is behind the first one is
+  // a second port when another '-' ends it.
+  Ports host_ports() {
+    const size_t dash = rest_.find('-');
+    if (dash == std::string_view::npos) fail("there is no '-' after the port");
+    const size_t end = rest_.find_first_not_of("0123456789", dash + 1);
+    const bool range = end != dash + 1 && end != std::string_view::npos && rest_[end] == '-';
+    const std::string_view text = rest_.substr(0, range ? end : dash);
+    rest_.remove_prefix(text.size() + 1);
+    return ports(text, 0);
   }
   uint16_t port_before(char end) {
     const auto text = cut(rest_, end);
@@ -62,6 +119,16 @@ class Reader {
   std::string_view rest() const noexcept { return rest_; }
 
  private:
+  std::string bracketed_address(char end) {
+    rest_.remove_prefix(1);
+    const auto text = cut(rest_, ']');
+    if (!text) fail("there is no ']' after the address");
+    if (!is_address(AF_INET6, *text)) fail(fmt::format("'{}' is not an IPv6 address", *text));
+    if (!rest_.starts_with(end)) fail(fmt::format("there is no '{}' after the address", end));
+    rest_.remove_prefix(1);
+    return std::string(*text);
+  }
+
   std::string_view what_;
   std::string_view text_;
   std::string_view form_;
@@ -71,16 +138,33 @@ class Reader {
 }  // namespace
 
 HostForward parse_host_forward(std::string_view text) {
-  Reader reader("hostfwd", text, "[tcp|udp]:[HOST-ADDRESS]:HOST-PORT-[GUEST-ADDRESS]:GUEST-PORT");
+  Reader reader("hostfwd", text,
+                "[tcp|udp]:[HOST]:PORT[-LAST]-[GUEST-ADDRESS]:PORT[-LAST], IPv6 addresses in []");
   HostForward forward;
   forward.udp = reader.skip("udp");
   if (!forward.udp && !reader.skip("tcp") && !reader.skip(""))
     reader.fail("it does not begin with tcp or udp");
-  forward.host = reader.address(':');
-  forward.host_port = reader.port_before('-');
-  forward.guest = reader.address(':');
-  forward.guest_port = reader.port(reader.rest());
+  forward.host = reader.host(':');
+  const Reader::Ports host = reader.host_ports();
+  forward.guest = reader.host(':');
+  if (!forward.guest.empty() && !is_address(AF_INET, forward.guest) &&
+      !is_address(AF_INET6, forward.guest))
+    reader.fail(
+        fmt::format("'{}' is not an address: the guest's names are unknown", forward.guest));
+  const Reader::Ports guest = reader.ports(reader.rest(), 1);
+  if (host.count != guest.count)
+    reader.fail(fmt::format("{} ports of the host's cannot lead to {} of the guest's", host.count,
+                            guest.count));
+  forward.host_port = host.first;
+  forward.guest_port = guest.first;
+  forward.count = host.count;
   return forward;
+}
+
+std::string to_string(const HostForward& forward) {
+  return fmt::format("{}:{}:{}-{}:{}", forward.udp ? "udp" : "tcp", bracketed(forward.host),
+                     range(forward.host_port, forward.count), bracketed(forward.guest),
+                     range(forward.guest_port, forward.count));
 }
 
 GuestForward parse_guest_forward(std::string_view text) {

@@ -10,13 +10,19 @@
 
 namespace vireo::dev {
 
-// A port of the host's that leads to one of the guest's.
+// Ports of the host's that lead to the guest's, one after the other.
 struct HostForward {
   bool udp = false;
-  in_addr host{};  // all zeros: any address
-  uint16_t host_port = 0;
-  in_addr guest{};  // all zeros: the first that DHCP gives, 10.0.2.15
-  uint16_t guest_port = 0;
+  // An address of the host's, or a name that stands for one, of which the first IPv4 address is
+  // taken, or, without one, the first IPv6 address. Empty: any IPv4 address; "::": any IPv6
+  // address.
+  std::string host{};
+  uint16_t host_port = 0;  // of the first; 0: one that the host chooses
+  // The guest's address, of the same family. Empty: what DHCP gives first, 10.0.2.15; for IPv6 the
+  // first that the guest says is its own.
+  std::string guest{};
+  uint16_t guest_port = 0;  // of the first
+  uint16_t count = 1;
 };
 
 // A server in the guest's network that is really on the host: each connection is one to a Unix
@@ -39,8 +45,11 @@ struct UserNetConfig {
   std::vector<GuestForward> guest_forwards{};
 };
 
-// "tcp:127.0.0.1:2222-:22", "udp::5353-10.0.2.15:53", "::8080-:80". Throws ConfigError.
+// "tcp:127.0.0.1:2222-:22", "udp::5353-10.0.2.15:53", "::8080-:80", "tcp:[::1]:2222-:22",
+// "tcp:localhost:0-:22", "tcp::8000-8010-:8000-8010". Throws ConfigError.
 HostForward parse_host_forward(std::string_view text);
+// As parse_host_forward() reads it.
+std::string to_string(const HostForward& forward);
 // "tcp:10.0.2.100:1234-unix:PATH", "…-cmd:COMMAND". Throws ConfigError.
 GuestForward parse_guest_forward(std::string_view text);
 

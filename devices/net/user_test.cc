@@ -1,11 +1,16 @@
 #include "devices/net/user.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
+#include <cstring>
+#include <filesystem>
 #include <functional>
 #include <optional>
 #include <string>
@@ -15,6 +20,7 @@
 #include <catch2/catch.hpp>
 
 #include "devices/net/checksum.h"
+#include "devices/net/host_address.h"
 #include "devices/net/mac.h"
 #include "vmm/base/error.h"
 #include "vmm/testing/refused_calls.h"
@@ -26,6 +32,7 @@ constexpr MacAddress kGuestMac{0x52, 0x54, 0, 1, 2, 3};
 constexpr MacAddress kGatewayMac{0x52, 0x55, 10, 0, 2, 2};
 constexpr uint16_t kIpv4 = 0x0800;
 constexpr uint16_t kArp = 0x0806;
+constexpr uint16_t kIpv6 = 0x86dd;
 
 be32 ip(const char* text) {
   in_addr address{};
@@ -85,14 +92,15 @@ constexpr NetHeader kIcmpChecksum{
 
 constexpr uint8_t kSyn = 0x02;
 constexpr uint8_t kRst = 0x04;
+constexpr uint8_t kAck = 0x10;
 
-std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags,
-                                   uint32_t sequence) {
+std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags, uint32_t sequence,
+                                   uint16_t from = 40000, uint32_t acknowledged = 0) {
   ByteWriter tcp;
-  tcp.put(be16(40000));
+  tcp.put(be16(from));
   tcp.put(be16(port));
   tcp.put(be32(sequence));
-  tcp.put(be32(0));
+  tcp.put(be32(acknowledged));
   tcp.put(std::array<uint8_t, 2>{0x50, flags});
   tcp.put(be16(65535));
   // The field begins with the sum of the pseudo-header.
@@ -110,6 +118,45 @@ std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
 }
 constexpr NetHeader kTcpChecksum{
     .flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 16};
+
+std::vector<std::byte> udp_datagram(const char* to, uint16_t from, uint16_t port) {
+  ByteWriter udp;
+  udp.put(be16(from));
+  udp.put(be16(port));
+  udp.put(be16(8));
+  udp.put(be16(0));
+  return packet(17, "10.0.2.15", to, udp.bytes());
+}
+
+// What a guest says of its own accord when it has got an address (RFC 4861, 4.4).
+std::vector<std::byte> neighbor_advertisement() {
+  constexpr uint64_t kPrefix = 0xfec0ull << 48, kOwn = 0x15, kAllNodes = 0xff02ull << 48;
+  ByteWriter icmp;
+  icmp.put(std::array<uint8_t, 2>{136, 0});
+  icmp.put(be16(0));
+  icmp.put(be32(0x20000000));  // override
+  icmp.put(be64(kPrefix));
+  icmp.put(be64(kOwn));
+  icmp.put(std::array<uint8_t, 2>{2, 1});
+  icmp.put(kGuestMac);
+  ByteWriter packet;
+  packet.put(be32(0x60000000));
+  packet.put(be16(static_cast<uint16_t>(icmp.size())));
+  packet.put(std::array<uint8_t, 2>{58, 255});
+  ByteWriter addresses;
+  for (const uint64_t half : {kPrefix, kOwn, kAllNodes, uint64_t{1}}) addresses.put(be64(half));
+  packet.put(addresses.bytes());
+  ByteWriter pseudo;
+  pseudo.put(addresses.bytes());
+  pseudo.put(be32(static_cast<uint32_t>(icmp.size())));
+  pseudo.put(be32(58));
+  // The field begins with the sum of the pseudo-header.
+  const le16 sum = internet_sum(pseudo.bytes());
+  std::memcpy(icmp.bytes().data() + 2, &sum, sizeof(sum));
+  finish_checksum(icmp.bytes(), 0, 2);
+  packet.put(icmp.bytes());
+  return ethernet({0x33, 0x33, 0, 0, 0, 1}, kIpv6, packet.bytes());
+}
 
 std::vector<std::byte> dhcp_discover() {
   ByteWriter dhcp;
@@ -148,7 +195,8 @@ struct Listener {
 // The guest's side.
 class Guest final : public NetFrontend {
  public:
-  explicit Guest(const UserNetConfig& config = {}) : net_("net0", config) {
+  explicit Guest(const UserNetConfig& config = {}, const Logger& log = {})
+      : net_("net0", config, log) {
     net_.open(loop_, *this);
   }
   ~Guest() { net_.close(); }
@@ -181,6 +229,14 @@ class Guest final : public NetFrontend {
     for (int i = 0; i < turns; ++i) busy += loop_.step() ? 1 : 0;
     return busy;
   }
+  // Lets the network work until that is so.
+  void run_until(const std::function<bool()>& done) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!done() && std::chrono::steady_clock::now() < deadline)
+      loop_.step(std::chrono::milliseconds(10));
+    CHECK(done());
+  }
+  const UserNet& net() const noexcept { return net_; }
   void pause_and_go_on() {
     net_.close();
     net_.open(loop_, *this);
@@ -210,6 +266,76 @@ Guest::Wanted is_ip(uint8_t protocol) {
   return [protocol](const std::vector<std::byte>& frame) {
     return type_of(frame) == kIpv4 && byte_at(frame, 23) == protocol;
   };
+}
+
+uint16_t word_at(const std::vector<std::byte>& frame, size_t at) {
+  return static_cast<uint16_t>(byte_at(frame, at) << 8 | byte_at(frame, at + 1));
+}
+uint32_t long_at(const std::vector<std::byte>& frame, size_t at) {
+  return uint32_t{word_at(frame, at)} << 16 | word_at(frame, at + 2);
+}
+
+// A connection to a port of this host's that need not be complete.
+UniqueFd connect_to(const char* host, uint16_t port) {
+  const HostAddress address = find_address(host, port);
+  UniqueFd client(::socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  ::connect(client.get(), address.generic(), address.length);
+  pollfd connected{.fd = client.get(), .events = POLLOUT, .revents = 0};
+  REQUIRE(::poll(&connected, 1, 20'000) == 1);
+  CHECK(connected.revents == POLLOUT);
+  return client;
+}
+
+size_t open_descriptors() {
+  size_t count = 0;
+  for ([[maybe_unused]] const auto& each : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
+  return count;
+}
+
+// While it lives, the process may have so many descriptors.
+class DescriptorLimit {
+ public:
+  explicit DescriptorLimit(rlim_t most) {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+    rlimit limit = before_;
+    limit.rlim_cur = most;
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  }
+  ~DescriptorLimit() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  DescriptorLimit(const DescriptorLimit&) = delete;
+  DescriptorLimit& operator=(const DescriptorLimit&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+struct Recorder {
+  std::vector<std::string> lines;
+  Logger logger() {
+    return Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
+      lines.emplace_back(text);
+    });
+  }
+};
+
+UserNetConfig forwarding_to(const std::string& command) {
+  UserNetConfig config;
+  config.guest_forwards = {{.server = {htonl(0x0a000264)},
+                            .port = 1234,
+                            .kind = GuestForward::Kind::command,
+                            .target = command}};
+  return config;
+}
+
+// Up to where the command is started.
+void connect_to_command(Guest& guest) {
+  guest.send(arp_request("10.0.2.2"));
+  guest.send(tcp_syn("10.0.2.100", 1234), kTcpChecksum);
+  const auto answer = guest.await(is_ip(6));
+  REQUIRE(byte_at(answer, 47) == 0x12);
+  guest.send(tcp_segment("10.0.2.100", 1234, kAck, 1001, 40000, long_at(answer, 38) + 1),
+             kTcpChecksum);
 }
 
 }  // namespace
@@ -288,7 +414,7 @@ TEST_CASE("nothing gets out of a restricted network") {
 TEST_CASE("many connections to a forwarded port can wait to be taken") {
   const uint16_t port = Listener().port;
   UserNetConfig config;
-  config.host_forwards = {{.host = {htonl(INADDR_LOOPBACK)}, .host_port = port, .guest_port = 22}};
+  config.host_forwards = {{.host = "127.0.0.1", .host_port = port, .guest_port = 22}};
   Guest guest(config);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -311,7 +437,7 @@ TEST_CASE(
     "a host without a descriptor left takes a connection later, and has nothing to do till then") {
   const uint16_t port = Listener().port;
   UserNetConfig config;
-  config.host_forwards = {{.host = {htonl(INADDR_LOOPBACK)}, .host_port = port, .guest_port = 22}};
+  config.host_forwards = {{.host = "127.0.0.1", .host_port = port, .guest_port = 22}};
   Guest guest(config);
   guest.send(arp_request("10.0.2.2"));
   guest.await(is_arp);
@@ -329,15 +455,175 @@ TEST_CASE(
   guest.await(is_ip(6));
 }
 
+TEST_CASE("a port that the host chooses is told, and leads to the guest's") {
+  UserNetConfig config;
+  config.host_forwards = {{.host = "localhost", .host_port = 0, .guest_port = 22},
+                          {.udp = true, .host = "127.0.0.1", .host_port = 0, .guest_port = 53}};
+  Guest guest(config);
+  const auto& forwards = guest.net().host_forwards();
+  REQUIRE(forwards.size() == 2);
+  REQUIRE(forwards[0].host_port != 0);
+  CHECK(forwards[1].host_port != 0);
+  CHECK(guest.net().announcements() ==
+        std::vector<std::string>{
+            "hostfwd=tcp:localhost:" + std::to_string(forwards[0].host_port) + "-:22",
+            "hostfwd=udp:127.0.0.1:" + std::to_string(forwards[1].host_port) + "-:53"});
+  guest.send(arp_request("10.0.2.2"));
+  const UniqueFd client = connect_to("127.0.0.1", forwards[0].host_port);
+  const auto syn = guest.await(is_ip(6));
+  CHECK(byte_at(syn, 47) == kSyn);
+  CHECK(word_at(syn, 36) == 22);
+}
+
+TEST_CASE("ports in a row lead to the guest's in a row") {
+  // Ports that are free now may be taken a moment later: then others are tried.
+  for (int tries = 0; tries < 100; ++tries) {
+    const uint16_t first = Listener().port;
+    UserNetConfig config;
+    config.host_forwards = {
+        {.host = "127.0.0.1", .host_port = first, .guest_port = 8000, .count = 3}};
+    std::optional<Guest> guest;
+    try {
+      guest.emplace(config);
+    } catch (const ConfigError&) {
+      continue;
+    }
+    CHECK(guest->net().announcements().empty());
+    guest->send(arp_request("10.0.2.2"));
+    const UniqueFd client = connect_to("127.0.0.1", static_cast<uint16_t>(first + 2));
+    CHECK(word_at(guest->await(is_ip(6)), 36) == 8002);
+    return;
+  }
+  FAIL("there were no three ports in a row");
+}
+
+TEST_CASE("a port of the host's IPv6 address leads to the guest's IPv6 address") {
+  UserNetConfig config;
+  config.host_forwards = {{.host = "::1", .host_port = 0, .guest_port = 22}};
+  Guest guest(config);
+  guest.send(neighbor_advertisement());
+  const UniqueFd client = connect_to("::1", guest.net().host_forwards()[0].host_port);
+  const auto syn = guest.await(
+      [](const auto& frame) { return type_of(frame) == kIpv6 && byte_at(frame, 20) == 6; });
+  CHECK(byte_at(syn, 14 + 24) == 0xfe);
+  CHECK(byte_at(syn, 14 + 39) == 0x15);
+  CHECK(word_at(syn, 14 + 40 + 2) == 22);
+}
+
+TEST_CASE("a guest opens no more sockets than its network carries") {
+  const DescriptorLimit limit(128);
+  const Listener listener;
+  REQUIRE(::listen(listener.fd.get(), 1000) == 0);
+  Recorder recorder;
+  Guest guest({}, recorder.logger());
+  guest.send(arp_request("10.0.2.2"));
+  const size_t before = open_descriptors();
+  SECTION("connections, whose end makes room") {
+    for (uint16_t port = 0; port < 200; ++port)
+      guest.send(tcp_segment("10.0.2.2", listener.port, kSyn, 1000, 20'000 + port), kTcpChecksum);
+    CHECK(open_descriptors() == before + 64);
+    CHECK(recorder.lines.size() == 1);
+    guest.run_until([&] {
+      for (uint16_t port = 0; port < 10; ++port)
+        guest.send(tcp_segment("10.0.2.2", listener.port, kRst | kAck, 1001, 20'000 + port),
+                   kTcpChecksum);
+      guest.send(tcp_segment("10.0.2.2", listener.port, kSyn, 1000, 30'000), kTcpChecksum);
+      return open_descriptors() == before + 55;
+    });
+  }
+  SECTION("datagrams") {
+    for (uint16_t port = 0; port < 200; ++port)
+      guest.send(udp_datagram("10.0.2.2", 20'000 + port, listener.port));
+    CHECK(open_descriptors() == before + 64);
+    CHECK(recorder.lines.size() == 1);
+  }
+  SECTION("echo requests") {
+    for (int i = 0; i < 200; ++i) guest.send(echo_request("127.0.0.2"), kIcmpChecksum);
+    CHECK(open_descriptors() <= before + 64);
+  }
+}
+
+TEST_CASE("connections to servers that are programs count before the program is started") {
+  const DescriptorLimit limit(128);
+  Recorder recorder;
+  Guest guest(forwarding_to("cat"), recorder.logger());
+  guest.send(arp_request("10.0.2.2"));
+  for (uint16_t port = 0; port < 200; ++port)
+    guest.send(tcp_segment("10.0.2.100", 1234, kSyn, 1000, 20'000 + port), kTcpChecksum);
+  CHECK(recorder.lines.size() == 1);
+}
+
+TEST_CASE("connections of the host's wait when there are as many as the network carries") {
+  UserNetConfig config;
+  config.host_forwards = {{.host = "127.0.0.1", .host_port = 0, .guest_port = 22}};
+  std::optional<Guest> guest;
+  {
+    const DescriptorLimit limit(64);
+    guest.emplace(config);
+  }
+  guest->send(arp_request("10.0.2.2"));
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 40; ++i)
+    clients.push_back(connect_to("127.0.0.1", guest->net().host_forwards()[0].host_port));
+  const size_t before = open_descriptors();
+  guest->run_until([&] { return open_descriptors() == before + 32; });
+  for (int i = 0; i < 20; ++i)
+    guest->run_until([first = true]() mutable { return !std::exchange(first, false); });
+  CHECK(open_descriptors() == before + 32);
+}
+
+TEST_CASE("messages of libslirp's go to the log") {
+  Recorder recorder;
+  Guest guest(forwarding_to("/nonexistent/program"), recorder.logger());
+  connect_to_command(guest);
+  guest.run_until([&] { return !recorder.lines.empty(); });
+  CHECK_THAT(recorder.lines.front(), Catch::Contains("/nonexistent/program"));
+}
+
+TEST_CASE("a program behind a server has signals, descriptors and a session of its own") {
+  sigset_t blocked{}, before{};
+  ::sigemptyset(&blocked);
+  ::sigaddset(&blocked, SIGTERM);
+  REQUIRE(::pthread_sigmask(SIG_BLOCK, &blocked, &before) == 0);
+  const UniqueFd inherited(::fcntl(0, F_DUPFD, 100));
+  Guest guest(forwarding_to(
+      "sh -c 'grep SigBlk /proc/self/status; read -r _ _ _ _ _ session _ </proc/$$/stat; "
+      "test $session -eq $$ && echo own session; echo descriptors /proc/$$/fd/*'"));
+  connect_to_command(guest);
+  std::string text;
+  const auto collect = [&](const std::vector<std::byte>& frame) {
+    if (is_ip(6)(frame)) text.append(reinterpret_cast<const char*>(frame.data()), frame.size());
+    return text.find("descriptors") != std::string::npos;
+  };
+  guest.await(collect);
+  REQUIRE(::pthread_sigmask(SIG_SETMASK, &before, nullptr) == 0);
+  CHECK_THAT(text, Catch::Contains("SigBlk:\t0000000000000000"));
+  CHECK_THAT(text, Catch::Contains("own session"));
+  CHECK_THAT(text, !Catch::Contains("fd/" + std::to_string(inherited.get())));
+}
+
 TEST_CASE("ports that can not be had are named") {
   const Listener listener;
   UserNetConfig config;
-  config.host_forwards = {
-      {.host = {htonl(INADDR_LOOPBACK)}, .host_port = listener.port, .guest_port = 22}};
-  CHECK_THROWS_WITH(UserNet("net0", config),
-                    Catch::Contains(std::to_string(listener.port)) && Catch::Contains("in use"));
-  config.host_forwards = {{.host = {htonl(0xc0000201)}, .host_port = 2222, .guest_port = 22}};
-  CHECK_THROWS_WITH(UserNet("net0", config), Catch::Contains("192.0.2.1"));
+  const auto refusal = [&](const HostForward& forward) {
+    config.host_forwards = {forward};
+    try {
+      const UserNet net("net0", config);
+    } catch (const std::exception& error) {
+      return describe(error);
+    }
+    return std::string();
+  };
+  CHECK_THAT(refusal({.host = "127.0.0.1", .host_port = listener.port, .guest_port = 22}),
+             Catch::Contains(std::to_string(listener.port)) && Catch::Contains("in use"));
+  CHECK_THAT(refusal({.host = "192.0.2.1", .host_port = 2222, .guest_port = 22}),
+             Catch::Contains("'192.0.2.1' is no address of this host's"));
+  CHECK_THAT(refusal({.host = "::1", .guest = "10.0.2.15", .guest_port = 22}),
+             Catch::Contains("one address is IPv4, the other IPv6"));
+  CHECK_THAT(refusal({.host = "no.such.name.invalid", .guest_port = 22}),
+             Catch::Contains("'no.such.name.invalid' stands for no address"));
+  config.ipv6 = false;
+  CHECK_THAT(refusal({.host = "::1", .guest_port = 22}), Catch::Contains("ipv6=off"));
 }
 
 TEST_CASE("user mode options that can not be are refused") {

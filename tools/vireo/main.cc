@@ -1,8 +1,8 @@
 // vireo: virtual machines from the command line.
 #include <malloc.h>
 
-#include <cstdio>
 #include <exception>
+#include <string>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -10,6 +10,7 @@
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/image.h"
+#include "tools/vireo/message.h"
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
 #include "vmm/base/error.h"
@@ -30,7 +31,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::fprintf(stderr, "vireo: %s (try --help)\n", error.what());
+    vireo::cli::tell(std::string(error.what()) + " (try --help)");
     return vireo::cli::kUsageError;
   }
   return status;
@@ -47,10 +48,10 @@ int main(int argc, char** argv) {
       return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);
   } catch (const vireo::cli::UsageError& error) {
-    std::fprintf(stderr, "vireo: %s\n", error.what());
+    vireo::cli::tell(error.what());
     return vireo::cli::kUsageError;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "vireo: %s\n", vireo::describe(error).c_str());
+    vireo::cli::tell(vireo::describe(error));
     return vireo::cli::kHostError;
   }
 }

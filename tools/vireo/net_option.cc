@@ -19,6 +19,8 @@ const char* const kNetHelp =
   user          the host's networks, without any privileges. The guest gets 10.0.2.15 by DHCP, the
                 host is 10.0.2.2, the name server 10.0.2.3.
                 hostfwd=tcp:127.0.0.1:2222-:22   the host's port leads to the guest's (or udp:);
+                hostfwd=tcp:localhost:8000-8010-:8000-8010, tcp:[::1]:2222-:22, or port 0, for
+                which the host chooses one that is printed;
                 guestfwd=tcp:10.0.2.100:80-unix:PATH (or -cmd:COMMAND)   and the other way round;
                 restrict=on   nothing else gets out; hostname=NAME; ipv6=off; tftp=DIRECTORY
   tap=NAME      a TAP that is there, yours or with CAP_NET_ADMIN; queues=N; vhost=auto|on|off

@@ -48,6 +48,16 @@ TEST_CASE("--net user takes QEMU's words") {
   CHECK(net.id == "lan");
 }
 
+TEST_CASE("--net user takes forwards of IPv6, names, ranges and port 0") {
+  const NetOption net = parse(
+      "user,hostfwd=tcp:[::1]:2222-:22,hostfwd=tcp:localhost:0-:22,hostfwd=tcp::80-82-:8080-8082");
+  const auto& forwards = std::get<dev::UserNetConfig>(net.network).host_forwards;
+  REQUIRE(forwards.size() == 3);
+  CHECK(forwards[0].host == "::1");
+  CHECK(forwards[1].host_port == 0);
+  CHECK(forwards[2].count == 3);
+}
+
 TEST_CASE("--net tap, bridge and fd") {
   const auto tap = [](const char* text) { return std::get<dev::TapConfig>(parse(text).network); };
   CHECK(tap("tap=tap0").name == "tap0");

@@ -30,9 +30,11 @@
 #include "devices/virtio/p9.h"
 #include "devices/virtio/rng.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/message.h"
 #include "tools/vireo/run_options.h"
 #include "tools/vireo/signals.h"
 #include "vmm/base/error.h"
+#include "vmm/base/line_writer.h"
 
 namespace vireo::cli {
 
@@ -102,9 +104,7 @@ auto usage_step(Step step) {
 // A dry run leaves no trace: it makes no file, socket or terminal.
 std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
   if (options_.dry_run) return dev::make_char_backend({}, {});
-  const auto pty_made = [](const std::string& path) {
-    std::fprintf(stderr, "vireo: terminal: %s\n", path.c_str());
-  };
+  const auto pty_made = [](const std::string& path) { tell("terminal: " + path); };
   const dev::CharOptions char_options{
       .log = options_.machine.log,
       .pty_made = pty_made,
@@ -113,11 +113,16 @@ std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
   return usage_step<std::exception>([&] { return dev::make_char_backend(spec, char_options); });
 }
 
+// To a terminal in raw mode.
+void print_help() {
+  const std::string_view help = dev::EscapeDecoder::help();
+  LineWriter(STDERR_FILENO).write(fmt::format("\r\n{}", help.substr(0, help.size() - 1)));
+}
+
 void Run::escape(dev::EscapeCommand command) {
   if (command == dev::EscapeCommand::quit) machine_.request_stop();
   if (command == dev::EscapeCommand::power_button) power_->press_power_button();
-  if (command == dev::EscapeCommand::help)
-    std::fprintf(stderr, "\r\n%s", std::string(dev::EscapeDecoder::help()).c_str());
+  if (command == dev::EscapeCommand::help) print_help();
 }
 
 // The first request is polite: the guest gets to shut down, if it runs. The second is not.
@@ -185,6 +190,9 @@ void Run::add_shares(rlim_t descriptor_limit) {
 void Run::add_net(const NetOption& net, size_t index) {
   auto network = with_context(
       "--net", [&] { return dev::open_net(net.id, net.network, options_.machine.log); });
+  if (!options_.dry_run)
+    for (const std::string& line : network->announcements())
+      tell(fmt::format("{}: {}", net.id, line));
   const dev::MacAddress mac = net.mac ? *net.mac : default_mac(options_.name, *network, index);
   std::string line =
       fmt::format("net      {}: {}, {}", net.id, network->description(), dev::to_string(mac));
@@ -205,7 +213,7 @@ void Run::add_display(const DisplayOption& option, LinuxBoot& boot) {
   config.log = options_.machine.log;
   for (const std::string& address :
        with_context("--display", [&] { return serve_screen(machine_, display, config); }))
-    std::fprintf(stderr, "vireo: screen: %s\n", address.c_str());
+    tell("screen: " + address);
 }
 
 void Run::add_devices() {
@@ -271,9 +279,8 @@ std::string last_words(const End& end) {
 void Run::paused(const dev::Terminal& terminal, const std::string& why) {
   terminal.restore();
   paused_ = true;
-  std::fprintf(stderr,
-               "vireo: %s; the machine is paused: make room, then continue it with kill -CONT %d\n",
-               why.c_str(), ::getpid());
+  tell(fmt::format("{}; the machine is paused: make room, then continue it with kill -CONT {}", why,
+                   ::getpid()));
 }
 
 void Run::resume(const dev::Terminal& terminal) {
@@ -296,8 +303,7 @@ End Run::wait_for_end() {
 
 int Run::run_to_end() {
   const End end = wait_for_end();
-  if (const std::string words = last_words(end); !words.empty())
-    std::fprintf(stderr, "vireo: %s\n", words.c_str());
+  if (const std::string words = last_words(end); !words.empty()) tell(words);
   return exit_status(end);
 }
 

@@ -56,16 +56,51 @@ bool settled(const struct stat& file) {
   return std::max(file.st_mtim.tv_sec, file.st_ctim.tv_sec) + kSettled < now;
 }
 
+bool is_ours_or_roots(const struct stat& file) {
+  return file.st_uid == ::geteuid() || file.st_uid == 0;
+}
+
+// Nobody else decides what lies in there; in a sticky one (/tmp) each owner does for what is his.
+bool is_trusted(int directory) {
+  struct stat status {};
+  if (::fstat(directory, &status) != 0) return false;
+  const bool open_to_all = (status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0;
+  return is_ours_or_roots(status) && !open_to_all;
+}
+
+bool is_trusted_link(int parent, const char* name) {
+  struct stat status {};
+  return ::fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode) &&
+         is_ours_or_roots(status);
+}
+
+// The directory in `parent`, made if need be.
+UniqueFd enter(int parent, const char* name) {
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  ::mkdirat(parent, name, 0700);
+  UniqueFd directory{::openat(parent, name, kFlags | O_NOFOLLOW)};
+  if (!directory && is_trusted_link(parent, name)) directory.reset(::openat(parent, name, kFlags));
+  return directory && is_trusted(directory.get()) ? std::move(directory) : UniqueFd{};
+}
+
+bool is_closed_to_others(int directory) {
+  struct stat status {};
+  return ::fstat(directory, &status) == 0 && status.st_uid == ::geteuid() &&
+         (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+// Each directory on the way is looked at: a process of root's with the HOME of another user would
+// otherwise write and remove files wherever a link of that user's leads.
 UniqueFd open_directory(const std::filesystem::path& path) {
   if (path.empty()) return {};
-  std::error_code ignored;  // what went wrong shows in the open
-  std::filesystem::create_directories(path.parent_path(), ignored);
-  ::mkdir(path.c_str(), 0700);
-  UniqueFd directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  struct stat status {};
-  if (!directory || ::fstat(directory.get(), &status) != 0) return {};
-  const bool ours = status.st_uid == ::geteuid() && (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
-  return ours ? std::move(directory) : UniqueFd{};
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  UniqueFd directory{::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)};
+  for (const std::filesystem::path& name : whole.relative_path())
+    if (directory && !name.empty()) directory = enter(directory.get(), name.c_str());
+  if (!directory) return {};
+  UniqueFd readable{::openat(directory.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  return readable && is_closed_to_others(readable.get()) ? std::move(readable) : UniqueFd{};
 }
 
 struct Found {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 
@@ -177,6 +178,56 @@ TEST_CASE("a directory that others can write is not used") {
   cache.store(kHash, old_file(), testing::pattern(1000));
   CHECK_FALSE(cache.find_payload(kHash, old_file()));
   CHECK(files_in(path) == 0);
+}
+
+TEST_CASE("a directory that everybody can write above it is not passed") {
+  const TempDir dir;
+  const fs::path open_to_all = dir.path() / "open";
+  fs::create_directory(open_to_all);
+  fs::permissions(open_to_all, fs::perms::all);
+  CHECK_FALSE(KernelCache(open_to_all / "cache"));
+  fs::permissions(open_to_all, fs::perms::all | fs::perms::sticky_bit);
+  CHECK(KernelCache(open_to_all / "cache"));
+}
+
+TEST_CASE("a link of one's own is followed") {
+  const TempDir dir;
+  fs::create_directory(dir.path() / "elsewhere");
+  fs::create_directory_symlink("elsewhere", dir.path() / "link");
+  CHECK(KernelCache(dir.path() / "link" / "cache"));
+  CHECK(fs::exists(dir.path() / "elsewhere" / "cache"));
+  fs::create_directory_symlink("elsewhere", dir.path() / "cache");
+  fs::permissions(dir.path() / "elsewhere", fs::perms::owner_all);
+  CHECK(KernelCache(dir.path() / "cache"));
+}
+
+// Root can play both users. Others cannot, but may not be led by anybody's links either: the links
+// of another user's lie in that user's directories.
+TEST_CASE("nothing of another user's leads the way") {
+  if (::geteuid() != 0) return;
+  constexpr uid_t kOther = 65534;
+  const TempDir dir;
+  const fs::path home = dir.path() / "home", target = dir.path() / "target";
+  fs::create_directory(home);
+  fs::create_directory(target);
+  fs::permissions(target, fs::perms::owner_all);
+  SECTION("a directory") {
+    REQUIRE(::chown(home.c_str(), kOther, kOther) == 0);
+    CHECK_FALSE(KernelCache(home / "cache"));
+    CHECK(files_in(home) == 0);
+  }
+  SECTION("a link in a directory of that user's") {
+    fs::create_directory_symlink(target, home / "cache");
+    REQUIRE(::chown(home.c_str(), kOther, kOther) == 0);
+    CHECK_FALSE(KernelCache(home / "cache"));
+  }
+  SECTION("a link in a directory that all share") {
+    fs::permissions(home, fs::perms::all | fs::perms::sticky_bit);
+    fs::create_directory_symlink(target, home / "cache");
+    REQUIRE(::lchown((home / "cache").c_str(), kOther, kOther) == 0);
+    CHECK_FALSE(KernelCache(home / "cache"));
+  }
+  CHECK(files_in(target) == 0);
 }
 
 TEST_CASE("no directory, no cache") {

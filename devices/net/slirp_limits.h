@@ -1,0 +1,68 @@
+// How much of the host a guest can take through libslirp, which has no limits of its own: its
+// sockets (a descriptor each, a connection up to 256 KiB of buffers too), and the fragments of IPv4
+// packets that it keeps for half a minute in case the others come (RFC 791, 3.2). What would take
+// more is dropped before libslirp sees it, as on a busy wire; what is open goes on.
+//
+// Thread: the loop's. Owns nothing of libslirp's.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <compare>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+
+#include "blockdev/filter/throttle.h"
+
+namespace vireo::dev {
+
+class SlirpLimits {
+ public:
+  using Time = blk::TokenBucket::Time;
+  // So many connections, and so many sockets of other kinds. `count_connections` counts those that
+  // libslirp has, with or without a socket, and takes a while when they are many.
+  SlirpLimits(size_t most, std::function<size_t()> count_connections, Time now);
+
+  // Whether libslirp may have this frame of the guest's; if so, taken() follows once it has had it.
+  bool admits(std::span<const std::byte> frame, Time now);
+  void taken() noexcept { under_way_ = {}; }
+  // Whether it may take a connection of the host's.
+  bool has_room(Time now);
+
+  // What libslirp does with descriptors, of the frame under way or otherwise.
+  void opened(int fd);
+  void closed(int fd);
+
+ private:
+  // Of the guest: libslirp has a socket for each.
+  struct Source {
+    std::array<std::byte, 16> address{};
+    uint16_t port = 0;
+    auto operator<=>(const Source&) const = default;
+  };
+  struct Packet {
+    // Of what it may make libslirp open or keep.
+    enum class Kind : uint8_t { nothing, connection, datagram, fragment } kind = Kind::nothing;
+    std::optional<Source> source{};  // of a datagram of UDP
+  };
+  static Packet parse(std::span<const std::byte> frame);
+  bool admits(const Packet& packet, size_t bytes, Time now);
+  bool admits_connection(Time now);
+  bool admits_datagram(const std::optional<Source>& source) const;
+  bool admits_fragment(size_t bytes, Time now);
+
+  const size_t most_;
+  const std::function<size_t()> count_connections_;
+  size_t connections_ = 0;  // at most: as they were counted, and all that may have come since
+  std::optional<Time> counted_{};
+  std::map<Source, int> sources_;
+  std::map<int, std::optional<Source>> datagram_sockets_;  // by descriptor
+  Packet under_way_{};
+  blk::TokenBucket fragments_;  // bytes
+};
+
+}  // namespace vireo::dev
