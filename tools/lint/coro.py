@@ -1,16 +1,21 @@
-"""Rules 1 and 3 of vmm/base/task.h: the coroutines that every supported compiler gets right.
+"""Rules 1, 3 and 6 of vmm/base/task.h: the coroutines that every supported compiler gets right, and
+that may destroy what resumed them.
 
 1. A coroutine is a named function: no co_await, co_return or co_yield in a lambda.
 3. The operand of co_await is one call with named arguments: no second call whose result would be a
    temporary, no braces that make one, no ?:, no structured binding and no negation of the result.
+6. A lambda that uses what it does not own (it captures `this` or a reference) sets an event, or
+   resumes, with its last statement.
 
 This reads tokens, not types. What it lets pass in an argument list are names, literals, operators,
 casts, std::move, and the accessors of views, pointers and numbers, which make nothing that has a
 destructor.
 """
 
-from common import Finding, brackets, cpp_tokens, is_cpp
+from common import Finding, brackets, cpp_tokens, is_cpp, is_test
 
+# Of Event and of coroutine_handle: those whose names nothing else here has.
+RESUMING_CALLS = ("set", "resume")
 CO_KEYWORDS = {"co_await", "co_return", "co_yield"}
 # A [ after one of these words opens a lambda, after any other word it is a subscript.
 BEFORE_LAMBDA = CO_KEYWORDS | {"return", "case", "else", "do", "throw", "and", "or", "not"}
@@ -26,12 +31,13 @@ HARMLESS_AGGREGATES = {"WriteFlags", "ZeroFlags"}
 
 
 def check(path, text):
-    if not is_cpp(path) or "co_" not in text:
+    resumes = not is_test(path) and any(f"{call}()" in text for call in RESUMING_CALLS)
+    if not is_cpp(path) or not (resumes or "co_" in text):
         return []
     tokens = cpp_tokens(text)
     partner = brackets(tokens)
     lambdas = [body for i in range(len(tokens)) if (body := _lambda_body(tokens, partner, i))]
-    findings = []
+    findings = _early_resumptions(path, tokens, partner) if resumes else []
     for i, token in enumerate(tokens):
         if token.text not in CO_KEYWORDS or i > 0 and tokens[i - 1].text == "operator":
             continue
@@ -43,6 +49,38 @@ def check(path, text):
                          for what in _operand_faults(tokens, partner, i + 1)
                          + _statement_faults(tokens, i)]
     return findings
+
+
+def _early_resumptions(path, tokens, partner):
+    lambdas = {body: i for i in range(len(tokens)) if (body := _lambda_body(tokens, partner, i))}
+    findings = []
+    for call in range(1, len(tokens)):
+        around = [body for body in lambdas if body[0] < call < body[1]] if _resumes(tokens, call) else []
+        if not around:
+            continue
+        innermost = max(around)
+        capture = tokens[lambdas[innermost] + 1:partner[lambdas[innermost]]]
+        if _borrows(capture) and not _is_last(tokens, call, innermost[1]):
+            findings.append(Finding(path, tokens[call].line, "more follows in a callback that does not "
+                                    "own what it uses: resume with the last statement (task.h, rule 6)"))
+    return findings
+
+
+def _borrows(capture):
+    return any(token.text in ("this", "&") for token in capture)
+
+
+def _resumes(tokens, i):
+    return (tokens[i].text in RESUMING_CALLS and tokens[i - 1].text in (".", "->")
+            and [token.text for token in tokens[i + 1:i + 4]] == ["(", ")", ";"])
+
+
+def _is_last(tokens, call, end):
+    """Whether the lambda ends after that statement, perhaps after leaving some blocks."""
+    after = call + 4
+    while after < end and tokens[after].text == "}":
+        after += 1
+    return after == end or tokens[after].text in ("else", "return")
 
 
 def _lambda_body(tokens, partner, i):

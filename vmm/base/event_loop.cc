@@ -46,8 +46,9 @@ template <class Callback, class... Arguments>
 void EventLoop::run_callback(const Callback& callback, Arguments... arguments) try {
   callback(arguments...);
 } catch (const std::exception& error) {
-  if (!on_failure_) throw;
-  on_failure_(describe(error));
+  if (on_failure_) return on_failure_(describe(error));
+  stepping_ = false;  // the turn ends here
+  throw;
 }
 
 void EventLoop::run() noexcept {

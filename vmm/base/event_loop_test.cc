@@ -795,6 +795,16 @@ TEST_CASE("what leaves a callback is told to who listens, and the others go on")
   REQUIRE(order == Order{2, 1});
 }
 
+TEST_CASE("without a listener an exception ends the turn, and the next turn is as ever") {
+  ManualLoop manual;
+  manual.loop().post([] { throw ConfigError("escaped"); });
+  REQUIRE_THROWS_WITH(manual.loop().step(), "escaped");
+  bool ran = false;
+  manual.loop().post([&] { ran = true; });
+  manual.settle();
+  REQUIRE(ran);
+}
+
 TEST_CASE("what leaves a borrower's function is told, and the loop is its thread's again") {
   LoopThread io("io");
   std::atomic<int> told = 0;

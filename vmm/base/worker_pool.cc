@@ -18,10 +18,12 @@ void WorkerPool::submit(std::function<void()> work) {
   std::unique_lock lock(mutex_);
   // A worker that submits while the destructor joins serves that itself.
   if (queue_.size() >= idle_ && threads_.size() < limit_ && !stopping_) start_thread();
-  const bool alone = threads_.empty();
-  if (!alone) queue_.push_back(std::move(work));
+  if (threads_.empty()) {
+    lock.unlock();
+    return work();
+  }
+  queue_.push_back(std::move(work));
   lock.unlock();
-  if (alone) return work();
   ready_.notify_one();
 }
 
