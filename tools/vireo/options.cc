@@ -78,6 +78,17 @@ Option Options::option(const std::string& names, const std::string& value,
   return Option(option);
 }
 
+Option Options::flag(const std::string& names, std::function<void()> given,
+                     const std::string& help) {
+  return Option(*app_->add_flag_callback(names, std::move(given), help)->trigger_on_parse());
+}
+
+Option Options::option(const std::string& names, const std::string& value,
+                       std::function<void(const std::string&)> given, const std::string& help) {
+  CLI::Option& option = *app_->add_option_function(names, std::move(given), help);
+  return Option(*option.type_name(value)->trigger_on_parse());
+}
+
 Option Options::operand(const std::string& name, std::string& text, const std::string& help) {
   return Option(*app_->add_option(name, text, help)->type_name(""));
 }

@@ -53,6 +53,10 @@ class Options {
   // May be given several times; each adds one text.
   Option option(const std::string& names, const std::string& value, std::vector<std::string>& texts,
                 const std::string& help);
+  // These are told each time that they are given, in the order of the command line.
+  Option flag(const std::string& names, std::function<void()> given, const std::string& help);
+  Option option(const std::string& names, const std::string& value,
+                std::function<void(const std::string&)> given, const std::string& help);
   // A word that belongs to no option, or all such words that are left.
   Option operand(const std::string& name, std::string& text, const std::string& help);
   Option operands(const std::string& name, std::vector<std::string>& texts,

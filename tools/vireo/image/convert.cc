@@ -10,6 +10,7 @@
 #include "blockdev/create.h"
 #include "blockdev/job/convert.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/bitmaps.h"
 #include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
@@ -32,6 +33,7 @@ struct ConvertArguments {
   size_t in_flight = 8;
   bool compressed = false, any_order = false, force_share = false;
   bool existing = false, target_is_zero = false, salvage = false;
+  bool bitmaps = false, skip_broken_bitmaps = false;
   ProgressArguments progress;
 };
 
@@ -69,6 +71,12 @@ void check_arguments(const ConvertArguments& arguments, const CreateOptions& tar
     refuse("--target-is-zero is about a target that exists; add -n");
   if (arguments.target_is_zero && over_backing)
     refuse("--target-is-zero: a target over a backing file shows what that holds");
+  if (arguments.bitmaps && arguments.files.size() > 2)
+    refuse("--bitmaps: only those of a single source can be copied");
+  if (arguments.bitmaps && target.format != "qcow2")
+    refuse("--bitmaps: only qcow2 images have bitmaps; add -O qcow2");
+  if (arguments.skip_broken_bitmaps && !arguments.bitmaps)
+    refuse("--skip-broken-bitmaps: it is about --bitmaps");
   if (arguments.existing && !arguments.options.empty())
     refuse("-n: a target that exists has its options; leave -o out");
 }
@@ -125,7 +133,7 @@ bool is_regular(const std::string& path) {
 }
 
 void copy(Session& session, const ConvertArguments& arguments, const CreateOptions& options,
-          const blk::Source& source) {
+          const blk::Source& source, const Images& sources) {
   const std::unique_ptr<Image> target = open_target(session, arguments, options);
   if (target->size() < source.size())
     refuse(fmt::format("'{}' is smaller than the source: {} bytes, and {} are needed",
@@ -153,6 +161,7 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
     session.on_interrupt(nullptr);
     check_job(session, result, arguments.files.front(), target->path());
   }
+  if (arguments.bitmaps) copy_bitmaps(session, *sources.front(), *target);
   target->check(session.run(target->disk().flush()), "complete");
   target->close();
 }
@@ -169,9 +178,10 @@ int convert(const ConvertArguments& arguments) {
   const Images sources = open_sources(session, arguments);
   blk::Source source;
   for (const auto& image : sources) source.add(image->disk());
+  if (arguments.bitmaps) check_copied_bitmaps(*sources.front(), arguments.skip_broken_bitmaps);
   Target target(arguments.files.back());
   if (!arguments.existing) create_target(session, options, source.size());
-  copy(session, arguments, options, source);
+  copy(session, arguments, options, source, sources);
   target.complete();
   return kOk;
 }
@@ -185,6 +195,9 @@ void add_source_options(Options& command, ConvertArguments& arguments) {
                "Open the sources although another program may be writing to them");
   command.flag("--salvage", arguments.salvage,
                "Put zeros where the sources cannot be read, and say where");
+  command.flag("--bitmaps", arguments.bitmaps, "Copy the source's dirty bitmaps, too (qcow2)");
+  command.flag("--skip-broken-bitmaps", arguments.skip_broken_bitmaps,
+               "Leave those out whose bits mean nothing");
   command.option("-r,--rate", "SIZE", arguments.rate, "Read at most so many bytes a second");
 }
 

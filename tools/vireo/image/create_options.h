@@ -28,6 +28,8 @@ struct CreateOptions {
 CreateOptions parse_create_options(const std::string& path, const std::string& format,
                                    const std::vector<std::string>& texts);
 
+// "0.10" is version 2 of qcow2, "1.1" version 3.
+uint32_t parse_compat(const std::string& word);
 blk::Preallocation parse_preallocation(const std::string& option, const std::string& word);
 
 }  // namespace vireo::cli

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/amend.h"
 #include "tools/vireo/image/bench.h"
+#include "tools/vireo/image/bitmap.h"
 #include "tools/vireo/image/check.h"
 #include "tools/vireo/image/commit.h"
 #include "tools/vireo/image/compare.h"
@@ -43,7 +45,9 @@ what else is not.
 'vireo image COMMAND --help' tells all about a command.)";
 
 void add_commands(Options& image) {
+  add_amend(image);
   add_bench(image);
+  add_bitmap(image);
   add_check(image);
   add_commit(image);
   add_compare(image);

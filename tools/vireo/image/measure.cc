@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -46,11 +47,18 @@ uint64_t used_clusters(Session& session, Image& image, uint64_t cluster) {
 
 struct Sizes {
   uint64_t required = 0, full = 0;
+  std::optional<uint64_t> bitmaps{};  // of a source that can have some, on top
 };
 
 Sizes measure_raw(uint64_t size) {
   const uint64_t bytes = (size + 511) / 512 * 512;
-  return {bytes, bytes};
+  return {bytes, bytes, {}};
+}
+
+std::optional<uint64_t> bitmaps_size(Image* image, uint64_t cluster) {
+  if (image == nullptr || image->qcow2() == nullptr || image->qcow2()->header().version < 3)
+    return std::nullopt;
+  return blk::qcow2::bitmaps_file_size(image->qcow2()->bitmaps(), image->size(), cluster);
 }
 
 // `image`: what would be converted, or null for one that is all zeros.
@@ -66,12 +74,13 @@ Sizes measure_qcow2(Session& session, const blk::Qcow2CreateOptions& options, Im
     data = guest;
   else if (image != nullptr)
     data = used_clusters(session, *image, cluster);
-  return {full - guest + data, full};
+  return {full - guest + data, full, bitmaps_size(image, cluster)};
 }
 
 void print(const Sizes& sizes, bool json) {
   if (json) {
     Json object = Json::object();
+    if (sizes.bitmaps) object.add("bitmaps", *sizes.bitmaps);
     object.add("required", sizes.required).add("fully-allocated", sizes.full);
     std::printf("%s\n", object.pretty().c_str());
     return;
@@ -79,6 +88,8 @@ void print(const Sizes& sizes, bool json) {
   std::printf("required size: %llu\nfully allocated size: %llu\n",
               static_cast<unsigned long long>(sizes.required),
               static_cast<unsigned long long>(sizes.full));
+  if (sizes.bitmaps)
+    std::printf("bitmaps size: %llu\n", static_cast<unsigned long long>(*sizes.bitmaps));
 }
 
 int measure(const MeasureArguments& arguments) {
@@ -110,7 +121,8 @@ void add_measure(Options& image) {
   Options command = image.command("measure", "Tell how large the file of a new image would become");
   command.footer(
       "'required' is what a conversion of FILE, or a new image of --size, writes at most;\n"
-      "'fully allocated' is what the file can grow to. A data file and compression are left out.");
+      "'fully allocated' is what the file can grow to. A data file and compression are left out.\n"
+      "'bitmaps' is what convert --bitmaps adds.");
   add_image_options(command, arguments->image, false);
   add_snapshot_option(command, arguments->image.snapshot);
   command.option("-O", "FMT", arguments->format, "Format of the new image: raw or qcow2")
