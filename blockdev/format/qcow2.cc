@@ -39,7 +39,8 @@ Qcow2::Qcow2(std::unique_ptr<qcow2::Image> image, std::unique_ptr<Node> backing,
       tables_(*image_, traffic_, cache_bytes == 0 ? kQcow2DefaultCache : cache_bytes),
       reader_(*image_, tables_.map, std::move(backing)),
       writer_(*image_, tables_, reader_),
-      snapshots_(*image_, tables_) {
+      snapshots_(*image_, tables_),
+      bitmaps_(*image_, tables_) {
   update_limits();
 }
 
@@ -63,7 +64,10 @@ void Qcow2::update_limits() noexcept {
 Task<void> Qcow2::start(bool for_repair) {
   std::error_code error = co_await tables_.load();
   if (!error) error = co_await snapshots_.load();
-  if (!error && !image_->read_only && image_->header.clear_unknown_autoclear()) {
+  const uint64_t autoclear = image_->header.autoclear;
+  if (!error) error = co_await bitmaps_.load(!image_->read_only && !for_repair);
+  if (!image_->read_only) image_->header.clear_unknown_autoclear();
+  if (!error && !image_->read_only && image_->header.autoclear != autoclear) {
     error = co_await image_->write_fields();
     if (!error) error = co_await image_->file.flush();
   }
@@ -101,9 +105,10 @@ Task<std::error_code> Qcow2::write(uint64_t offset, IoVecs from, WriteFlags flag
   while (!traffic_.open()) co_await traffic_.opened();
   Traffic::Pass pass(traffic_);
   const uint64_t length = total_length(from);
+  bitmaps_.mark(offset, length);
   const std::optional<Mapping> run = tables_.map.find(offset, length);
   if (!flags.fua && !flags.compressed && run && run->length == length && !image_->is_corrupt() &&
-      writer_.overwrites(*run))
+      !bitmaps_.heavy() && writer_.overwrites(*run))
     co_return co_await image_->guest_file().node().write(run->host, std::move(from), flags);
   co_return co_await write_range(offset, std::move(from), flags, pass);
 }
@@ -155,6 +160,7 @@ Task<std::error_code> Qcow2::make_space(Traffic::Pass& pass) {
 }
 
 Task<std::error_code> Qcow2::after_change(std::error_code error, Traffic::Pass& pass) {
+  if (bitmaps_.heavy()) co_await bitmaps_.store();
   if (error || !tables_.many_waiting()) co_return error;
   co_return co_await make_space(pass);
 }
@@ -171,6 +177,7 @@ Task<std::error_code> Qcow2::discard(uint64_t offset, uint64_t length) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   while (!traffic_.open()) co_await traffic_.opened();
   Traffic::Pass pass(traffic_);
+  co_await bitmaps_.record(offset, length);
   const std::error_code error = co_await writer_.discard(offset, length);
   co_return co_await after_change(error, pass);
 }
@@ -179,6 +186,7 @@ Task<std::error_code> Qcow2::zero(uint64_t offset, uint64_t length, ZeroFlags fl
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   while (!traffic_.open()) co_await traffic_.opened();
   Traffic::Pass pass(traffic_);
+  co_await bitmaps_.record(offset, length);
   const std::error_code error = co_await writer_.zero(offset, length, flags.may_unmap);
   co_return co_await after_change(error, pass);
 }
@@ -225,11 +233,18 @@ Task<std::error_code> Qcow2::resize(uint64_t size) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
+  co_return co_await resize_alone(size);
+}
+
+Task<std::error_code> Qcow2::resize_alone(uint64_t size) {
+  std::error_code error = co_await bitmaps_.before_resize();
+  if (error) co_return error;
   qcow2::Resizer resizer(*image_, tables_, reader_, writer_);
-  const std::error_code error = co_await resizer.resize(size);
+  error = co_await resizer.resize(size);
+  const std::error_code after = co_await bitmaps_.after_resize();
   reader_.decompressor().clear();
   update_limits();
-  co_return error;
+  co_return error ? error : after;
 }
 
 Task<std::error_code> Qcow2::create_snapshot(std::string name) {
@@ -245,10 +260,14 @@ Task<std::error_code> Qcow2::apply_snapshot(std::string id_or_name) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
-  const std::error_code error = co_await snapshots_.apply(std::move(id_or_name));
+  std::error_code error = co_await bitmaps_.before_resize();
+  if (error) co_return error;
+  error = co_await snapshots_.apply(std::move(id_or_name));
+  const std::error_code after = co_await bitmaps_.after_resize();
+  if (!error) co_await bitmaps_.record(0, image_->header.size);  // anything may differ
   reader_.decompressor().clear();
   update_limits();
-  co_return error;
+  co_return error ? error : after;
 }
 
 Task<std::error_code> Qcow2::delete_snapshot(std::string id_or_name) {
@@ -281,6 +300,48 @@ Task<std::error_code> Qcow2::clear() {
   co_return error;
 }
 
+Task<std::error_code> Qcow2::add_bitmap(std::string name, uint64_t granularity) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await bitmaps_.add(std::move(name), granularity);
+}
+
+Task<std::error_code> Qcow2::remove_bitmap(std::string name) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await bitmaps_.remove(std::move(name));
+}
+
+Task<std::error_code> Qcow2::clear_bitmap(std::string name) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await bitmaps_.clear(std::move(name));
+}
+
+Task<std::error_code> Qcow2::enable_bitmap(std::string name, bool enabled) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  co_return co_await bitmaps_.enable(std::move(name), enabled);
+}
+
+Task<std::error_code> Qcow2::merge_bitmap(std::string name, Qcow2& source, std::string from) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  const auto reader = co_await source.bitmaps_.read(std::move(from));
+  if (reader.error) co_return reader.error;
+  co_return co_await bitmaps_.merge(std::move(name), *reader.value);
+}
+
 Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction progress) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
@@ -290,6 +351,30 @@ Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction pro
   qcow2::CheckResult result = co_await checker.run(repair, std::move(progress));
   if (repair == qcow2::Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
   co_return result;
+}
+
+Task<std::error_code> Qcow2::amend(Qcow2AmendOptions options, ProgressFunction progress) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  qcow2::check_amend(image_->name, image_->header, snapshots_.list(), bitmaps_.list(), options);
+  if (image_->is_corrupt()) co_return qcow2::io_error();
+  co_return co_await amend_all(std::move(options), std::move(progress));
+}
+
+// What needs version 3 comes while the image has it.
+Task<std::error_code> Qcow2::amend_all(Qcow2AmendOptions options, ProgressFunction progress) {
+  qcow2::Amender amender(*image_, tables_, snapshots_);
+  const uint32_t before = image_->header.version, after = options.version.value_or(before);
+  std::error_code error;
+  if (after > before) error = co_await amender.upgrade();
+  if (!error && options.size) error = co_await resize_alone(*options.size);
+  if (!error && options.refcount_bits)
+    error = co_await amender.change_width(*options.refcount_bits, progress);
+  if (!error) error = co_await amender.rewrite_names(options);
+  if (!error && after < before) error = co_await amender.downgrade(std::move(progress));
+  co_return error;
 }
 
 Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
@@ -319,6 +404,7 @@ Task<std::error_code> Qcow2::close() {
   std::error_code error;
   if (!image_->read_only && !image_->is_corrupt()) {
     error = co_await tables_.settle();
+    co_await bitmaps_.close();
     if (!error && !keep_dirty_) error = co_await image_->set_dirty(false);
     if (const std::optional<uint64_t> end = tables_.allocator.used_end(); !error && end) {
       [[maybe_unused]] const std::error_code longer = co_await image_->file.trim(*end);

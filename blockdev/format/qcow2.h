@@ -17,7 +17,8 @@
 #include <string>
 #include <vector>
 
-#include "blockdev/format/qcow2_bitmaps.h"
+#include "blockdev/format/qcow2_amend.h"
+#include "blockdev/format/qcow2_bitmap_store.h"
 #include "blockdev/format/qcow2_check.h"
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
@@ -67,7 +68,19 @@ class Qcow2 final : public Node {
   // hold stays.
   Task<std::error_code> clear();
 
+  // Persistent dirty bitmaps: qcow2_bitmap_store.h says what they do and which errors there are.
+  std::vector<qcow2::BitmapInfo> bitmaps() const { return bitmaps_.list(); }
+  Task<std::error_code> add_bitmap(std::string name, uint64_t granularity);
+  Task<std::error_code> remove_bitmap(std::string name);
+  Task<std::error_code> clear_bitmap(std::string name);
+  Task<std::error_code> enable_bitmap(std::string name, bool enabled);
+  // `from` is a bitmap of `source`, which may be this image.
+  Task<std::error_code> merge_bitmap(std::string name, Qcow2& source, std::string from);
+
   Task<qcow2::CheckResult> check(qcow2::Repair repair, ProgressFunction progress = {});
+  // Changes what the image is; afterwards it is only closed. Throws ConfigError, before anything
+  // changed, for what cannot be. After an error each option is in force or is not.
+  Task<std::error_code> amend(Qcow2AmendOptions options, ProgressFunction progress = {});
   // Names another backing image in the header (empty: none); content is the caller's business. The
   // node that is read does not change.
   Task<std::error_code> set_backing(std::string name, std::string format);
@@ -82,6 +95,8 @@ class Qcow2 final : public Node {
   Task<std::error_code> make_space(qcow2::Traffic::Pass& pass);
   Task<std::error_code> after_change(std::error_code error, qcow2::Traffic::Pass& pass);
   Task<void> repair_unclosed();
+  Task<std::error_code> resize_alone(uint64_t size);
+  Task<std::error_code> amend_all(Qcow2AmendOptions options, ProgressFunction progress);
 
   std::unique_ptr<qcow2::Image> image_;
   qcow2::Traffic traffic_;
@@ -89,6 +104,7 @@ class Qcow2 final : public Node {
   qcow2::Reader reader_;
   qcow2::Writer writer_;
   qcow2::Snapshots snapshots_;
+  qcow2::BitmapStore bitmaps_;
   Limits limits_;
   AsyncMutex alone_;
   bool keep_dirty_ = false;  // opened for repair: the dirty bit goes when the repair was done

@@ -21,9 +21,15 @@ std::error_code no_space() noexcept {
 Allocator::Allocator(Image& image, uint64_t cache_bytes)
     : image_(image),
       cluster_bits_(image.geometry.cluster_bits),
-      block_entries_(image.geometry.refcount_block_entries()),
-      slice_entries_((uint64_t{image.geometry.slice_size()} * 8) >> image.geometry.refcount_order),
-      cache_(image.file, image.geometry.slice_size(), cache_bytes) {}
+      cache_(image.file, image.geometry.slice_size(), cache_bytes) {
+  set_width();
+}
+
+void Allocator::set_width() noexcept {
+  const Geometry& geometry = image_.geometry;
+  block_entries_ = geometry.refcount_block_entries();
+  slice_entries_ = (uint64_t{geometry.slice_size()} * 8) >> geometry.refcount_order;
+}
 
 Task<std::error_code> Allocator::load() {
   Buffer bytes(uint64_t{image_.header.refcount_table_clusters} << cluster_bits_);

@@ -117,6 +117,10 @@ class Allocator {
   void accept_shadow();
   void abandon_shadow();
 
+  // Counts of 2^order bits from here on, on disk too. Nothing is dirty or waits to be freed.
+  // EOVERFLOW when one is too large for that.
+  Task<std::error_code> change_order(uint32_t order, ProgressFunction progress);
+
   // Step 1.
   bool has_dirty() const noexcept { return cache_.has_dirty() || !dirty_entries_.empty(); }
   Task<std::error_code> write_back();
@@ -167,6 +171,18 @@ class Allocator {
   Task<std::error_code> write_entries();
   Task<std::error_code> copy_structure();
   Task<std::error_code> copy_block(uint64_t block, const RefcountArea& area);
+  // The refcount block that was read last, while counts of another width are made of all of them.
+  struct OldBlock {
+    uint64_t offset = 0;
+    Buffer bytes;
+  };
+  void set_width() noexcept;
+  std::vector<bool> blocks_needed(const Geometry& next) const;
+  Task<Outcome<uint64_t>> stored_count(uint64_t cluster, OldBlock& block);
+  Task<Outcome<uint64_t>> next_count(uint64_t cluster, const RefcountArea& area, OldBlock& block);
+  Task<std::error_code> write_next_block(const Geometry& next, uint64_t number,
+                                         const RefcountArea& area, OldBlock& block);
+  Task<std::error_code> put_in_force(const Geometry& next, const RefcountArea& area);
   bool bad_block(uint64_t block) const noexcept;
   void note_blocks();
   Task<std::error_code> impossible_block(uint64_t block);
@@ -175,8 +191,8 @@ class Allocator {
 
   Image& image_;
   const uint64_t cluster_bits_;
-  const uint64_t block_entries_;
-  const uint64_t slice_entries_;
+  uint64_t block_entries_ = 0;
+  uint64_t slice_entries_ = 0;
   SliceCache cache_;
   std::vector<uint64_t> table_;  // host offsets of refcount blocks
   HostRange table_at_;           // where it is stored

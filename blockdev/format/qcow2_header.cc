@@ -223,8 +223,7 @@ void Header::place_backing_file() noexcept {
 }
 
 bool Header::clear_unknown_autoclear() noexcept {
-  // Bitmaps are known but not maintained: writing makes them stale, and the cleared bit says so.
-  const uint64_t kept = autoclear & kAutoclearRawData;
+  const uint64_t kept = autoclear & (kAutoclearRawData | kAutoclearBitmaps);
   const bool changed = kept != autoclear;
   autoclear = kept;
   return changed;
@@ -325,6 +324,14 @@ bool fits_first_cluster(const Header& header) noexcept {
   for (const HeaderExtension& extension : header.extensions)
     size += 8 + align_up(extension.data.size(), 8);
   return size <= header.geometry().cluster_size();
+}
+
+bool make_fit(Header& header) noexcept {
+  if (!fits_first_cluster(header))
+    std::erase_if(header.extensions,
+                  [](const HeaderExtension& e) { return e.type == kExtensionFeatureNames; });
+  header.place_backing_file();
+  return fits_first_cluster(header);
 }
 
 HeaderExtension feature_names() {

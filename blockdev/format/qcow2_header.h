@@ -86,6 +86,10 @@ std::vector<std::byte> serialise_header(const Header& header, const std::string&
 // serialise_header() would not throw.
 bool fits_first_cluster(const Header& header) noexcept;
 
+// The same, after leaving out the names of features, which only messages need, where they are too
+// much. Places the backing file's name.
+bool make_fit(Header& header) noexcept;
+
 // The "Feature name table" for the bits this version knows.
 HeaderExtension feature_names();
 

@@ -46,6 +46,7 @@ Task<std::error_code> Image::write_layout(const Header& from) {
   header.l1_entries = from.l1_entries;
   header.refcount_table_offset = from.refcount_table_offset;
   header.refcount_table_clusters = from.refcount_table_clusters;
+  header.refcount_order = from.refcount_order;
   header.snapshots_offset = from.snapshots_offset;
   header.snapshot_count = from.snapshot_count;
   std::error_code error = co_await write_fields();

@@ -35,9 +35,9 @@ class Image {
 
   // Writes the fields of `header`, in one sector; does not flush.
   Task<std::error_code> write_fields();
-  // Lets the size and the places of all tables be those of `next`, on disk, with a flush, before
-  // this returns. After a failure they are the old ones again; when even that cannot be written,
-  // nobody knows which are in force, and the image takes no more writes.
+  // Lets the size, the places of all tables and the width of counts be those of `next`, on disk,
+  // with a flush, before this returns. After a failure they are the old ones again; when even that
+  // cannot be written, nobody knows which are in force, and the image takes no more writes.
   Task<std::error_code> publish(Header next);
   // Writes fields, extensions and backing file name; does not flush.
   Task<std::error_code> write_header();

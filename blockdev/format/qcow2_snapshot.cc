@@ -142,7 +142,7 @@ Task<std::error_code> Snapshots::begin() {
   co_return error;
 }
 
-Task<Outcome<uint64_t>> Snapshots::write_list(const std::vector<SnapshotInfo>& list) {
+Task<Outcome<uint64_t>> Snapshots::write_list(std::vector<SnapshotInfo> list) {
   const std::vector<std::byte> bytes = serialise_snapshots(list);
   if (bytes.size() > kMaxSnapshotTableBytes || list.size() > kMaxSnapshots)
     co_return Outcome<uint64_t>{std::make_error_code(std::errc::file_too_large)};
@@ -167,7 +167,8 @@ Task<Outcome<Header>> Snapshots::write_tables(Next& next) {
   next.l1 = std::move(l1.value);
   const Outcome<uint64_t> l1_at = co_await tree_.write_l1(next.l1);
   if (l1_at.error) co_return Outcome<Header>{l1_at.error};
-  const Outcome<uint64_t> list_at = co_await write_list(next.list);
+  std::vector<SnapshotInfo> list = next.list;
+  const Outcome<uint64_t> list_at = co_await write_list(std::move(list));
   if (list_at.error) co_return Outcome<Header>{list_at.error};
   error = co_await tables_.allocator.write_back();
   if (!error) error = co_await image_.file.flush();
@@ -293,6 +294,23 @@ Task<Outcome<Snapshots::Next>> Snapshots::emptied() {
   Next next{list_, std::vector<uint64_t>(old.size()), image_.header.size};
   std::error_code error = co_await tree_.drop_references(std::move(old));
   if (!error) error = co_await drop_active_l1();
+  co_return Outcome<Next>{error, std::move(next)};
+}
+
+Task<std::error_code> Snapshots::let_go(std::vector<uint64_t> clusters) {
+  std::error_code error = co_await begin();
+  if (error) co_return error;
+  Outcome<Next> next = co_await unchanged();
+  for (size_t i = 0; i < clusters.size() && !next.error; ++i) {
+    const uint64_t cluster = clusters[i];
+    next.error = co_await tables_.allocator.drop(cluster, image_.geometry.cluster_size());
+  }
+  co_return co_await publish(std::move(next));
+}
+
+Task<Outcome<Snapshots::Next>> Snapshots::unchanged() {
+  Next next{list_, tables_.map.l1(), image_.header.size};
+  const std::error_code error = co_await drop_active_l1();
   co_return Outcome<Next>{error, std::move(next)};
 }
 

@@ -58,6 +58,10 @@ class Snapshots {
   Task<std::error_code> show(std::string id_or_name);
   // The active tables become empty.
   Task<std::error_code> clear();
+  // Clusters that lost a reference, each as often as that happened, while their counts stayed.
+  Task<std::error_code> let_go(std::vector<uint64_t> clusters);
+  // Writes a table to new clusters, which nothing names yet; gives its offset (0 for an empty one).
+  Task<Outcome<uint64_t>> write_list(std::vector<SnapshotInfo> list);
 
  private:
   // What an image is made of at the end of an operation.
@@ -70,12 +74,12 @@ class Snapshots {
   Task<Outcome<Next>> returned_to(SnapshotInfo info);
   Task<Outcome<Next>> without(SnapshotInfo info);
   Task<Outcome<Next>> emptied();
+  Task<Outcome<Next>> unchanged();
   Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
   uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> begin();
   Task<std::error_code> publish(Outcome<Next> next);
   Task<Outcome<Header>> write_tables(Next& next);
-  Task<Outcome<uint64_t>> write_list(const std::vector<SnapshotInfo>& list);
   Task<std::error_code> drop_active_l1();
   void note_l1s();
   const SnapshotInfo* find(const std::string& id_or_name) const noexcept;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -52,12 +51,6 @@ KeyValues keys_of(const std::string& format, const std::string& text) {
            "refcount_bits"}};
 }
 
-uint32_t parse_version(const std::string& word) {
-  if (word == "0.10" || word == "v2") return 2;
-  if (word == "1.1" || word == "v3") return 3;
-  throw ConfigError(fmt::format("-o: compat={}: it is 0.10 or 1.1", word));
-}
-
 blk::qcow2::Compression parse_compression(const std::string& word) {
   if (word == "zlib") return blk::qcow2::Compression::zlib;
   if (word == "zstd") return blk::qcow2::Compression::zstd;
@@ -73,7 +66,7 @@ void set_qcow2(blk::Qcow2CreateOptions& image, const KeyValues& keys) {
   image.backing_file = keys.get("backing_file", "");
   image.backing_format = keys.get("backing_fmt", "");
   image.cluster_size = parse_size("-o: cluster_size", keys.get("cluster_size", "64k"));
-  image.version = parse_version(keys.get("compat", "1.1"));
+  image.version = parse_compat(keys.get("compat", "1.1"));
   image.compression = parse_compression(keys.get("compression_type", "zlib"));
   image.data_file = keys.get("data_file", "");
   image.data_file_raw = keys.flag("data_file_raw", false);
@@ -90,12 +83,9 @@ std::string format_of(const std::string& path, const std::string& format) {
 
 }  // namespace
 
-void add_create_options(CLI::App& command, std::vector<std::string>& texts) {
-  command.add_option("-o", texts, "Options of the new image: KEY=VALUE[,...]; -o help lists them")
-      ->type_name("OPTIONS")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+void add_create_options(Options& command, std::vector<std::string>& texts) {
+  command.option("-o", "OPTIONS", texts,
+                 "Options of the new image: KEY=VALUE[,...]; -o help lists them");
 }
 
 bool asks_for_help(const std::vector<std::string>& texts) {
@@ -114,6 +104,12 @@ blk::Preallocation parse_preallocation(const std::string& option, const std::str
   if (word == "full") return blk::Preallocation::full;
   throw ConfigError(fmt::format("{}: '{}' is no preallocation: it is off, metadata, falloc or full",
                                 option, word));
+}
+
+uint32_t parse_compat(const std::string& word) {
+  if (word == "0.10" || word == "v2") return 2;
+  if (word == "1.1" || word == "v3") return 3;
+  throw ConfigError(fmt::format("-o: compat={}: it is 0.10 or 1.1", word));
 }
 
 CreateOptions parse_create_options(const std::string& path, const std::string& format,

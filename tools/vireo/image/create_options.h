@@ -6,14 +6,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/App.hpp>
-
 #include "blockdev/format/qcow2_create.h"
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
 // -o KEY=VALUE[,…], repeatable.
-void add_create_options(CLI::App& command, std::vector<std::string>& texts);
+void add_create_options(Options& command, std::vector<std::string>& texts);
 
 // "-o help": the keys of the format are to be printed instead of anything else.
 bool asks_for_help(const std::vector<std::string>& texts);
@@ -29,6 +28,8 @@ struct CreateOptions {
 CreateOptions parse_create_options(const std::string& path, const std::string& format,
                                    const std::vector<std::string>& texts);
 
+// "0.10" is version 2 of qcow2, "1.1" version 3.
+uint32_t parse_compat(const std::string& word);
 blk::Preallocation parse_preallocation(const std::string& option, const std::string& word);
 
 }  // namespace vireo::cli

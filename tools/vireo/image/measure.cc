@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -47,11 +47,18 @@ uint64_t used_clusters(Session& session, Image& image, uint64_t cluster) {
 
 struct Sizes {
   uint64_t required = 0, full = 0;
+  std::optional<uint64_t> bitmaps{};  // of a source that can have some, on top
 };
 
 Sizes measure_raw(uint64_t size) {
   const uint64_t bytes = (size + 511) / 512 * 512;
-  return {bytes, bytes};
+  return {bytes, bytes, {}};
+}
+
+std::optional<uint64_t> bitmaps_size(Image* image, uint64_t cluster) {
+  if (image == nullptr || image->qcow2() == nullptr || image->qcow2()->header().version < 3)
+    return std::nullopt;
+  return blk::qcow2::bitmaps_file_size(image->qcow2()->bitmaps(), image->size(), cluster);
 }
 
 // `image`: what would be converted, or null for one that is all zeros.
@@ -67,12 +74,13 @@ Sizes measure_qcow2(Session& session, const blk::Qcow2CreateOptions& options, Im
     data = guest;
   else if (image != nullptr)
     data = used_clusters(session, *image, cluster);
-  return {full - guest + data, full};
+  return {full - guest + data, full, bitmaps_size(image, cluster)};
 }
 
 void print(const Sizes& sizes, bool json) {
   if (json) {
     Json object = Json::object();
+    if (sizes.bitmaps) object.add("bitmaps", *sizes.bitmaps);
     object.add("required", sizes.required).add("fully-allocated", sizes.full);
     std::printf("%s\n", object.pretty().c_str());
     return;
@@ -80,6 +88,8 @@ void print(const Sizes& sizes, bool json) {
   std::printf("required size: %llu\nfully allocated size: %llu\n",
               static_cast<unsigned long long>(sizes.required),
               static_cast<unsigned long long>(sizes.full));
+  if (sizes.bitmaps)
+    std::printf("bitmaps size: %llu\n", static_cast<unsigned long long>(*sizes.bitmaps));
 }
 
 int measure(const MeasureArguments& arguments) {
@@ -106,23 +116,21 @@ int measure(const MeasureArguments& arguments) {
 
 }  // namespace
 
-void add_measure(CLI::App& image, int& status) {
+void add_measure(Options& image) {
   auto arguments = std::make_shared<MeasureArguments>();
-  auto* const command =
-      image.add_subcommand("measure", "Tell how large the file of a new image would become");
-  command->footer(
+  Options command = image.command("measure", "Tell how large the file of a new image would become");
+  command.footer(
       "'required' is what a conversion of FILE, or a new image of --size, writes at most;\n"
-      "'fully allocated' is what the file can grow to. A data file and compression are left out.");
-  add_image_options(*command, arguments->image, false);
-  add_snapshot_option(*command, arguments->image.snapshot);
-  command->add_option("-O", arguments->format, "Format of the new image: raw or qcow2")
-      ->type_name("FMT")
-      ->capture_default_str();
-  command->add_option("--size", arguments->size, "Size of its disk, instead of a FILE")
-      ->type_name("SIZE");
-  add_create_options(*command, arguments->options);
-  add_output_option(*command, arguments->output);
-  command->callback([arguments, &status] { status = measure(*arguments); });
+      "'fully allocated' is what the file can grow to. A data file and compression are left out.\n"
+      "'bitmaps' is what convert --bitmaps adds.");
+  add_image_options(command, arguments->image, false);
+  add_snapshot_option(command, arguments->image.snapshot);
+  command.option("-O", "FMT", arguments->format, "Format of the new image: raw or qcow2")
+      .show_default();
+  command.option("--size", "SIZE", arguments->size, "Size of its disk, instead of a FILE");
+  add_create_options(command, arguments->options);
+  add_output_option(command, arguments->output);
+  command.action([arguments] { return measure(*arguments); });
 }
 
 }  // namespace vireo::cli
