@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <list>
+
 #include <catch2/catch.hpp>
 
 #include "devices/display/http.h"
@@ -239,6 +241,26 @@ TEST_CASE("the page names nothing by an absolute path", "[display]") {
       REQUIRE(content.find(absolute) == content.npos);
     }
   }
+}
+
+TEST_CASE("browsers that say nothing keep no viewer out, nor do those that keep a connection",
+          "[display]") {
+  Rig rig;
+  std::list<Client> browsers;
+  for (int i = 0; i < 100; ++i) {
+    Client& browser = browsers.emplace_back(rig.loop, rig.server->addresses().at(0));
+    if (i % 2 == 0) {
+      browser.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      answer(browser);
+    }
+    while (rig.loop.step()) {
+    }
+  }
+  Client client = rig.client();
+  client.send(std::string(kUpgrade) + "\r\n");
+  REQUIRE_THAT(answer(client), Contains("101"));
+  REQUIRE(unframed(client) == kProtocol);
+  REQUIRE(browsers.front().is_sent_away());
 }
 
 TEST_CASE("frames that break the rules end the connection", "[display]") {
