@@ -85,12 +85,80 @@ TEST_CASE("modifiers that the viewer holds are used as they are where they fit",
   REQUIRE(de.find('A', {.shift = true}) == shifted(KEY_A));
   REQUIRE(de.find('@', {.alt_gr = true}) == with_alt_gr(KEY_Q));
   REQUIRE(de.find('@', {.shift = true}) == with_alt_gr(KEY_Q));  // a viewer with another layout
-  REQUIRE(de.find('a', {.shift = true}) == plain(KEY_A));
+  REQUIRE(de.find('/', {}) == shifted(KEY_7));
   REQUIRE(de.find('A', {.caps_lock = true}) == plain(KEY_A));
   REQUIRE(de.find('a', {.caps_lock = true}) == shifted(KEY_A));
   // Keys that make no character leave the modifiers alone.
   REQUIRE(de.find(kLeft, {.shift = true}) == shifted(KEY_LEFT));
   REQUIRE(de.find(kTab, {.alt_gr = true}) == with_alt_gr(KEY_TAB));
+}
+
+TEST_CASE("Shift that is held stays with a small letter, and only with letters", "[display]") {
+  const Keymap us("en-us"), fr("fr"), ru("ru");
+  constexpr uint32_t kCyrillicF = 0x6c6;
+  const KeyboardState shift{.shift = true};
+  REQUIRE(us.find('b', shift) == shifted(KEY_B));
+  REQUIRE(fr.find('a', shift) == shifted(KEY_Q));
+  REQUIRE(ru.find(kCyrillicF, shift) == shifted(KEY_A));
+  // With the guest's Caps Lock on, Shift makes the small letter, and the capital is made without.
+  REQUIRE(us.find('b', {.shift = true, .caps_lock = true}) == shifted(KEY_B));
+  REQUIRE(us.find('B', {.shift = true, .caps_lock = true}) == plain(KEY_B));
+  // What is no letter names what it is.
+  REQUIRE(us.find('1', shift) == plain(KEY_1));
+  REQUIRE(us.find('-', shift) == plain(KEY_MINUS));
+  REQUIRE(fr.find(kEacute, shift) == plain(KEY_2));
+  REQUIRE(Keymap("de").find('@', shift) == with_alt_gr(KEY_Q));  // whose key has a capital omega
+}
+
+TEST_CASE("keys that X servers name by what they do with modifiers are found", "[display]") {
+  constexpr uint32_t kSysReq = 0xff15, kBreak = 0xff6b, kExecute = 0xff62, kLeftTab = 0xfe20,
+                     kMetaL = 0xffe7, kHyperL = 0xffed, kHyperR = 0xffee, kSuperL = 0xffeb,
+                     kMultiKey = 0xff20, kMenu = 0xff67, kSwitchVt2 = 0x1008fe02,
+                     kTerminate = 0xfed5, kPointerKeys = 0xfef9, kPrint = 0xff61, kPause = 0xff13;
+  const char* const layout = GENERATE("en-us", "de", "fr", "ja");
+  CAPTURE(layout);
+  const Keymap keymap(layout);
+  REQUIRE(keymap.find(kPrint, {}) == plain(KEY_SYSRQ));
+  REQUIRE(keymap.find(kSysReq, {}) == plain(KEY_SYSRQ));
+  REQUIRE(keymap.find(kExecute, {}) == plain(KEY_SYSRQ));
+  REQUIRE(keymap.find(kPause, {}) == plain(KEY_PAUSE));
+  REQUIRE(keymap.find(kBreak, {}) == plain(KEY_PAUSE));
+  REQUIRE(keymap.find(kLeftTab, {.shift = true}) == shifted(KEY_TAB));
+  REQUIRE(keymap.find(kLeftTab, {}) == shifted(KEY_TAB));
+  REQUIRE(keymap.find(kMetaL, {.shift = true}) == shifted(KEY_LEFTALT));
+  REQUIRE(keymap.find(kHyperL, {}) == plain(KEY_LEFTMETA));
+  REQUIRE(keymap.find(kHyperR, {}) == plain(KEY_RIGHTMETA));
+  REQUIRE(keymap.find(kSuperL, {}) == plain(KEY_LEFTMETA));
+  REQUIRE(keymap.find(kMultiKey, {}) == plain(KEY_COMPOSE));
+  REQUIRE(keymap.find(kMenu, {}) == plain(KEY_COMPOSE));
+  REQUIRE(keymap.find(kSwitchVt2, {}) == plain(KEY_F2));
+  REQUIRE(keymap.find(kTerminate, {}) == plain(KEY_BACKSPACE));
+  REQUIRE(keymap.find(kPointerKeys, {.shift = true}) == shifted(KEY_NUMLOCK));
+  REQUIRE(keymap.find(0xffca, {}) == plain(KEY_F13));
+  REQUIRE(keymap.find(0xff91, {}) == plain(KEY_F1));  // KP_F1
+}
+
+TEST_CASE("a Japanese keyboard's keys are where they are printed", "[display]") {
+  constexpr uint32_t kYen = 0xa5, kHenkan = 0xff23, kMuhenkan = 0xff22, kHiraganaKatakana = 0xff27,
+                     kZenkakuHankaku = 0xff2a, kKanji = 0xff21, kEisuToggle = 0xff30,
+                     kRomaji = 0xff24;
+  const Keymap ja("ja");
+  REQUIRE(ja.find(kYen, {}) == plain(KEY_YEN));
+  REQUIRE(ja.find(0x010000a5, {}) == plain(KEY_YEN));
+  REQUIRE(ja.find('|', {}) == shifted(KEY_YEN));
+  REQUIRE(ja.find('|', {.shift = true}) == shifted(KEY_YEN));
+  REQUIRE(ja.find('\\', {}) == plain(KEY_RO));
+  REQUIRE(ja.find('_', {}) == shifted(KEY_RO));
+  REQUIRE(ja.find(kHenkan, {}) == plain(KEY_HENKAN));
+  REQUIRE(ja.find(kMuhenkan, {}) == plain(KEY_MUHENKAN));
+  REQUIRE(ja.find(kHiraganaKatakana, {}) == plain(KEY_KATAKANAHIRAGANA));
+  REQUIRE(ja.find(kZenkakuHankaku, {}) == plain(KEY_GRAVE));
+  REQUIRE(ja.find(kKanji, {.alt_gr = true}) == with_alt_gr(KEY_GRAVE));
+  REQUIRE(ja.find(kEisuToggle, {}) == plain(KEY_CAPSLOCK));
+  const Keymap us("en-us");
+  REQUIRE(us.find(kHenkan, {}) == plain(KEY_HENKAN));
+  REQUIRE(us.find(kZenkakuHankaku, {}) == plain(KEY_ZENKAKUHANKAKU));
+  REQUIRE(us.find(kRomaji, {}) == plain(KEY_KATAKANAHIRAGANA));
 }
 
 TEST_CASE("the keypad's digits do not depend on the guest's Num Lock", "[display]") {
@@ -114,6 +182,10 @@ TEST_CASE("what only a dead key makes is that key, and then the space bar", "[di
   REQUIRE(de.find(kDeadAcute, {}) == plain(KEY_EQUAL));
   REQUIRE(fr.find('^', {}) == with_alt_gr(KEY_9));
   REQUIRE(us.find('^', {}) == shifted(KEY_6));
+  // A viewer's dead key is the character where the guest's layout has no such key.
+  REQUIRE(us.find(kDeadAcute, {}) == plain(KEY_APOSTROPHE));
+  REQUIRE(us.find(0xfe52, {}) == shifted(KEY_6));           // dead_circumflex
+  REQUIRE(us.find(0xfe57, {}) == shifted(KEY_APOSTROPHE));  // dead_diaeresis
 }
 
 TEST_CASE("what no key makes is no key", "[display]") {
@@ -186,6 +258,22 @@ TEST_CASE("a character gets the modifiers that it needs, for as long as it needs
   REQUIRE(de.release('^') == "-57");
   REQUIRE(de.type('`') == "+13 -13 -42 +57 +42 -57");
   REQUIRE(de.release(kShiftLeft) == "-42");
+}
+
+TEST_CASE("a viewer's Shift stays down with a small letter", "[display]") {
+  Keyboard us("en-us");
+  us.press(kShiftLeft);
+  REQUIRE(us.type('b') == "+48 -48");
+  REQUIRE(us.press(kControlLeft) == "+29");
+  REQUIRE(us.type('c') == "+46 -46");
+  REQUIRE(us.type('C') == "+46 -46");
+  REQUIRE(us.release(kControlLeft) == "-29");
+  REQUIRE(us.type('7') == "-42 +8 +42 -8");
+  REQUIRE(us.release(kShiftLeft) == "-42");
+  REQUIRE(us.type('b') == "+48 -48");
+  us.type(kCapsLock);
+  us.press(kShiftLeft);
+  REQUIRE(us.type('b') == "+48 -48");
 }
 
 TEST_CASE("what is released is what was pressed, whatever it is called by then", "[display]") {

@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -71,17 +70,6 @@ UniqueFd listen_on(const Endpoint& endpoint) {
   throw_errno(fmt::format("cannot listen on '{}'", endpoint.text));
 }
 
-std::string describe(const sockaddr_storage& address, socklen_t length) {
-  std::array<char, INET6_ADDRSTRLEN> host{};
-  std::array<char, 6> port{};
-  if (address.ss_family == AF_UNIX ||
-      ::getnameinfo(generic(address), length, host.data(), host.size(), port.data(), port.size(),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-    return "a viewer on the unix socket";
-  const bool v6 = address.ss_family == AF_INET6;
-  return fmt::format("{}{}{}:{}", v6 ? "[" : "", host.data(), v6 ? "]" : "", port.data());
-}
-
 // Small answers go out at once, and who is gone is noticed.
 void tune(int socket) {
   const int on = 1;
@@ -138,7 +126,7 @@ std::string Listener::address() const {
   sockaddr_storage address{};
   socklen_t length = sizeof(address);
   ::getsockname(fd(), generic(address), &length);
-  const std::string numeric = describe(address, length);
+  const std::string numeric = describe_address(address, length);
   const std::string port = numeric.substr(numeric.rfind(':'));
   return host_.find(':') == std::string::npos ? host_ + port : "[" + host_ + "]" + port;
 }
@@ -161,7 +149,8 @@ void Listener::accept_some() {
     UniqueFd socket(::accept4(fd(), generic(address), &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) {
       tune(socket.get());
-      accept_(std::move(socket), describe(address, length));
+      Peer peer = peer_of(socket.get(), address, length);
+      accept_(std::move(socket), std::move(peer));
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
       waiting_ = loop_->after(kAcceptRetry, [this] { wait(); });
       return;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 
+#include "devices/display/peer.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/fd.h"
 #include "vmm/base/unix_listener.h"
@@ -33,7 +34,7 @@ Endpoint resolve_endpoint(const std::string& text);
 
 class Listener {
  public:
-  using Accept = std::function<void(UniqueFd socket, std::string peer)>;
+  using Accept = std::function<void(UniqueFd socket, Peer peer)>;
 
   // Throws ConfigError when somebody else listens there, or it cannot be.
   explicit Listener(const Endpoint& endpoint);

@@ -12,8 +12,8 @@ constexpr std::string_view kHtml = R"(<!DOCTYPE html>
 <meta charset="utf-8">
 <title>vireo</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="/vireo.css">
-<script type="module" src="/vireo.js"></script>
+<link rel="stylesheet" href="vireo.css">
+<script type="module" src="vireo.js"></script>
 </head>
 <body>
 <header>
@@ -49,10 +49,12 @@ button:disabled { opacity: .5; }
 main { flex: 1; min-height: 0; }
 )";
 
-constexpr std::string_view kScript = R"(import RFB from "/novnc/core/rfb.js";
+constexpr std::string_view kScript = R"(import RFB from "./novnc/core/rfb.js";
 
 const at = (id) => document.getElementById(id);
-const scheme = location.protocol === "https:" ? "wss" : "ws";
+// Beside this script, wherever a proxy has put that.
+const socket = new URL("websocket", import.meta.url);
+socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
 let rfb;
 
 function show(state, text) {
@@ -65,7 +67,7 @@ function show(state, text) {
 
 function connect() {
   show("connecting");
-  rfb = new RFB(at("screen"), `${scheme}://${location.host}/websocket`, { wsProtocols: ["binary"] });
+  rfb = new RFB(at("screen"), socket.href, { wsProtocols: ["binary"] });
   rfb.scaleViewport = true;
   rfb.background = "#1c1f24";
   let refusal;

@@ -11,12 +11,14 @@
 #include "devices/display/keymap.h"
 #include "devices/display/keys.h"
 #include "devices/display/listener.h"
+#include "devices/display/login_throttle.h"
 #include "devices/display/picture.h"
 #include "devices/display/rfb_session.h"
 #include "devices/display/tls.h"
 #include "devices/display/vnc_password.h"
 #include "devices/display/web_connection.h"
 #include "devices/display/website.h"
+#include "devices/display/who_gives_way.h"
 #include "vmm/base/error.h"
 
 namespace vireo::display {
@@ -29,7 +31,8 @@ using std::chrono::milliseconds;
 // nothing changes. What has just been pressed shows soon, also when the guest takes its time.
 constexpr milliseconds kShortest{16}, kLongest{100}, kAfterInput{4};
 constexpr int kIdleShare = 4;  // the pause grows by a quarter
-constexpr size_t kMostConnections = 64;
+// The rest of the connections is for those who are not in yet.
+constexpr size_t kMostConnections = 64, kMostViewers = 48;
 
 // Whether a viewer that has neither a password nor TLS' secrecy may come from there.
 void check_open(const Endpoint& endpoint, const RfbConfig& config) {
@@ -78,6 +81,11 @@ struct RfbServer::State final : RfbHost {
   struct Connection {
     RfbSession session;
     WebConnection* web = nullptr;
+
+    void close() noexcept {
+      session.close();
+      if (web != nullptr) web->close();
+    }
   };
 
   State(EventLoop& event_loop, Screen& screen, Input& input_device, RfbConfig settings)
@@ -92,37 +100,60 @@ struct RfbServer::State final : RfbHost {
                        .power_button = static_cast<bool>(config.power_button),
                        .log = config.log},
         input(input_device),
-        screen_picture(screen) {
+        screen_picture(screen),
+        throttle(event_loop) {
     const auto vnc_endpoint = endpoint_of(config.vnc, config);
     const auto web_endpoint = endpoint_of(config.web, config);
     vnc = listen_at(vnc_endpoint);
     web = listen_at(web_endpoint);
     if (vnc)
-      vnc->start(loop, [this](UniqueFd socket, std::string peer) {
+      vnc->start(loop, [this](UniqueFd socket, Peer peer) {
         accept(&State::serve_vnc, std::move(socket), std::move(peer));
       });
     if (website)
       web_config.emplace(WebConnection::Config{
           .website = *website, .tls = tls.get(), .has_password = !config.password.empty()});
     if (web)
-      web->start(loop, [this](UniqueFd socket, std::string peer) {
+      web->start(loop, [this](UniqueFd socket, Peer peer) {
         accept(&State::serve_web, std::move(socket), std::move(peer));
       });
   }
 
   // --- connections ---
 
-  using Serve = Task<void> (State::*)(UniqueFd socket, std::string peer);
+  using Serve = Task<void> (State::*)(UniqueFd socket, Peer peer);
 
-  void accept(Serve serve, UniqueFd socket, std::string peer) {
-    if (connections.size() >= kMostConnections) {
-      config.log.guest_noise("vnc", fmt::format("{} is one viewer too many", peer));
-      return;
-    }
+  // Those that give way end in a later turn of the loop: for so long there are some more.
+  void accept(Serve serve, UniqueFd socket, Peer peer) {
+    if (connections.size() >= 2 * kMostConnections) return;
+    make_room(peer);
     serving.spawn((this->*serve)(std::move(socket), std::move(peer)));
   }
 
-  Task<void> serve_vnc(UniqueFd socket, std::string peer) {
+  void make_room(const Peer& newcomer) {
+    std::vector<Connection*> open;
+    std::vector<Place> places;
+    for (Connection* connection : connections) {
+      if (connection->session.is_closing()) continue;
+      open.push_back(connection);
+      places.push_back({connection->session.peer().origin, connection->session.worth()});
+    }
+    if (open.size() < kMostConnections) return;
+    const std::optional<size_t> first = who_gives_way(places);
+    VMM_CHECK(first, "there are fewer viewers than connections");
+    config.log.guest_noise("vnc", fmt::format("too many connections: {} gives way to {}",
+                                              open[*first]->session.peer().text, newcomer.text));
+    open[*first]->close();
+  }
+
+  size_t viewers() const {
+    return static_cast<size_t>(std::ranges::count_if(
+        connections, [](const Connection* connection) { return connection->session.is_active(); }));
+  }
+  bool is_full() const override { return viewers() >= kMostViewers; }
+  LoginThrottle& logins() override { return throttle; }
+
+  Task<void> serve_vnc(UniqueFd socket, Peer peer) {
     Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
     const auto at = connections.insert(connections.end(), &connection);
     auto stream = std::make_unique<SocketStream>(loop, std::move(socket));
@@ -130,7 +161,7 @@ struct RfbServer::State final : RfbHost {
     forget(at);
   }
 
-  Task<void> serve_web(UniqueFd socket, std::string peer) {
+  Task<void> serve_web(UniqueFd socket, Peer peer) {
     Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
     WebConnection browser(loop, *web_config, connection.session);
     connection.web = &browser;
@@ -148,15 +179,13 @@ struct RfbServer::State final : RfbHost {
   Task<void> stop() {
     if (vnc) vnc->stop();
     if (web) web->stop();
-    for (Connection* connection : connections) {
-      connection->session.close();
-      if (connection->web != nullptr) connection->web->close();
-    }
+    for (Connection* connection : connections) connection->close();
     co_await serving.join();
     look_timer.reset();
   }
 
   bool admit(RfbSession& session, bool shared) override {
+    if (is_full()) return false;
     if (config.sharing == RfbConfig::Sharing::ignore) return true;
     if (config.sharing == RfbConfig::Sharing::force_shared) return shared;
     if (shared && exclusive != nullptr && exclusive->is_active()) return false;
@@ -219,6 +248,7 @@ struct RfbServer::State final : RfbHost {
   std::optional<WebConnection::Config> web_config;
   SharedInput input;
   Picture screen_picture;
+  LoginThrottle throttle;
 
   std::unique_ptr<Listener> vnc, web;
   std::list<Connection*> connections;  // each in the frame of its task

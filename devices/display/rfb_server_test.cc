@@ -1,5 +1,7 @@
 #include "devices/display/rfb_server.h"
 
+#include <list>
+
 #include <catch2/catch.hpp>
 
 #include "devices/display/testing/certificate.h"
@@ -220,12 +222,25 @@ TEST_CASE("a security type that was not offered is refused with a reason", "[dis
 
 TEST_CASE("half a handshake is ended after a while", "[display]") {
   Rig rig;
+  Client silent = rig.client();
   Client client = rig.client();
   client.send(client.read(12));
   client.read(2);
   rig.run();
-  rig.passed += std::chrono::seconds(21);
+  rig.passed += std::chrono::seconds(6);
   REQUIRE(client.is_sent_away());
+  REQUIRE(silent.is_sent_away());
+  // A user may look for the password.
+  Rig guarded({.password = "sesame"});
+  Client slow = guarded.client();
+  slow.send(slow.read(12));
+  slow.read(2);
+  slow.send({2});
+  const auto challenge = slow.get<VncChallenge>();
+  guarded.passed += std::chrono::seconds(29);
+  guarded.run();
+  slow.send_wire(expected_response(challenge, "sesame"));
+  REQUIRE(slow.get<be32>() == 0);
 }
 
 TEST_CASE("the password is asked for and checked", "[display]") {
@@ -239,11 +254,12 @@ TEST_CASE("the password is asked for and checked", "[display]") {
     Client bad = rig.client();
     give_password(bad, wrong);
     rig.run();
-    rig.passed += std::chrono::seconds(1);
+    rig.passed += std::chrono::seconds(4);
     REQUIRE(bad.get<be32>() == 1);
     REQUIRE_THAT(bad.text(bad.get<be32>()), Contains("password"));
     REQUIRE(bad.is_sent_away());
   }
+  rig.passed += std::chrono::seconds(4);
   Client old = rig.client();
   old.read(12);
   old.send("RFB 003.003\n");
@@ -256,11 +272,101 @@ TEST_CASE("the password is asked for and checked", "[display]") {
 
 TEST_CASE("stopping does not wait for who tries passwords", "[display]") {
   Rig rig({.password = "sesame"});
-  Client bad = rig.client();
+  Client first = rig.client(), bad = rig.client();
+  give_password(first, "wrong");
+  rig.run();
   give_password(bad, "wrong");
   rig.run();
   block_on(rig.loop, rig.server->stop());
   REQUIRE(bad.is_sent_away());
+}
+
+TEST_CASE("passwords are tried slowly, over however many connections", "[display]") {
+  Rig rig({.password = "sesame"});
+  std::list<Client> guessers;
+  for (int i = 0; i < 50; ++i) give_password(guessers.emplace_back(rig.loop, rig.address()), "no");
+  size_t answered = 0;
+  for (int i = 0; i < 60; ++i) {  // tenths of a second
+    rig.run();
+    rig.passed += std::chrono::milliseconds(100);
+    answered += static_cast<size_t>(std::erase_if(guessers, [](const Client& guesser) {
+      std::byte byte{};
+      return ::recv(guesser.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+    }));
+  }
+  REQUIRE(answered >= 2);
+  REQUIRE(answered <= 4);
+  // The owner comes after all of them, and has to wait for the pause only.
+  Client owner = rig.client();
+  give_password(owner, "sesame");
+  rig.run();
+  rig.passed += std::chrono::seconds(4);
+  REQUIRE(owner.get<be32>() == 0);
+  owner.init(true);
+  rig.check_same(owner);
+}
+
+TEST_CASE("an answer that nobody has time to judge is none", "[display]") {
+  Rig rig({.password = "sesame"});
+  std::list<Client> guessers;
+  for (int i = 0; i < 10; ++i) give_password(guessers.emplace_back(rig.loop, rig.address()), "no");
+  rig.run();
+  rig.passed += std::chrono::seconds(11);
+  rig.run();
+  size_t answered = 0;
+  for (Client& guesser : guessers) {
+    std::byte byte{};
+    answered += ::recv(guesser.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? 1 : 0;
+    REQUIRE(guesser.is_sent_away());
+  }
+  REQUIRE(answered <= 2);
+}
+
+TEST_CASE("who says nothing keeps nobody out", "[display]") {
+  Rig rig;
+  std::list<Client> silent;
+  for (int i = 0; i < 200; ++i) {
+    silent.emplace_back(rig.loop, rig.address());
+    rig.run();
+  }
+  Client viewer = rig.client();
+  viewer.join();
+  rig.check_same(viewer);
+  REQUIRE(silent.front().is_sent_away());
+  // Nor do those that could see the screen and do not ask for it.
+  std::list<Client> idle;
+  for (int i = 0; i < 60; ++i) {
+    Client& one = idle.emplace_back(rig.loop, rig.address());
+    one.send(one.read(12));
+    one.read(2);
+    one.send({1});
+    one.read(4);
+    rig.run();
+  }
+  Client another = rig.client();
+  another.join();
+  rig.check_same(another);
+  rig.check_same(viewer);
+}
+
+TEST_CASE("a viewer that is one too many is told so", "[display]") {
+  Rig rig;
+  std::list<Client> viewers;
+  for (int i = 0; i < 48; ++i) {
+    viewers.emplace_back(rig.loop, rig.address()).join();
+    viewers.back().update(false);
+    viewers.back().ask();
+  }
+  Client late = rig.client();
+  late.send(late.read(12));
+  REQUIRE(late.text(1) == std::string(1, '\0'));
+  REQUIRE_THAT(late.text(late.get<be32>()), Contains("as many viewers"));
+  REQUIRE(late.is_sent_away());
+  viewers.pop_front();
+  rig.run();
+  Client next = rig.client();
+  next.join();
+  rig.check_same(next);
 }
 
 TEST_CASE("a viewer that wants the screen alone gets it, and the next that wants that too",
@@ -364,15 +470,22 @@ TEST_CASE("a viewer's power button is pressed, and what there is not is refused"
   REQUIRE(rig.powers == 1);
 }
 
-TEST_CASE("clipboard texts are passed over, and endless ones refused", "[display]") {
+TEST_CASE("clipboard texts are passed over, however long", "[display]") {
   Rig rig;
   Client client = rig.client();
   client.join();
   client.send({6, 0, 0, 0, 0, 0, 0x40, 0});
   client.send(std::string(0x4000, 'x'));
   rig.check_same(client);
-  client.send({6, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff});
-  REQUIRE(client.is_sent_away());
+  client.send({6, 0, 0, 0, 0, 0x20, 0, 1});  // 2 MiB + 1
+  for (int i = 0; i < 64; ++i) {
+    client.send(std::string(0x8000, 'x'));
+    rig.run();
+  }
+  client.send("x");
+  client.send({6, 0, 0, 0, 0xff, 0xff, 0xff, 0xf8});  // of the extended clipboard
+  client.send({0, 0, 0, 1, 1, 1, 1, 1});
+  rig.check_same(client);
 }
 
 TEST_CASE("a format that there is not ends the connection, and only that", "[display]") {

@@ -6,8 +6,6 @@
 
 #include <fmt/core.h>
 
-#include "devices/display/vnc_password.h"
-
 namespace vireo::display {
 
 namespace {
@@ -18,7 +16,7 @@ constexpr uint8_t kVencryptMajor = 0, kVencryptMinor = 2;
 }  // namespace
 
 RfbSession::RfbSession(EventLoop& loop, RfbHost& host, const RfbSessionConfig& config,
-                       const Keymap& keymap, SharedInput& input, std::string peer)
+                       const Keymap& keymap, SharedInput& input, Peer peer)
     : loop_(loop), host_(host), config_(config), peer_(std::move(peer)), keys_(keymap, input) {}
 
 Task<void> RfbSession::run(std::unique_ptr<SocketStream> socket) {
@@ -34,18 +32,18 @@ Task<void> RfbSession::run(ByteStream& stream) {
 
 Task<void> RfbSession::serve() {
   in_.emplace(*stream_, kMaxMessage);
-  deadline_ = loop_.after(config_.kHandshakeTime, [this] { close(); });
+  expect_within(config_.kGreetingTime);
   const bool good = co_await handshake();
   deadline_.reset();
   if (good && !closing_) {
-    config_.log.info("vnc", fmt::format("{} sees the screen", peer_));
+    config_.log.info("vnc", fmt::format("{} sees the screen", peer_.text));
     Scope writing;
     writing.spawn(write_updates());
     co_await read_messages();
     close();
     due_.set();
     co_await writing.join();
-    config_.log.info("vnc", fmt::format("{} is gone", peer_));
+    config_.log.info("vnc", fmt::format("{} is gone", peer_.text));
   }
   close();
   keys_.release_all();
@@ -54,11 +52,20 @@ Task<void> RfbSession::serve() {
 void RfbSession::close() noexcept {
   if (std::exchange(closing_, true)) return;
   if (stream_ != nullptr) stream_->close();
-  pause_ = loop_.after(std::chrono::nanoseconds(0), [this] { pause_over_.set(); });
+  wake_ = loop_.after(std::chrono::nanoseconds(0), [this] { turn_.set(); });
+}
+
+void RfbSession::expect_within(std::chrono::seconds time) {
+  deadline_ = loop_.after(time, [this] { close(); });
+}
+
+Worth RfbSession::worth() const noexcept {
+  if (!is_active()) return has_greeted_ ? Worth::proves : Worth::silent;
+  return busy_ || updates_->waiting() ? Worth::looks : Worth::idle;
 }
 
 void RfbSession::log_end(std::string_view why) const {
-  config_.log.guest_noise("vnc", fmt::format("{} is sent away: {}", peer_, why));
+  config_.log.guest_noise("vnc", fmt::format("{} is sent away: {}", peer_.text, why));
 }
 
 // --- handshake (7.1) ---
@@ -89,6 +96,8 @@ uint8_t RfbSession::security_type() const noexcept {
 }
 
 Task<bool> RfbSession::authenticate(Version version) {
+  if (host_.is_full())
+    co_return co_await refuse_connection(version, "as many viewers see the screen as may");
   const uint8_t type = security_type();
   bool offered = false;
   if (version == Version::v3_3)
@@ -100,6 +109,7 @@ Task<bool> RfbSession::authenticate(Version version) {
     const bool secure = co_await vencrypt();
     if (!secure) co_return false;
   }
+  has_greeted_ = true;
   if (!config_.password.empty()) co_return co_await check_password(version);
   // Without a check there is a result only since 3.8 (7.1.3), and behind TLS.
   if (version != Version::v3_8 && type == security::kNone) co_return true;
@@ -124,9 +134,17 @@ Task<bool> RfbSession::announce_security() {
   const be32 wire_type = type;
   if (type != security::kVencrypt) co_return co_await put(wire_type);
   const std::string_view why = "this server asks for TLS (VeNCrypt), which RFB 3.3 has not";
+  co_return co_await refuse_connection(Version::v3_3, why);
+}
+
+// In the place of the security types (7.1.2).
+Task<bool> RfbSession::refuse_connection(Version version, std::string_view why) {
   log_end(why);
   ByteWriter out;
-  out.put(be32(security::kInvalid));
+  if (version == Version::v3_3)
+    out.put(be32(security::kInvalid));
+  else
+    out.put(uint8_t{0});
   out.put(be32(static_cast<uint32_t>(why.size())));
   out.put(bytes_of_text(why));
   const std::vector<std::byte> bytes = out.take();
@@ -179,6 +197,7 @@ Task<bool> RfbSession::start_tls() {
 }
 
 Task<bool> RfbSession::check_password(Version version) {
+  expect_within(config_.kPasswordTime);
   const std::optional<VncChallenge> made = make_challenge();
   if (!made) co_return co_await refuse(version, "the host gives no random bytes");
   const VncChallenge challenge = *made;
@@ -186,15 +205,26 @@ Task<bool> RfbSession::check_password(Version version) {
   const bool got = sent && co_await in_->have(challenge.size());
   if (!got) co_return false;
   const VncChallenge expected = expected_response(challenge, config_.password);
+  expect_within(config_.kJudgeTime);
+  const bool right = co_await is_right(expected);
+  if (closing_) co_return false;
+  expect_within(config_.kGreetingTime);
+  if (!right) co_return co_await refuse(version, "the password is wrong");
+  co_return co_await put(kOk);
+}
+
+// Guessing is slow: an answer is looked at when its turn has come.
+Task<bool> RfbSession::is_right(VncChallenge expected) {
+  LoginThrottle::Answer answer(host_.logins(), peer_.origin, turn_);
+  co_await turn_.wait();
+  if (closing_) co_return false;
   const bool same = same_response(expected, in_->bytes().first(expected.size()));
   in_->consume(expected.size());
-  if (!same) {
-    // Guessing is slow.
-    pause_ = loop_.after(config_.kWrongPassword, [this] { pause_over_.set(); });
-    co_await pause_over_.wait();
-    co_return co_await refuse(version, "the password is wrong");
-  }
-  co_return co_await put(kOk);
+  if (same)
+    answer.was_right();
+  else
+    answer.was_wrong();
+  co_return same;
 }
 
 // Since 3.8 with the reason (7.1.3).
@@ -217,7 +247,7 @@ Task<bool> RfbSession::initialise() {
   const bool shared = in_->bytes().front() != std::byte{0};
   in_->consume(1);
   if (!host_.admit(*this, shared)) {
-    log_end("another viewer has the screen alone, or it asks for that");
+    log_end("another viewer has the screen alone, or it asks for that, or there are too many");
     co_return false;
   }
   const Size size = host_.fresh_picture().size();

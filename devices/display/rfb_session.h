@@ -13,10 +13,14 @@
 
 #include "devices/display/byte_stream.h"
 #include "devices/display/keys.h"
+#include "devices/display/login_throttle.h"
+#include "devices/display/peer.h"
 #include "devices/display/picture.h"
 #include "devices/display/rfb_wire.h"
 #include "devices/display/tls.h"
 #include "devices/display/updates.h"
+#include "devices/display/vnc_password.h"
+#include "devices/display/who_gives_way.h"
 #include "vmm/base/async_sync.h"
 #include "vmm/base/log.h"
 
@@ -34,6 +38,9 @@ class RfbHost {
   // A viewer waits for changes; it has pressed something, and looks for the answer.
   virtual void viewer_waits() = 0;
   virtual void viewer_acts() = 0;
+  // As many viewers see the screen as may.
+  virtual bool is_full() const = 0;
+  virtual LoginThrottle& logins() = 0;
   // Whether the session may see the screen, which may cost others their place.
   virtual bool admit(RfbSession& session, bool shared) = 0;
   virtual void press_power() = 0;
@@ -45,14 +52,15 @@ struct RfbSessionConfig {
   const TlsCredentials* tls = nullptr;  // must be used
   bool power_button = false;
   Logger log;
-  static constexpr std::chrono::seconds kHandshakeTime{20};  // all of it
-  static constexpr std::chrono::seconds kWrongPassword{1};   // until the next try
+  // How long a viewer may take for what software says by itself, a user for the password, and the
+  // answer to wait until it is judged. Nobody keeps a place for longer without seeing the screen.
+  static constexpr std::chrono::seconds kGreetingTime{5}, kPasswordTime{30}, kJudgeTime{10};
 };
 
 class RfbSession {
  public:
   RfbSession(EventLoop& loop, RfbHost& host, const RfbSessionConfig& config, const Keymap& keymap,
-             SharedInput& input, std::string peer);
+             SharedInput& input, Peer peer);
   RfbSession(const RfbSession&) = delete;
   RfbSession& operator=(const RfbSession&) = delete;
 
@@ -63,7 +71,10 @@ class RfbSession {
 
   // Sends the viewer away, in a later turn of the loop.
   void close() noexcept;
-  const std::string& peer() const noexcept { return peer_; }
+  const Peer& peer() const noexcept { return peer_; }
+  bool is_closing() const noexcept { return closing_; }
+  // How much would be lost with the connection.
+  Worth worth() const noexcept;
   // Sees the screen.
   bool is_active() const noexcept { return updates_.has_value() && !closing_; }
   bool is_waiting() const noexcept { return is_active() && !busy_ && updates_->waiting(); }
@@ -85,6 +96,9 @@ class RfbSession {
   Task<bool> agree_on_vencrypt();
   Task<bool> start_tls();
   Task<bool> check_password(Version version);
+  Task<bool> is_right(VncChallenge expected);
+  void expect_within(std::chrono::seconds time);
+  Task<bool> refuse_connection(Version version, std::string_view why);
   Task<bool> refuse(Version version, std::string_view why);
   Task<bool> initialise();
   Task<void> serve();
@@ -101,15 +115,16 @@ class RfbSession {
   EventLoop& loop_;
   RfbHost& host_;
   const RfbSessionConfig& config_;
-  const std::string peer_;
+  const Peer peer_;
   std::unique_ptr<SocketStream> socket_;  // until it is TLS'
   std::unique_ptr<TlsStream> tls_;
   ByteStream* stream_ = nullptr;  // the one to use
   std::optional<InputBuffer> in_;
   bool closing_ = false;
+  bool has_greeted_ = false;  // and chosen what it was offered
   EventLoop::Registration deadline_;
-  Event pause_over_;
-  EventLoop::Registration pause_;
+  Event turn_;  // to have its password judged; also set when the session closes
+  EventLoop::Registration wake_;
 
   ViewerKeys keys_;
   std::optional<Updates> updates_;

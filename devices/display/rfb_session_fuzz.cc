@@ -35,7 +35,7 @@ class Keys final : public Input {
 
 class Host final : public RfbHost {
  public:
-  Host() { screen_.console(); }
+  explicit Host(EventLoop& loop) : logins_(loop) { screen_.console(); }
   const Picture& fresh_picture() override {
     look();
     return picture_;
@@ -46,6 +46,8 @@ class Host final : public RfbHost {
     look();
   }
   void viewer_acts() override {}
+  bool is_full() const override { return false; }
+  LoginThrottle& logins() override { return logins_; }
   bool admit(RfbSession& session, bool /*shared*/) override {
     session_ = &session;
     return true;
@@ -60,6 +62,7 @@ class Host final : public RfbHost {
 
   PaintedScreen screen_{{.width = 50, .height = 40}};
   Picture picture_{screen_};
+  LoginThrottle logins_;
   RfbSession* session_ = nullptr;
 };
 
@@ -81,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
   EventLoop::Clock::time_point now{};
   EventLoop loop([&] { return now += std::chrono::seconds(1); });  // no pause lasts
-  Host host;
+  Host host(loop);
   Keys keys;
   SharedInput shared(keys);
   const RfbSessionConfig config{.name = "fuzz",
@@ -89,7 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                 .tls = nullptr,
                                 .power_button = true,
                                 .log = {}};
-  RfbSession session(loop, host, config, keymap(), shared, "peer");
+  RfbSession session(loop, host, config, keymap(), shared, {.text = "peer", .origin = "peer"});
   MemoryStream stream(input);
   block_on(loop, session.run(stream));
   VMM_CHECK(keys.all_released(), "who is gone holds nothing");

@@ -92,11 +92,13 @@ ParsedMessage parse(ByteReader& in, const WirePointerEvent& wire) {
   return complete(sizeof(wire), PointerEvent{.buttons = wire.buttons, .x = wire.x, .y = wire.y});
 }
 
-// A negative length is the extended clipboard's, which nobody was offered.
+// A negative length is the extended clipboard's (its message has as many bytes as its absolute
+// value says): no viewer was offered that, but one that sends it all the same means no harm.
 ParsedMessage parse(ByteReader& in, const WireCutText& wire) {
+  constexpr uint32_t kNegative = uint32_t{1} << 31;
   if (!in.ok()) return {.status = kIncomplete};
-  if (wire.length > kMaxCutText) return {.status = kInvalid};
-  return complete(sizeof(wire), CutText{wire.length});
+  const uint32_t length = wire.length;
+  return complete(sizeof(wire), CutText{(length & kNegative) != 0 ? 0 - length : length});
 }
 
 ParsedMessage parse(ByteReader& in, const WireXvp& wire) {

@@ -82,7 +82,7 @@ struct PointerEvent {
   uint16_t x, y;
 };
 struct CutText {
-  uint32_t length;  // of the text, which follows
+  uint32_t length;  // bytes of the text, which follows: however many, nobody keeps them
 };
 struct SetDesktopSize {};
 struct XvpRequest {
@@ -92,7 +92,6 @@ using ViewerMessage = std::variant<SetPixelFormat, SetEncodings, UpdateRequest, 
                                    PointerEvent, CutText, SetDesktopSize, XvpRequest>;
 
 constexpr size_t kMaxEncodings = 1024;
-constexpr uint32_t kMaxCutText = 1 << 20;
 // The longest message, without a CutText's text.
 constexpr size_t kMaxMessage = 4 + 4 * kMaxEncodings;
 

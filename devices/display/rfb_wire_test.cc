@@ -64,11 +64,23 @@ TEST_CASE("what no viewer may say is refused before anything is done with it", "
   REQUIRE(status_of({7, 0, 0, 0}) == Status::invalid);
   REQUIRE(status_of({2, 0, 4, 1}) == Status::invalid);  // 1025 encodings
   REQUIRE(status_of({2, 0, 0xff, 0xff}) == Status::invalid);
-  REQUIRE(status_of({6, 0, 0, 0, 0, 0x10, 0, 1}) == Status::invalid);  // a text of 1 MiB + 1
-  REQUIRE(status_of({6, 0, 0, 0, 0xff, 0xff, 0xff, 0xfc}) == Status::invalid);
   REQUIRE(status_of({250, 0, 2, 2}) == Status::invalid);
   REQUIRE(status_of({250, 0, 1, 9}) == Status::invalid);
   REQUIRE(status_of({255, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}) == Status::invalid);  // audio
+}
+
+TEST_CASE("clipboard texts may be as long as they can be said to be", "[display]") {
+  const auto length = [](std::initializer_list<int> four) {
+    std::vector<std::byte> wire = bytes({6, 0, 0, 0});
+    for (const int byte : four) wire.push_back(static_cast<std::byte>(byte));
+    return only<CutText>(wire).length;
+  };
+  REQUIRE(length({0, 0x10, 0, 1}) == (1 << 20) + 1);
+  REQUIRE(length({0x7f, 0xff, 0xff, 0xff}) == 0x7fffffff);
+  // The extended clipboard's are negative.
+  REQUIRE(length({0xff, 0xff, 0xff, 0xfc}) == 4);
+  REQUIRE(length({0x80, 0, 0, 1}) == 0x7fffffff);
+  REQUIRE(length({0x80, 0, 0, 0}) == 0x80000000);
 }
 
 TEST_CASE("the longest message fits where messages are kept", "[display]") {

@@ -74,7 +74,7 @@ Updates::Updates(Size size, bool with_power, size_t slice)
 
 void Updates::set_format(const PixelFormat& format) {
   next_format_ = format;
-  if (format.needs_colour_map()) put_colour_map(messages_);
+  if (format.needs_colour_map()) colour_map_due_ = true;
 }
 
 void Updates::forget_features() noexcept {
@@ -120,16 +120,12 @@ void Updates::set_encoding(int32_t encoding, std::optional<Kind>& kind) {
       extended_key_due_ = true;
       break;
     case encoding::kXvp:
-      if (with_power_) put_xvp(kXvpInit, messages_);
+      power_offer_due_ = with_power_;
       break;
     default:
       if (encoding >= encoding::kCompressLevel0 && encoding <= encoding::kCompressLevel9)
         level_ = std::max(encoding - encoding::kCompressLevel0, 1);
   }
-}
-
-void Updates::refuse_power() {
-  put_xvp(kXvpFail, messages_);
 }
 
 void Updates::request(const UpdateRequest& request) {
@@ -174,12 +170,16 @@ void Updates::picture_changed(const Change& change, Size size, bool now) {
   dirty_.add(unexplained);
 }
 
+bool Updates::messages_due() const noexcept {
+  return colour_map_due_ || power_offer_due_ || power_refused_;
+}
+
 bool Updates::notices_due() const noexcept {
   return cursor_due_ || extended_key_due_ || desktop_size_due_ || desktop_size_refused_;
 }
 
 bool Updates::due() const {
-  if (under_way_ || messages_.size() > 0) return true;
+  if (under_way_ || messages_due()) return true;
   if (!requested_) return false;
   return notices_due() || resize_due() || scroll_ ||
          dirty_.touches(clipped(*requested_, visible(dirty_.size())));
@@ -187,7 +187,7 @@ bool Updates::due() const {
 
 bool Updates::write(const Picture& picture, ByteWriter& out) {
   if (!under_way_) {
-    out.put(messages_.take());
+    put_messages(out);
     if (!due()) return false;
     begin(picture, out);
   }
@@ -219,6 +219,12 @@ void Updates::begin(const Picture& picture, ByteWriter& out) {
   else
     take_rects(picture, out);
   requested_.reset();
+}
+
+void Updates::put_messages(ByteWriter& out) {
+  if (std::exchange(colour_map_due_, false)) put_colour_map(out);
+  if (std::exchange(power_offer_due_, false)) put_xvp(kXvpInit, out);
+  if (std::exchange(power_refused_, false)) put_xvp(kXvpFail, out);
 }
 
 void Updates::put_notices(ByteWriter& out) {

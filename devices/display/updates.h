@@ -32,7 +32,7 @@ class Updates {
   void set_encodings(std::span<const int32_t> encodings);
   void request(const UpdateRequest& request);
   void refuse_desktop_size() { desktop_size_refused_ = extended_desktop_size_; }
-  void refuse_power();
+  void refuse_power() { power_refused_ = true; }
 
   // `now`: whatever this makes due is written before the picture changes again.
   void picture_changed(const Change& change, Size size, bool now);
@@ -50,11 +50,13 @@ class Updates {
 
   void forget_features() noexcept;
   void set_encoding(int32_t encoding, std::optional<Kind>& kind);
+  bool messages_due() const noexcept;
   bool notices_due() const noexcept;
   bool resize_due() const noexcept;
   bool can_scroll(Size size) const noexcept;
   Rect visible(Size size) const noexcept;
   void begin(const Picture& picture, ByteWriter& out);
+  void put_messages(ByteWriter& out);
   void put_notices(ByteWriter& out);
   void put_resize(const Picture& picture, ByteWriter& out);
   void put_desktop_size(Size size, uint16_t reason, uint16_t status, ByteWriter& out);
@@ -77,8 +79,11 @@ class Updates {
   bool desktop_size_ = false;
   bool extended_desktop_size_ = false;
 
-  // What it has to be told.
-  ByteWriter messages_;  // whole ones
+  // What it has to be told. Notes, not messages: a viewer that asks again and reads nothing is
+  // told once.
+  bool colour_map_due_ = false;
+  bool power_offer_due_ = false;
+  bool power_refused_ = false;
   bool cursor_due_ = false;
   bool extended_key_due_ = false;
   bool desktop_size_due_ = false;

@@ -133,6 +133,26 @@ TEST_CASE("every pixel format is right in every encoding", "[display]") {
   paint_frames(pair, 25);
 }
 
+TEST_CASE("a viewer that asks for messages on and on is told each once", "[display]") {
+  constexpr size_t kColourMap = 6 + 256 * 6, kXvp = 4;
+  Updates updates({.width = 8, .height = 8}, true);
+  const PixelFormat mapped = PixelFormat::from_wire({.bits_per_pixel = 8}).value();
+  for (int i = 0; i < 10'000; ++i) {
+    updates.set_format(mapped);
+    updates.set_encodings(std::array{encoding::kRaw, encoding::kXvp});
+    updates.refuse_power();
+    updates.refuse_desktop_size();
+  }
+  PaintedScreen screen({.width = 8, .height = 8});
+  Picture picture(screen);
+  picture.refresh();
+  ByteWriter out;
+  REQUIRE(updates.due());
+  REQUIRE_FALSE(updates.write(picture, out));
+  REQUIRE(out.size() == kColourMap + 2 * kXvp);
+  REQUIRE_FALSE(updates.due());
+}
+
 TEST_CASE("a viewer that wants a colour map gets ours", "[display]") {
   WirePixelFormat format = wire_format(8, 8, false, {0, 0, 0}, {0, 0, 0});
   format.true_colour = 0;

@@ -12,7 +12,8 @@ namespace vireo::display {
 
 namespace {
 
-constexpr std::string_view kWebSocketPath = "/websocket";
+// Our page's, and the one that noVNC and websockify expect if nobody says otherwise.
+constexpr std::string_view kWebSocketPath = "/websocket", kWebsockifyPath = "/websockify";
 
 // Nothing but our own files runs in the page, and no other page shows it.
 std::vector<std::string> file_headers() {
@@ -75,7 +76,8 @@ Task<bool> WebConnection::answer(HttpRequest request) {
     co_await refuse("403 Forbidden");
     co_return false;
   }
-  if (request.path == kWebSocketPath) co_return co_await become_viewer(std::move(request));
+  if (request.path == kWebSocketPath || request.path == kWebsockifyPath)
+    co_return co_await become_viewer(std::move(request));
   if (request.method != "GET" && request.method != "HEAD")
     co_return co_await refuse("405 Method Not Allowed");
   co_return co_await send_file(std::move(request));

@@ -1,6 +1,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <list>
+
 #include <catch2/catch.hpp>
 
 #include "devices/display/http.h"
@@ -171,7 +173,7 @@ TEST_CASE("the page and its files come over one connection", "[display]") {
   client.send(
       "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /vireo.js HTTP/1.1\r\nHost: localhost\r\n\r\n");
   REQUIRE_THAT(answer(client), Contains("200 OK") && Contains("<!DOCTYPE html>"));
-  REQUIRE_THAT(answer(client), Contains("200 OK") && Contains("/novnc/core/rfb.js"));
+  REQUIRE_THAT(answer(client), Contains("200 OK") && Contains("./novnc/core/rfb.js"));
   client.send("GET /novnc/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n");
   REQUIRE_THAT(answer(client), Contains("404 Not Found"));
   client.send("POST / HTTP/1.1\r\nHost: localhost\r\n\r\n");
@@ -213,6 +215,52 @@ TEST_CASE("a WebSocket carries RFB, in frames cut as they come", "[display]") {
   client.send(frame(0x88, "\x03\xe8 bye"));
   REQUIRE(unframed(client, 0x88) == "\x03\xe8");
   REQUIRE(client.is_sent_away());
+}
+
+TEST_CASE("noVNC of one's own finds the WebSocket where websockify has it", "[display]") {
+  Rig rig;
+  std::string upgrade(kUpgrade);
+  const bool names_binary = GENERATE(true, false);
+  if (!names_binary) upgrade.erase(upgrade.find("Sec-WebSocket-Protocol"));
+  upgrade.replace(upgrade.find("/websocket"), 10, "/websockify");
+  Client client = rig.client();
+  client.send(upgrade + "\r\n");
+  const std::string accepted = answer(client);
+  REQUIRE_THAT(accepted, Contains("101 Switching Protocols"));
+  REQUIRE((accepted.find("Sec-WebSocket-Protocol: binary") != accepted.npos) == names_binary);
+  REQUIRE(unframed(client) == kProtocol);
+}
+
+TEST_CASE("the page names nothing by an absolute path", "[display]") {
+  const Folder folder;
+  const Website site(folder.path());
+  for (const char* const path : {"/", "/vireo.css", "/vireo.js"}) {
+    const std::string content = site.find(path)->content;
+    for (const char* const absolute : {"=\"/", "\"/", "'/", "`/", "location.host"}) {
+      CAPTURE(path, absolute);
+      REQUIRE(content.find(absolute) == content.npos);
+    }
+  }
+}
+
+TEST_CASE("browsers that say nothing keep no viewer out, nor do those that keep a connection",
+          "[display]") {
+  Rig rig;
+  std::list<Client> browsers;
+  for (int i = 0; i < 100; ++i) {
+    Client& browser = browsers.emplace_back(rig.loop, rig.server->addresses().at(0));
+    if (i % 2 == 0) {
+      browser.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      answer(browser);
+    }
+    while (rig.loop.step()) {
+    }
+  }
+  Client client = rig.client();
+  client.send(std::string(kUpgrade) + "\r\n");
+  REQUIRE_THAT(answer(client), Contains("101"));
+  REQUIRE(unframed(client) == kProtocol);
+  REQUIRE(browsers.front().is_sent_away());
 }
 
 TEST_CASE("frames that break the rules end the connection", "[display]") {
