@@ -12,6 +12,9 @@
 //  5. Ready awaits do not nest the stack: await_suspend resumes the callee itself and goes straight
 //     on when it has finished, instead of a symmetric transfer that unoptimised code does not make
 //     a tail call.
+//  6. What others may change meanwhile is not read again after a co_await as if it were the same: a
+//     task holds by value, or shares the ownership of, what it acts on before it first waits, and
+//     changes it only after a comparison with that (devices/p9/session.h is the pattern).
 #pragma once
 
 #include <coroutine>
