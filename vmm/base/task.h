@@ -19,6 +19,9 @@
 //     statement, or owns what it still touches then, as FdReadiness' does. The primitives of
 //     async_sync.h, Scope, offload(), sleep() and the loop itself can all be destroyed, as far as
 //     they can be at all, by the coroutine that they resume.
+//  7. What others may change meanwhile is not read again after a co_await as if it were the same: a
+//     task holds by value, or shares the ownership of, what it acts on before it first waits, and
+//     changes it only after a comparison with that (devices/p9/session.h is the pattern).
 #pragma once
 
 #include <coroutine>
