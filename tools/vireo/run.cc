@@ -303,7 +303,7 @@ End Run::wait_for_end() {
 
 int Run::run_to_end() {
   const End end = wait_for_end();
-  if (const std::string words = last_words(end); !words.empty()) tell(words);
+  if (const std::string words = last_words(end); !words.empty()) tell_lines(words);
   return exit_status(end);
 }
 

@@ -9,6 +9,7 @@
 #include <csignal>
 #include <utility>
 
+#include "tools/vireo/write_signals.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -59,8 +60,7 @@ void read_one(int fd, const dev::Terminal& terminal, const Signals::Actions& act
 Signals::Signals() {
   const sigset_t set = read_set();
   ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  ::signal(SIGPIPE, SIG_IGN);
-  ::signal(SIGXFSZ, SIG_IGN);  // a file at its limit is an error of the write, not our end
+  turn_write_signals_into_errors();
   fd_.reset(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd_) throw_errno("cannot read signals from a descriptor");
 }
