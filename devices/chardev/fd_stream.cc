@@ -117,6 +117,7 @@ FdWriter::Written FdWriter::write(std::span<const std::byte> bytes) const {
 }
 
 void FdWriter::call_when_writable(EventLoop& loop, std::function<void()> writable) {
+  watch_.reset();  // a descriptor is watched once
   watch_ = loop.watch(fd_, EPOLLOUT, [this, writable = std::move(writable)](uint32_t) {
     const auto call = writable;  // the watch, and what it holds, ends here
     watch_.reset();

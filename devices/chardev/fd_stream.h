@@ -45,7 +45,7 @@ class FdWriter {
   // Never raises SIGPIPE. After less than everything and no error: call_when_writable().
   Written write(std::span<const std::byte> bytes) const;
 
-  // Once, as soon as a write might take something or fail.
+  // Once, as soon as a write might take something or fail; instead of whom it was to call before.
   void call_when_writable(EventLoop& loop, std::function<void()> writable);
   void cancel() { watch_.reset(); }
 

@@ -126,6 +126,22 @@ TEST_CASE("a socket that is not ours to change is written without blocking") {
   REQUIRE_FALSE(sigpipe_pending());
 }
 
+TEST_CASE("who asks again before a sink takes something is called, and nobody else") {
+  Pair pair = make_socketpair();
+  const PrivateFd out(pair.write.get(), PrivateFd::Use::write);
+  ManualLoop turns;
+  FdWriter writer(out.get());
+  while (writer.write(bytes_of_text(kChunk)).bytes == kChunk.size()) {
+  }
+  int first = 0, second = 0;
+  writer.call_when_writable(turns.loop(), [&] { ++first; });
+  writer.call_when_writable(turns.loop(), [&] { ++second; });
+  drain(pair.read.get());
+  turns.settle();
+  REQUIRE(first == 0);
+  REQUIRE(second == 1);
+}
+
 TEST_CASE("a reader reads while it is enabled, and ends once") {
   ManualLoop turns;
   Input input;

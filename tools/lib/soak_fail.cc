@@ -81,12 +81,15 @@ SOAK_CALL("descriptor", EMFILE, int, memfd_create, (const char* name, unsigned i
           (name, flags))
 SOAK_CALL("descriptor", ENOSPC, int, epoll_ctl,
           (int fd, int what, int of, struct epoll_event* event), (fd, what, of, event))
-SOAK_CALL("disk", ENOSPC, ssize_t, pwrite64, (int fd, const void* from, size_t size, off64_t at),
+SOAK_CALL("disk", ENOSPC, ssize_t, pwrite, (int fd, const void* from, size_t size, off_t at),
           (fd, from, size, at))
-SOAK_CALL("disk", ENOSPC, ssize_t, pwritev64,
-          (int fd, const struct iovec* from, int count, off64_t at), (fd, from, count, at))
+SOAK_CALL("disk", ENOSPC, ssize_t, pwritev2,
+          (int fd, const struct iovec* from, int count, off_t at, int flags),
+          (fd, from, count, at, flags))
 SOAK_CALL("disk", EIO, int, fdatasync, (int fd), (fd))
-SOAK_CALL("disk", ENOSPC, int, ftruncate64, (int fd, off64_t size), (fd, size))
+SOAK_CALL("disk", ENOSPC, int, ftruncate, (int fd, off_t size), (fd, size))
+SOAK_CALL("disk", ENOSPC, int, fallocate, (int fd, int mode, off_t at, off_t length),
+          (fd, mode, at, length))
 
 extern "C" int openat(int directory, const char* path, int flags, ...) {
   static const auto real = next<int (*)(int, const char*, int, ...)>("openat");
