@@ -55,10 +55,10 @@ DisplayDevices add_display(Machine& machine, display::Size mode) {
   auto& keyboard = add_virtio_at<InputKeyboard>(machine, loop, "keyboard0");
   auto& tablet = add_virtio_at<InputTablet>(machine, loop, "tablet0");
   // Last: it tells those before it, once they have started, what was let go meanwhile.
-  GuestInput& input =
-      adopt(machine,
-            std::make_unique<GuestInput>("input", GuestInput::Devices{ps2, keyboard, tablet}, mode),
-            loop);
+  GuestInput& input = adopt(
+      machine,
+      std::make_unique<GuestInput>("input", loop, GuestInput::Devices{ps2, keyboard, tablet}, mode),
+      loop);
   return {loop, screen, input};
 }
 

@@ -9,6 +9,8 @@ namespace {
 
 // What a keyboard has, with some to spare: viewers name any number.
 constexpr size_t kMostHeld = 256;
+// Presses, a few lines of text; their releases wait, too.
+constexpr size_t kMostWaiting = 512;
 
 // As the mouse and the tablet name them.
 static_assert(int{InputTablet::kLeft} == Ps2Mouse::kLeft &&
@@ -37,22 +39,47 @@ uint32_t scaled(uint16_t at, uint16_t size) {
 
 }  // namespace
 
-GuestInput::GuestInput(std::string name, Devices devices, display::Size screen)
-    : name_(std::move(name)), devices_(devices), screen_(screen) {}
+GuestInput::GuestInput(std::string name, EventLoop& loop, Devices devices, display::Size screen)
+    : name_(std::move(name)), loop_(loop), devices_(devices), screen_(screen) {}
 
-// A release goes to both: the driver may have come in between.
 void GuestInput::key(uint16_t code, bool pressed) {
+  if (pressed ? !may_press(code) : held_.erase(code) == 0) return;
+  if (pressed) held_.insert(code);
+  waiting_.push_back({code, pressed});
+  if (running_) deliver();
+}
+
+// What is pressed while the machine is paused is lost. Every press that waits has one release
+// behind it at most: a key that repeats does not wait.
+bool GuestInput::may_press(uint16_t code) const {
+  if (!running_) return false;
+  if (held_.contains(code)) return waiting_.empty();
+  return held_.size() < kMostHeld && waiting_.size() < kMostWaiting;
+}
+
+void GuestInput::deliver() {
+  const size_t before = waiting_.size();
+  while (!waiting_.empty() && give(waiting_.front())) waiting_.pop_front();
+  if (waiting_.size() < before) {
+    pause_ = kFirstPause;
+    again_.reset();
+  }
+  if (waiting_.empty() || again_) return;
+  again_ = loop_.after(pause_, [this] {
+    again_.reset();
+    pause_ = std::min(2 * pause_, kLastPause);
+    deliver();
+  });
+}
+
+// False: not now. A release goes to both: the driver may have come in between.
+bool GuestInput::give(const Stroke& stroke) {
   Keyboard& ps2 = devices_.ps2;
   Keyboard& virtio = devices_.keyboard;
-  if (pressed) {
-    if (held_.size() == kMostHeld && !held_.contains(code)) return;
-    held_.insert(code);
-    (virtio.listens() ? virtio : ps2).key(code, true);
-  } else {
-    held_.erase(code);
-    virtio.key(code, false);
-    ps2.key(code, false);
-  }
+  if (stroke.pressed) return (virtio.listens() ? virtio : ps2).key(stroke.key, true);
+  virtio.key(stroke.key, false);
+  ps2.key(stroke.key, false);
+  return true;
 }
 
 void GuestInput::pointer(uint16_t x, uint16_t y, uint8_t buttons) {
@@ -75,6 +102,8 @@ void GuestInput::move_mouse(Point to, uint8_t buttons, InputTablet::Wheels wheel
 
 // The devices have started before: they were there first.
 void GuestInput::start() {
+  running_ = true;
+  deliver();
   devices_.ps2.release_all_but(held_);
   devices_.keyboard.release_all_but(held_);
   devices_.tablet.release_all_but(device_buttons(buttons_));
@@ -82,6 +111,8 @@ void GuestInput::start() {
 }
 
 Task<void> GuestInput::stop() {
+  running_ = false;
+  again_.reset();
   co_return;
 }
 

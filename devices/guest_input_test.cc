@@ -75,7 +75,7 @@ struct Fixture {
   }
   MmioTransport keyboard_transport{"keyboard", machine.env, make(keyboard)};
   MmioTransport tablet_transport{"tablet", machine.env, make(tablet)};
-  GuestInput input{"input", {ps2, *keyboard, *tablet}, {1000, 500}};
+  GuestInput input{"input", machine.loop, {ps2, *keyboard, *tablet}, {1000, 500}};
   GuestDriver keyboard_driver{machine, 0};
   GuestDriver tablet_driver{machine, 1};
 };
@@ -194,11 +194,107 @@ TEST_CASE("what is let go while the machine is paused is released when it goes o
   }
 }
 
+namespace {
+
+void type(Fixture& f, int count) {
+  for (int i = 0; i < count; ++i) {
+    f.input.key(static_cast<uint16_t>(KEY_1 + i % 9), true);
+    f.input.key(static_cast<uint16_t>(KEY_1 + i % 9), false);
+  }
+}
+
+void pass(Fixture& f, std::chrono::milliseconds time) {
+  *f.machine.stopped_clock += time;
+  f.machine.settle();
+}
+
+Bytes typed(int count) {
+  Bytes bytes;
+  for (int i = 0; i < count; ++i)
+    for (const int release : {0, 0x80})
+      bytes.push_back(static_cast<uint8_t>((KEY_1 + i % 9) | release));
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("what is typed before the guest speaks to the keyboard waits for it") {
+  Fixture f;
+  f.machine.stopped_clock = EventLoop::Clock::time_point{};
+  type(f, 100);
+  pass(f, std::chrono::seconds(10));
+  SECTION("a guest that only empties the controller has that done in few reads") {
+    CHECK(f.read_ps2().size() <= 16);
+  }
+  SECTION("a guest that switches the keyboard on gets all of it") {
+    f.write_port(layout::kPortI8042Data, 0xf4);
+    pass(f, std::chrono::milliseconds(500));
+    Bytes bytes = f.read_ps2();
+    bytes.erase(std::ranges::find(bytes, 0xfa));
+    CHECK(bytes == typed(100));
+  }
+  SECTION("so does one that never says anything, and reads") {
+    Bytes bytes;
+    for (int i = 0; i < 200; ++i) {
+      for (const uint8_t byte : f.read_ps2()) bytes.push_back(byte);
+      pass(f, std::chrono::milliseconds(i == 0 ? 500 : 10));
+    }
+    CHECK(bytes == typed(100));
+  }
+  SECTION("so does one that has a virtio driver only") {
+    f.read_ps2();
+    Fixture::start_driver(f.keyboard_driver);
+    pass(f, std::chrono::milliseconds(500));
+    CHECK(f.read_virtio(f.keyboard_driver).size() > 10);
+  }
+}
+
+TEST_CASE("a guest that reads nothing costs a try now and then, and some memory") {
+  Fixture f;
+  f.machine.stopped_clock = EventLoop::Clock::time_point{};
+  type(f, 100'000);
+  f.input.key(KEY_A, true);  // one too many
+  f.input.key(KEY_A, false);
+  int tries = 0;
+  for (int i = 0; i < 1000; ++i) {  // hundredths of a second
+    *f.machine.stopped_clock += std::chrono::milliseconds(10);
+    tries += f.machine.loop.step() ? 1 : 0;
+  }
+  CHECK(tries <= 30);
+  f.write_port(layout::kPortI8042Data, 0xf4);
+  pass(f, std::chrono::milliseconds(500));
+  const size_t kept = f.read_ps2().size();
+  CHECK(kept >= 500);
+  CHECK(kept <= 800);
+  type(f, 3);
+  CHECK(f.read_ps2() == typed(3));
+}
+
+TEST_CASE(
+    "what waits when the machine is paused goes on waiting, without what is typed meanwhile") {
+  Fixture f;
+  f.machine.stopped_clock = EventLoop::Clock::time_point{};
+  type(f, 9);
+  f.stop();
+  type(f, 1000);
+  f.go_on();
+  f.write_port(layout::kPortI8042Data, 0xf4);
+  pass(f, std::chrono::milliseconds(500));
+  Bytes bytes = f.read_ps2();
+  bytes.erase(std::ranges::find(bytes, 0xfa));
+  CHECK(bytes == typed(9));
+}
+
 TEST_CASE("a viewer that names any number of keys holds no more than some") {
   Fixture f;
+  f.machine.stopped_clock = EventLoop::Clock::time_point{};
   for (int key = 0; key < 0x10000; ++key) f.input.key(static_cast<uint16_t>(key), true);
   for (int key = 0; key < 0x10000; ++key) f.input.key(static_cast<uint16_t>(key), false);
-  f.read_ps2();
+  f.write_port(layout::kPortI8042Data, 0xf4);
+  for (int i = 0; i < 10; ++i) {
+    pass(f, std::chrono::milliseconds(500));
+    f.read_ps2();
+  }
   f.input.key(KEY_A, true);
   CHECK(f.read_ps2() == Bytes{0x1e});
 }

@@ -4,8 +4,9 @@
 // Thread: all of it on the loop; the constructor also before the loop runs. The screen and the
 // input outlive the server. Nothing is polled while no viewer has asked for an update. What one
 // viewer does is its own affair: it can neither hold up another nor make us keep more than about
-// one picture for it. The constructor listens at once; it throws ConfigError, naming what is wrong,
-// before anything listens when a setting cannot be.
+// one picture for it. Connections and tries of passwords are bounded so that nobody keeps others
+// out (who_gives_way.h, login_throttle.h). The constructor listens at once; it throws ConfigError,
+// naming what is wrong, before anything listens when a setting cannot be.
 #pragma once
 
 #include <cstdint>

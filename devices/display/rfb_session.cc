@@ -97,7 +97,8 @@ uint8_t RfbSession::security_type() const noexcept {
 
 Task<bool> RfbSession::authenticate(Version version) {
   if (host_.is_full())
-    co_return co_await refuse_connection(version, "as many viewers see the screen as may");
+    co_return co_await refuse_connection(
+        version, "as many viewers see the screen as may: close one of them");
   const uint8_t type = security_type();
   bool offered = false;
   if (version == Version::v3_3)

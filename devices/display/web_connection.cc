@@ -94,10 +94,10 @@ Task<bool> WebConnection::send_file(HttpRequest request) {
   const std::optional<WebFile> file = config_.website.find(request.path);
   if (!file) co_return co_await refuse("404 Not Found");
   const auto headers = file_headers();
-  std::string answer = response_head("200 OK", file->type, file->content.size(), headers);
-  if (request.method != "HEAD") answer += file->content;
-  const auto bytes = bytes_of_text(answer);
-  const bool sent = co_await stream_->write(bytes);
+  const std::string head = response_head("200 OK", file->type, file->content.size(), headers);
+  const auto head_bytes = bytes_of_text(head), content = bytes_of_text(file->content);
+  bool sent = co_await stream_->write(head_bytes);
+  if (sent && request.method != "HEAD") sent = co_await stream_->write(content);
   co_return sent&& request.keeps_connection();
 }
 

@@ -225,9 +225,10 @@ bool I8042Chip::write_command(uint8_t command) {
   return false;
 }
 
-void I8042Chip::key(uint16_t key, bool pressed) {
-  keyboard_.key(key, pressed);
+bool I8042Chip::key(uint16_t key, bool pressed) {
+  const bool taken = keyboard_.key(key, pressed);
   fill_output();
+  return taken;
 }
 
 void I8042Chip::release_all_but(const std::set<uint16_t>& held) {
@@ -318,8 +319,10 @@ void I8042::use_devices(Use use) {
   raise(chip_.take_edges());
 }
 
-void I8042::key(uint16_t key, bool pressed) {
-  use_devices([&](I8042Chip& chip) { chip.key(key, pressed); });
+bool I8042::key(uint16_t key, bool pressed) {
+  bool taken = true;
+  use_devices([&](I8042Chip& chip) { taken = chip.key(key, pressed); });
+  return taken;
 }
 
 void I8042::release_all_but(const std::set<uint16_t>& held) {

@@ -79,7 +79,7 @@ class I8042Chip {
   [[nodiscard]] bool write_data(uint8_t value);
   [[nodiscard]] bool write_command(uint8_t command);
 
-  void key(uint16_t key, bool pressed);
+  bool key(uint16_t key, bool pressed);
   void release_all_but(const std::set<uint16_t>& held);
   void move(const Ps2Motion& motion, uint8_t buttons);
 
@@ -120,7 +120,7 @@ class I8042 final : public Device, public Keyboard, private ByteRegisters {
 
   // Any thread.
   bool listens() const override;
-  void key(uint16_t key, bool pressed) override;
+  bool key(uint16_t key, bool pressed) override;
   void release_all_but(const std::set<uint16_t>& held) override;
   void move(const Ps2Motion& motion, uint8_t buttons);  // of Ps2Mouse::Button
 

@@ -1,6 +1,9 @@
 #include "devices/legacy/ps2_keyboard.h"
 
+#include <linux/input-event-codes.h>
+
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "devices/legacy/scancodes.h"
@@ -34,6 +37,21 @@ constexpr size_t kMaxReports = 1024;  // a pasted line fits
 // As long as nobody has spoken to the keyboard: Linux does not use a controller that it cannot
 // empty in 16 reads.
 constexpr size_t kEarlyReports = 12;
+
+// A key that is another one while a modifier is down.
+struct Alternate {
+  uint16_t key, alternate;
+  std::array<uint16_t, 2> modifiers;
+};
+constexpr std::array kAlternates{
+    Alternate{KEY_SYSRQ, kAltPrint, {KEY_LEFTALT, KEY_RIGHTALT}},
+    Alternate{KEY_PAUSE, kBreak, {KEY_LEFTCTRL, KEY_RIGHTCTRL}},
+};
+
+uint16_t key_of_alternate(uint16_t alternate) noexcept {
+  const auto found = std::ranges::find(kAlternates, alternate, &Alternate::alternate);
+  return found == kAlternates.end() ? alternate : found->key;
+}
 
 }  // namespace
 
@@ -123,22 +141,35 @@ bool Ps2Keyboard::has_room_for(size_t bytes) const noexcept {
   return state_.output.reports.size() + bytes + kept <= most;
 }
 
-void Ps2Keyboard::key(uint16_t key, bool pressed) {
+bool Ps2Keyboard::is_down(uint16_t key) const noexcept {
+  return std::ranges::find(state_.down, key) != state_.down.end();
+}
+
+// A key that is down stays the one it was when it went down, whatever becomes of its modifiers.
+uint16_t Ps2Keyboard::with_modifiers(uint16_t key, bool pressed) const noexcept {
+  const auto found = std::ranges::find(kAlternates, key, &Alternate::key);
+  if (found == kAlternates.end() || is_down(key)) return key;
+  const bool modified = std::ranges::any_of(
+      found->modifiers, [this](uint16_t modifier) { return is_down(modifier); });
+  return is_down(found->alternate) || (pressed && modified) ? found->alternate : key;
+}
+
+bool Ps2Keyboard::key(uint16_t key, bool pressed) {
+  key = with_modifiers(key, pressed);
   const std::vector<uint8_t> codes = codes_of(key, pressed);
-  const auto known = std::ranges::find(state_.down, key);
-  const bool is_down = known != state_.down.end();
-  if (pressed && (codes.empty() || !state_.scanning || !has_room_for(codes.size()))) return;
-  if (!pressed && !is_down) return;
-  if (!pressed) state_.down.erase(known);
-  if (pressed && !is_down) state_.down.push_back(key);
+  if (pressed ? codes.empty() : !is_down(key)) return true;
+  if (pressed && (!state_.scanning || !has_room_for(codes.size()))) return false;
+  std::erase(state_.down, key);
+  if (pressed) state_.down.push_back(key);
   auto& reports = state_.output.reports;
   if (state_.scanning) reports.insert(reports.end(), codes.begin(), codes.end());
+  return true;
 }
 
 void Ps2Keyboard::release_all_but(const std::set<uint16_t>& held) {
   const std::vector<uint16_t> down = state_.down;
   for (const uint16_t code : down)
-    if (!held.contains(code)) key(code, false);
+    if (const uint16_t name = key_of_alternate(code); !held.contains(name)) key(name, false);
 }
 
 }  // namespace vireo::dev

@@ -42,12 +42,14 @@ class Ps2Keyboard {
   std::optional<uint8_t> send() { return state_.output.take(); }
 
   // The keys, as Keyboard (devices/keyboard.h) has them.
-  void key(uint16_t key, bool pressed);
+  bool key(uint16_t key, bool pressed);
   void release_all_but(const std::set<uint16_t>& held);
 
  private:
   void command(uint8_t command);
   void parameter(uint8_t command, uint8_t value);
+  bool is_down(uint16_t key) const noexcept;
+  uint16_t with_modifiers(uint16_t key, bool pressed) const noexcept;
   std::vector<uint8_t> codes_of(uint16_t key, bool pressed) const;
   bool has_room_for(size_t bytes) const noexcept;
   void set_defaults();

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "devices/legacy/scancodes.h"
 #include "vmm/testing/state_contract.h"
 
 using namespace vireo;
@@ -134,6 +135,53 @@ TEST_CASE("a host that does not read loses presses, never releases") {
   REQUIRE(down.empty());
   tap(keyboard, KEY_A);
   REQUIRE(take(keyboard) == Bytes{0x1c, 0xf0, 0x1c});
+}
+
+TEST_CASE("Print with Alt and Pause with Control are keys of their own") {
+  Ps2Keyboard keyboard;
+  ask(keyboard, {0xf0, 0x01});
+  const auto press = [&](uint16_t key, bool pressed) {
+    REQUIRE(keyboard.key(key, pressed));
+    return take(keyboard);
+  };
+  REQUIRE(press(KEY_SYSRQ, true) == Bytes{0xe0, 0x37});
+  REQUIRE(press(KEY_SYSRQ, false) == Bytes{0xe0, 0xb7});
+  const uint16_t alt = GENERATE(uint16_t{KEY_LEFTALT}, uint16_t{KEY_RIGHTALT});
+  press(alt, true);
+  REQUIRE(press(KEY_SYSRQ, true) == Bytes{0x54});
+  REQUIRE(press(KEY_SYSRQ, true) == Bytes{0x54});
+  // It stays that key when Alt is up first.
+  press(alt, false);
+  REQUIRE(press(KEY_SYSRQ, false) == Bytes{0xd4});
+  REQUIRE(press(KEY_SYSRQ, false).empty());
+  press(KEY_RIGHTCTRL, true);
+  REQUIRE(press(KEY_PAUSE, true) == Bytes{0xe0, 0x46, 0xe0, 0xc6});
+  REQUIRE(press(KEY_PAUSE, false).empty());
+  press(KEY_RIGHTCTRL, false);
+  REQUIRE(press(KEY_PAUSE, true) == Bytes{0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5});
+  REQUIRE(press(KEY_PAUSE, false).empty());
+  REQUIRE(keyboard.state().down.empty());
+  // What nobody holds any more is released by the name that it is held by.
+  press(alt, true);
+  press(KEY_SYSRQ, true);
+  keyboard.release_all_but({KEY_SYSRQ});
+  REQUIRE(keyboard.state().down == std::vector<uint16_t>{kAltPrint});
+  take(keyboard);
+  keyboard.release_all_but({});
+  REQUIRE(take(keyboard) == Bytes{0xd4});
+}
+
+TEST_CASE("a press that there is no room for is said to be refused") {
+  Ps2Keyboard keyboard;
+  REQUIRE(keyboard.key(KEY_A, true));
+  while (keyboard.key(KEY_A, true)) {
+  }
+  REQUIRE(keyboard.key(KEY_A, false));
+  REQUIRE(keyboard.key(KEY_MICMUTE, true));  // there is no such key: nothing to wait for
+  ask(keyboard, {0xf5});
+  REQUIRE_FALSE(keyboard.key(KEY_B, true));
+  ask(keyboard, {0xf4});
+  REQUIRE(keyboard.key(KEY_B, true));
 }
 
 TEST_CASE("what nobody holds any more is released") {

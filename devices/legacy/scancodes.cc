@@ -11,7 +11,7 @@ namespace vireo::dev {
 
 namespace {
 
-constexpr uint8_t kExtended = 0xe0, kPausePrefix = 0xe1, kBreak = 0xf0, kSet1Break = 0x80;
+constexpr uint8_t kExtended = 0xe0, kPausePrefix = 0xe1, kRelease = 0xf0, kSet1Release = 0x80;
 constexpr uint8_t kF7 = 0x83, kSysRq = 0x84;  // of set 2, the only ones above 0x7f
 
 // By code of set 2 (IBM PC/AT Technical Reference, section 4; the table of the controller's ROM).
@@ -33,6 +33,7 @@ struct Code {
 // The keys whose number in Linux is not their code of set 1.
 constexpr std::array kPlain{
     Code{KEY_F7, kF7},
+    Code{kAltPrint, kSysRq},
     Code{KEY_ZENKAKUHANKAKU, 0x5f},
     Code{KEY_RO, 0x51},
     Code{KEY_KATAKANA, 0x63},
@@ -77,7 +78,7 @@ std::optional<uint8_t> find(const std::array<Code, N>& codes, uint16_t key) {
 // Linux numbers the keys of the PC/AT keyboard by set 1.
 std::optional<uint8_t> plain_code(uint16_t key) {
   if (const auto special = find(kPlain, key)) return special;
-  if (key == KEY_RESERVED || key > KEY_F12 || key == 84) return std::nullopt;
+  if (key == KEY_RESERVED || key > KEY_F12) return std::nullopt;
   const auto found = std::ranges::find(kSet1, key);
   return static_cast<uint8_t>(found - kSet1.begin());
 }
@@ -92,14 +93,15 @@ uint8_t translated_scancode(uint8_t set2) noexcept {
 }
 
 std::vector<uint8_t> scancodes_of(uint16_t key, bool pressed) {
-  // The only key that tells nothing of its release: it tells that at once.
+  // The only keys that tell nothing of their release: they tell that at once.
   if (key == KEY_PAUSE && pressed)
-    return {kPausePrefix, 0x14, 0x77, kPausePrefix, kBreak, 0x14, kBreak, 0x77};
+    return {kPausePrefix, 0x14, 0x77, kPausePrefix, kRelease, 0x14, kRelease, 0x77};
+  if (key == kBreak && pressed) return {kExtended, 0x7e, kExtended, kRelease, 0x7e};
   std::vector<uint8_t> bytes;
   auto code = plain_code(key);
   if (!code && (code = find(kWithPrefix, key))) bytes.push_back(kExtended);
   if (!code) return {};
-  if (!pressed) bytes.push_back(kBreak);
+  if (!pressed) bytes.push_back(kRelease);
   bytes.push_back(*code);
   return bytes;
 }
@@ -108,8 +110,8 @@ std::vector<uint8_t> translated_scancodes(const std::vector<uint8_t>& set2) {
   std::vector<uint8_t> bytes;
   uint8_t mark = 0;
   for (const uint8_t code : set2) {
-    if (code == kBreak)
-      mark = kSet1Break;
+    if (code == kRelease)
+      mark = kSet1Release;
     else
       bytes.push_back(translated_scancode(code) | std::exchange(mark, uint8_t{0}));
   }

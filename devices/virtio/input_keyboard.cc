@@ -26,10 +26,12 @@ InputTraits traits() {
 InputKeyboard::InputKeyboard(std::string name, VirtioEnv env, State state)
     : InputDevice(std::move(name), std::move(env), traits(), std::move(state)) {}
 
-void InputKeyboard::key(uint16_t key, bool pressed) {
-  if (!driver_is_up() || key == KEY_RESERVED || key > kLastKey || is_down(key) == pressed) return;
-  if (pressed && !has_room_for(1)) return;
+bool InputKeyboard::key(uint16_t key, bool pressed) {
+  if (!driver_is_up() || key == KEY_RESERVED || key > kLastKey || is_down(key) == pressed)
+    return true;
+  if (pressed && !has_room_for(1)) return false;
   report({change(key, pressed)});
+  return true;
 }
 
 void InputKeyboard::release_all_but(const std::set<uint16_t>& held) {

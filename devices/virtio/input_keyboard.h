@@ -18,7 +18,7 @@ class InputKeyboard final : public InputDevice, public Keyboard {
   InputKeyboard(std::string name, VirtioEnv env, State state = {});
 
   bool listens() const override { return driver_is_up(); }
-  void key(uint16_t key, bool pressed) override;
+  bool key(uint16_t key, bool pressed) override;
   void release_all_but(const std::set<uint16_t>& held) override;
 };
 
