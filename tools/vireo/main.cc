@@ -5,13 +5,13 @@
 #include <exception>
 #include <string_view>
 
-#include <CLI/CLI.hpp>
-
+#include "tools/vireo/command_line.h"
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
+#include "tools/vireo/standard_streams.h"
 #include "vmm/base/error.h"
 
 namespace {
@@ -26,13 +26,8 @@ int run(int argc, char** argv) {
   vireo::cli::add_doctor(app, status);
   vireo::cli::add_screenshot(app, status);
   vireo::cli::announce_image(app);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    std::fprintf(stderr, "vireo: %s (try --help)\n", error.what());
-    return vireo::cli::kUsageError;
-  }
+  vireo::cli::parse_command_line(app, argc, argv);
+  if (status == vireo::cli::kOk) vireo::cli::flush_standard_output();
   return status;
 }
 
@@ -43,6 +38,7 @@ int main(int argc, char** argv) {
   // the loop's thread allocates while a guest runs.
   ::mallopt(M_ARENA_MAX, 1);
   try {
+    vireo::cli::open_missing_standard_streams();
     if (argc > 1 && std::string_view(argv[1]) == "image")
       return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);

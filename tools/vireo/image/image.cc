@@ -3,8 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include <CLI/CLI.hpp>
-
+#include "tools/vireo/command_line.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/bench.h"
 #include "tools/vireo/image/check.h"
@@ -22,6 +21,7 @@
 #include "tools/vireo/image/resize.h"
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/image/snapshot.h"
+#include "tools/vireo/standard_streams.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -69,12 +69,8 @@ int run_command(int argc, char** argv) {
   image.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   int status = kOk;
   add_commands(image, status);
-  try {
-    image.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return image.exit(error);  // --help
-    throw UsageError(std::string(error.what()) + " (try --help)");
-  }
+  parse_command_line(image, argc, argv);
+  flush_standard_output();
   return status;
 }
 
