@@ -54,9 +54,9 @@ std::unique_ptr<CharBackend> make_char_backend(const CharSpec& spec, const CharO
       return std::make_unique<NullBackend>();
     case CharSpec::Kind::stdio:
       return std::make_unique<StdioBackend>(STDIN_FILENO, STDOUT_FILENO, options.escape,
-                                            options.log);
+                                            options.log, options.output_lost);
     case CharSpec::Kind::file:
-      return std::make_unique<FileBackend>(spec.path, options.log);
+      return std::make_unique<FileBackend>(spec.path, options.log, options.output_lost);
     case CharSpec::Kind::unix_socket:
       return std::make_unique<UnixSocketBackend>(spec.path, options.log);
     case CharSpec::Kind::pty:

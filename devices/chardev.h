@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include "devices/chardev/escape.h"
 #include "vmm/base/event_loop.h"
@@ -57,6 +58,10 @@ class CharBackend {
   virtual size_t write(std::span<const std::byte> bytes) = 0;
   // Input flow control.
   virtual void set_readable(bool readable) = 0;
+
+  // Opens the file that output goes to by its name again, after it was moved away. What goes wrong
+  // is logged, and the old file kept. Nothing where there is no such file.
+  virtual void reopen() {}
 };
 
 // What the user wrote.
@@ -69,8 +74,12 @@ struct CharSpec {
 // "null", "stdio", "pty", "file:PATH", "unix:PATH"; throws ConfigError.
 CharSpec parse_char_spec(std::string_view text);
 
+// Called once on the loop when output cannot be written, and all that follows is lost.
+using OutputLost = std::function<void(std::error_code why)>;
+
 struct CharOptions {
   Logger log{};
+  OutputLost output_lost{};  // stdio, file
   // Gets the name of the pseudo-terminal ("/dev/pts/3"), on the constructing thread.
   std::function<void(const std::string& path)> pty_made{};
   // stdio, when that is a terminal: Ctrl-A is the escape prefix (devices/chardev/escape.h), also

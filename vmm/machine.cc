@@ -195,9 +195,10 @@ void Machine::power_on() {
   if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel");
   std::vector<uint32_t> apic_ids(config_.vcpus);
   std::iota(apic_ids.begin(), apic_ids.end(), 0);
-  const uint64_t rsdp = write_acpi_tables(memory_, {.apic_ids = apic_ids, .devices = acpi_});
+  const LoadedKernel kernel = load_linux(memory_, *boot_, layout::kAcpiTables, config_.log);
+  // Over what the kernel's file has there: on a PC it is read-only memory.
+  write_acpi_tables(memory_, {.apic_ids = apic_ids, .devices = acpi_});
   write_reset_vector(memory_, acpi_);
-  const LoadedKernel kernel = load_linux(memory_, *boot_, rsdp, config_.log);
   enter_at(vcpus_.front()->kvm(), kernel.entry);
 }
 

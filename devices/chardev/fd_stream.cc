@@ -147,6 +147,7 @@ void FdReader::arm_always_ready(EventLoop& loop) {
 }
 
 void FdReader::read_some() {
+  if (events_.may_read && !events_.may_read()) return;
   std::array<std::byte, CharFrontend::kMaxReceive> buffer;
   ssize_t n = 0;
   do {
@@ -156,6 +157,8 @@ void FdReader::read_some() {
   if (n > 0) {
     events_.bytes(std::span(buffer).first(static_cast<size_t>(n)));
   } else if (n == 0 || !would_block(errno)) {
+    // A terminal that was taken from us since it was asked for (EIO) is not at its end.
+    if (events_.may_read && !events_.may_read()) return;
     ended_ = true;
     watch_.reset();
     const auto call = events_.ended;  // which may end this object

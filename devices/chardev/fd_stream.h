@@ -66,6 +66,8 @@ class FdReader {
   struct Events {
     std::function<void(std::span<const std::byte>)> bytes;  // at most CharFrontend::kMaxReceive
     std::function<void()> ended;
+    // Asked before each read, when given. False: nothing is read now; it should be disabled.
+    std::function<bool()> may_read{};
   };
   FdReader() = default;
   FdReader(int fd, Events events);

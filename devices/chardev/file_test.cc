@@ -51,6 +51,50 @@ TEST_CASE("a file gets the output, and what it had before is gone") {
   REQUIRE(vireo::testing::read_text(f.path) == "hello, world");
 }
 
+TEST_CASE("a file that was emptied meanwhile gets new output at its beginning") {
+  Fixture f;
+  FileBackend file(f.path, f.log);
+  file.open(f.turns.loop(), f.device);
+  write(file, "before");
+  REQUIRE(::truncate(f.path.c_str(), 0) == 0);
+  write(file, "after");
+  file.close();
+  REQUIRE(vireo::testing::read_text(f.path) == "after");
+}
+
+TEST_CASE("a file that was moved away is made anew by reopen(), one that was not goes on") {
+  Fixture f;
+  FileBackend file(f.path, f.log);
+  file.open(f.turns.loop(), f.device);
+  write(file, "first");
+  file.reopen();
+  write(file, " second");
+  const std::string moved = f.dir.file("moved");
+  REQUIRE(::rename(f.path.c_str(), moved.c_str()) == 0);
+  write(file, " third");
+  file.reopen();
+  write(file, "fourth");
+  file.close();
+  REQUIRE(vireo::testing::read_text(moved) == "first second third");
+  REQUIRE(vireo::testing::read_text(f.path) == "fourth");
+}
+
+TEST_CASE("a file that cannot be opened again is kept, with a warning") {
+  Fixture f;
+  const std::string folder = f.dir.file("folder");
+  const std::string path = folder + "/out";
+  REQUIRE(::mkdir(folder.c_str(), 0700) == 0);
+  FileBackend file(path, f.log);
+  file.open(f.turns.loop(), f.device);
+  const std::string moved = f.dir.file("moved");
+  REQUIRE(::rename(folder.c_str(), moved.c_str()) == 0);
+  file.reopen();
+  REQUIRE(f.warnings.size() == 1);
+  write(file, "still here");
+  file.close();
+  REQUIRE(vireo::testing::read_text(moved + "/out") == "still here");
+}
+
 TEST_CASE("a file that cannot be is refused with its name") {
   Fixture f;
   REQUIRE_THROWS_AS(FileBackend(f.dir.file("no/such"), f.log), std::system_error);

@@ -5,25 +5,35 @@
 #include <algorithm>
 #include <utility>
 
+#include "devices/chardev/terminal.h"
+
 namespace vireo::dev {
 
-StdioBackend::StdioBackend(int in, int out, EscapeHandler escape, Logger log)
+namespace {
+
+constexpr std::chrono::milliseconds kForegroundInterval{250};
+
+}  // namespace
+
+StdioBackend::StdioBackend(int in, int out, EscapeHandler escape, Logger log, OutputLost lost)
     : in_(in, PrivateFd::Use::read),
       out_(out, PrivateFd::Use::write),
       escape_(::isatty(in) == 1 ? std::move(escape) : EscapeHandler()),
-      reader_(in_.get(), {.bytes = [this](auto bytes) { take(bytes); }, .ended = [] {}}),
-      output_(out_.get(), "standard output", std::move(log)) {}
+      reader_(in_.get(), {.bytes = [this](auto bytes) { take(bytes); },
+                          .ended = [] {},
+                          .may_read = [this] { return may_read(); }}),
+      output_(out_.get(), "standard output", std::move(log), std::move(lost)) {}
 
 void StdioBackend::open(EventLoop& loop, CharFrontend& frontend) {
   loop_ = &loop;
   frontend_ = &frontend;
   output_.open(loop, frontend);
-  if (escape_) reader_.enable(loop);
+  if (escape_) listen();
 }
 
 void StdioBackend::close() {
   delivery_.reset();
-  reader_.disable();
+  ignore();
   output_.close();
   readable_ = false;
   loop_ = nullptr;
@@ -32,10 +42,26 @@ void StdioBackend::close() {
 
 void StdioBackend::set_readable(bool readable) {
   readable_ = readable;
-  if (!escape_) return readable ? reader_.enable(*loop_) : reader_.disable();
+  if (!escape_) return readable ? listen() : ignore();
   // Not from inside this call.
   if (readable && !typed_.empty())
     delivery_ = loop_->after(std::chrono::nanoseconds(0), [this] { deliver(); });
+}
+
+void StdioBackend::listen() {
+  if (may_read()) reader_.enable(*loop_);
+}
+
+void StdioBackend::ignore() {
+  reader_.disable();
+  foreground_.reset();
+}
+
+bool StdioBackend::may_read() {
+  if (in_foreground(in_.get())) return true;
+  reader_.disable();
+  foreground_ = loop_->after(kForegroundInterval, [this] { listen(); });
+  return false;
 }
 
 void StdioBackend::take(std::span<const std::byte> bytes) {

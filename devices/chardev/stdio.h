@@ -5,6 +5,8 @@
 // On a terminal, with an escape handler, input is read also while the guest takes none, so that the
 // prefix always works; up to kTypedAhead bytes wait for the guest, the rest is lost. Otherwise
 // everything is input, and what the guest does not take stays where it is.
+// A terminal is read in its foreground only; from the background it is looked at four times a
+// second, since nothing tells when a shell has brought the process to the foreground (fg).
 #pragma once
 
 #include <functional>
@@ -21,7 +23,8 @@ class StdioBackend final : public CharBackend {
   static constexpr size_t kTypedAhead = 4096;
   using EscapeHandler = std::function<void(EscapeCommand)>;
 
-  StdioBackend(int in, int out, EscapeHandler escape, Logger log);  // throws std::system_error
+  // Throws std::system_error.
+  StdioBackend(int in, int out, EscapeHandler escape, Logger log, OutputLost lost = {});
 
   void open(EventLoop& loop, CharFrontend& frontend) override;
   void close() override;
@@ -29,6 +32,9 @@ class StdioBackend final : public CharBackend {
   void set_readable(bool readable) override;
 
  private:
+  void listen();
+  void ignore();
+  bool may_read();
   void take(std::span<const std::byte> bytes);
   void decode(std::span<const std::byte> bytes);
   void execute(EscapeCommand command);
@@ -45,6 +51,7 @@ class StdioBackend final : public CharBackend {
   CharFrontend* frontend_ = nullptr;
   bool readable_ = false;
   EventLoop::Registration delivery_;
+  EventLoop::Registration foreground_;  // while the terminal is somebody else's
 };
 
 }  // namespace vireo::dev

@@ -1,7 +1,10 @@
 #include "devices/chardev/stdio.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -76,6 +79,46 @@ struct Fixture {
 using Commands = std::vector<EscapeCommand>;
 
 }  // namespace
+
+TEST_CASE("a terminal is not read from the background, and again in the foreground") {
+  // In a process of its own: the terminal becomes the controlling one.
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    const Typing typing;
+    const Pipe out;
+    ::signal(SIGTTOU, SIG_IGN);
+    ::setsid();
+    ::ioctl(typing.read.get(), TIOCSCTTY, 0);
+    const pid_t other = ::fork();
+    if (other == 0) {
+      ::pause();
+      ::_exit(0);
+    }
+    ::setpgid(other, other);
+    ::tcsetpgrp(typing.read.get(), other);
+    vireo::testing::ManualLoop turns;
+    RecordingFrontend device;
+    StdioBackend stdio(typing.read.get(), out.write.get(), [](EscapeCommand) {}, {});
+    stdio.open(turns.loop(), device);
+    stdio.set_readable(true);
+    static_cast<void>(write_all(typing.write.get(), bytes_of_text("for the other")));
+    turns.advance(std::chrono::seconds(1));
+    if (!device.received.empty()) ::_exit(1);
+    ::tcsetpgrp(typing.read.get(), ::getpgrp());
+    turns.advance(std::chrono::seconds(1));
+    for (int i = 0; i < 500 && device.received.empty(); ++i)
+      turns.loop().step(std::chrono::milliseconds(20));
+    const bool read = device.received == "for the other";
+    stdio.close();
+    ::kill(other, SIGKILL);
+    ::_exit(read ? 0 : 2);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, WUNTRACED) == child);
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
+}
 
 TEST_CASE("standard input reaches the guest when it wants it, and stays in place otherwise") {
   Fixture<Pipe> f;

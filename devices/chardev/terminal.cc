@@ -12,12 +12,6 @@ namespace vireo::dev {
 
 namespace {
 
-bool is_foreground(int fd) noexcept {
-  const pid_t group = ::tcgetpgrp(fd);
-  // Not our controlling terminal: nobody stops us for setting it.
-  return group < 0 || group == ::getpgrp();
-}
-
 // The guest's line discipline does the work. Output processing stays: the guest sends CR LF itself,
 // but what we log goes to the same screen with plain LF.
 termios raw_version(termios mode) noexcept {
@@ -45,21 +39,31 @@ bool set_mode(int fd, const termios& mode) noexcept {
 
 }  // namespace
 
+bool in_foreground(int terminal) noexcept {
+  const int error = errno;
+  const pid_t group = ::tcgetpgrp(terminal);
+  errno = error;
+  return group < 0 || group == ::getpgrp();
+}
+
 Terminal::Terminal(int fd) {
-  if (::isatty(fd) == 0 || !is_foreground(fd)) return;
-  UniqueFd own{::fcntl(fd, F_DUPFD_CLOEXEC, 0)};
-  if (!own || ::tcgetattr(own.get(), &original_) != 0) throw_errno("cannot use the terminal");
-  raw_ = raw_version(original_);
-  if (!set_mode(own.get(), raw_)) throw_errno("cannot set the terminal to raw mode");
-  fd_ = std::move(own);
+  if (::isatty(fd) == 0) return;
+  fd_.reset(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!fd_) throw_errno("cannot use the terminal");
 }
 
-void Terminal::restore() const noexcept {
-  if (fd_) set_mode(fd_.get(), original_);
+// It counts as raw from before it is: a signal that comes in between finds what to restore.
+void Terminal::set_raw() noexcept {
+  if (!fd_ || !in_foreground(fd_.get())) return;
+  if (!is_raw_ && ::tcgetattr(fd_.get(), &original_) != 0) return;
+  const bool was_raw = is_raw_.exchange(true);
+  if (!set_mode(fd_.get(), raw_version(original_))) is_raw_ = was_raw;
 }
 
-void Terminal::set_raw() const noexcept {
-  if (fd_) set_mode(fd_.get(), raw_);
+void Terminal::restore() noexcept {
+  if (!is_raw_) return;
+  set_mode(fd_.get(), original_);
+  is_raw_ = false;
 }
 
 }  // namespace vireo::dev

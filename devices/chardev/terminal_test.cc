@@ -43,7 +43,7 @@ bool same(const termios& a, const termios& b) {
 }
 
 // The part of an owner: its signal handler needs a way to its Terminal.
-const Terminal* to_restore = nullptr;
+Terminal* to_restore = nullptr;
 
 void restore_and_die(int signal) {
   to_restore->restore();
@@ -93,7 +93,9 @@ TEST_CASE("a terminal is raw while the object lives") {
   const Pty pty;
   const termios before = pty.mode();
   {
-    const Terminal terminal(pty.slave.get());
+    Terminal terminal(pty.slave.get());
+    REQUIRE(same(pty.mode(), before));
+    terminal.set_raw();
     REQUIRE(terminal.is_raw());
     REQUIRE(pty.is_raw());
     REQUIRE((pty.mode().c_oflag & OPOST) != 0);
@@ -113,10 +115,12 @@ TEST_CASE("what is no terminal is left alone") {
   REQUIRE(::pipe2(fds.data(), O_CLOEXEC) == 0);
   const UniqueFd in{fds[0]};
   const UniqueFd out{fds[1]};
-  const Terminal terminal(in.get());
+  Terminal terminal(in.get());
+  terminal.set_raw();
+  REQUIRE_FALSE(terminal.is_terminal());
   REQUIRE_FALSE(terminal.is_raw());
   terminal.restore();
-  REQUIRE_FALSE(Terminal(-1).is_raw());
+  REQUIRE_FALSE(Terminal(-1).is_terminal());
 }
 
 TEST_CASE("a terminal is restored from a signal handler, by termination and by a crash") {
@@ -124,7 +128,8 @@ TEST_CASE("a terminal is restored from a signal handler, by termination and by a
     const Pty pty;
     const termios before = pty.mode();
     const int status = in_child([&] {
-      const Terminal terminal(pty.slave.get());
+      Terminal terminal(pty.slave.get());
+      terminal.set_raw();
       if (!pty.is_raw()) ::_exit(1);
       to_restore = &terminal;
       ::signal(signal, restore_and_die);
@@ -143,8 +148,9 @@ TEST_CASE("a background process does not touch the terminal, and is not stopped 
   const int status = in_child([&] {
     take_over(pty);
     go_to_background(pty);
-    const Terminal terminal(pty.slave.get());
-    if (terminal.is_raw()) ::_exit(1);
+    Terminal terminal(pty.slave.get());
+    terminal.set_raw();
+    if (terminal.is_raw() || !terminal.is_terminal()) ::_exit(1);
   });
   REQUIRE(WIFEXITED(status));
   REQUIRE(WEXITSTATUS(status) == 0);
@@ -156,7 +162,8 @@ TEST_CASE("a process that has come to the background still restores the terminal
   const termios before = pty.mode();
   const int status = in_child([&] {
     take_over(pty);
-    const Terminal terminal(pty.slave.get());
+    Terminal terminal(pty.slave.get());
+    terminal.set_raw();
     if (!terminal.is_raw()) ::_exit(1);
     go_to_background(pty);
     terminal.restore();
@@ -164,4 +171,26 @@ TEST_CASE("a process that has come to the background still restores the terminal
   REQUIRE(WIFEXITED(status));
   REQUIRE(WEXITSTATUS(status) == 0);
   REQUIRE(same(pty.mode(), before));
+}
+
+TEST_CASE("a process that comes back to the foreground takes the terminal as it finds it") {
+  const Pty pty;
+  const int status = in_child([&] {
+    take_over(pty);
+    go_to_background(pty);
+    Terminal terminal(pty.slave.get());
+    terminal.set_raw();
+    // What a shell does for fg, in its own mode.
+    termios mode = pty.mode();
+    mode.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    ::tcsetattr(pty.slave.get(), TCSANOW, &mode);
+    ::signal(SIGTTOU, SIG_IGN);
+    ::tcsetpgrp(pty.slave.get(), ::getpgrp());
+    terminal.set_raw();
+    if (!pty.is_raw()) ::_exit(1);
+    terminal.restore();
+    if (!same(pty.mode(), mode)) ::_exit(2);
+  });
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
 }

@@ -10,6 +10,7 @@ namespace vireo::dev {
 namespace {
 
 constexpr std::chrono::milliseconds kDrainTime{500};
+constexpr int kPolls = 3;  // that make a guest one that listens
 
 void erase_front(std::vector<uint8_t>& bytes, size_t count) {
   bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count));
@@ -64,6 +65,7 @@ void Uart::reset() {
   output_.clear();
   input_.clear();
   sending_.clear();
+  polls_ = 0;
 }
 
 void Uart::save(StateWriter& writer) const {
@@ -81,6 +83,7 @@ uint8_t Uart::read_register(uint64_t offset) {
   const std::lock_guard lock(mutex_);
   const Uart16550::Sources before = chip_.pending();
   const uint8_t value = chip_.read(static_cast<uint8_t>(offset));
+  if (offset == Uart16550::kLineStatus) note_poll(value);
   settle(before);
   return value;
 }
@@ -89,7 +92,14 @@ void Uart::write_register(uint64_t offset, uint8_t value) {
   const std::lock_guard lock(mutex_);
   const Uart16550::Sources before = chip_.pending();
   chip_.write(static_cast<uint8_t>(offset), value);
+  // Whoever sends has looked whether it may; a guest that sets up the port does not listen yet.
+  polls_ = offset == Uart16550::kTransmitter ? std::max(polls_ - 1, 0) : 0;
   settle(before);
+}
+
+void Uart::note_poll(uint8_t line_status) noexcept {
+  constexpr uint8_t kIdle = Uart16550::kLsrHoldingEmpty;
+  if ((line_status & (Uart16550::kLsrData | kIdle)) == kIdle) polls_ = std::min(polls_ + 1, kPolls);
 }
 
 // After every change of the chip: moves on what can move, and tells whoever has to know.
@@ -112,7 +122,8 @@ void Uart::collect_output() {
 
 bool Uart::guest_listens() const noexcept {
   const Uart16550::State& chip = chip_.state();
-  return (chip.mcr & Uart16550::kMcrRts) != 0 || (chip.ier & Uart16550::kIerReceive) != 0;
+  return (chip.mcr & Uart16550::kMcrRts) != 0 || (chip.ier & Uart16550::kIerReceive) != 0 ||
+         polls_ == kPolls;
 }
 
 // Input goes in when the FIFO has run empty: one trip through the loop per FIFO, not per byte.

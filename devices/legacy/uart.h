@@ -7,8 +7,10 @@
 // Output goes chip -> a buffer of kOutputLimit bytes -> the loop -> the backend. When the backend
 // is slow the buffer fills, the chip keeps its FIFO and THRE stays 0: the guest's driver waits, no
 // vCPU does.
-// Input waits outside the chip until the guest's side is up (it raised RTS, as with hardware flow
-// control, or enabled receive interrupts): what is typed early survives the driver's FIFO reset.
+// Input waits outside the chip until the guest's side is up: what is typed early survives the
+// driver's FIFO reset. It is up when the guest has raised RTS, as with hardware flow control, or
+// enabled receive interrupts, or when it polls for input: it reads the line status again and again
+// although it could send.
 //
 // Interrupt: the line is edge-triggered, the chip's INTR a level. An edge is sent whenever the set
 // of pending conditions changed and is not empty, whenever input arrived and something is pending,
@@ -73,6 +75,7 @@ class Uart final : public Device, private ByteRegisters, private CharFrontend {
   void settle(Uart16550::Sources before);
   void collect_output();
   void feed_chip();
+  void note_poll(uint8_t line_status) noexcept;
   bool guest_listens() const noexcept;
   bool loop_has_work() const noexcept;
   State snapshot() const;
@@ -87,6 +90,7 @@ class Uart final : public Device, private ByteRegisters, private CharFrontend {
   Uart16550 chip_;
   std::vector<uint8_t> output_;  // at most kOutputLimit
   std::vector<uint8_t> input_;   // at most CharFrontend::kMaxReceive
+  int polls_ = 0;  // of a line on which the guest could have sent and had nothing to read
   bool pump_posted_ = false;
   bool backend_full_ = false;  // writable() will come
 

@@ -22,6 +22,7 @@ class Uart16550 {
  public:
   static constexpr uint8_t kRegisters = 8;
   static constexpr size_t kFifoSize = 16;
+  static constexpr uint8_t kTransmitter = 0, kLineStatus = 5;
 
   enum Ier : uint8_t { kIerReceive = 1, kIerTransmit = 2, kIerLine = 4, kIerModem = 8 };
   enum Iir : uint8_t {

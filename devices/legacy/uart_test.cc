@@ -385,6 +385,44 @@ TEST_CASE("input waits outside until the guest listens, and survives its FIFO re
   REQUIRE(machine.host.readable);
 }
 
+TEST_CASE("a guest that polls, and sets up nothing, gets its input") {
+  Fixture machine;
+  machine.start();
+  machine.host.type("abc");
+  std::string got;
+  for (int i = 0; i < 20; ++i) {
+    if (machine.in(kLsr)&Chip::kLsrData) got += static_cast<char>(machine.in(kData));
+    machine.turns.settle();
+  }
+  REQUIRE(got == "abc");
+}
+
+TEST_CASE("a guest that polls between its own output gets its input") {
+  Fixture machine;
+  machine.start();
+  machine.host.type("q");
+  bool got = false;
+  for (int i = 0; i < 20 && !got; ++i) {
+    got = (machine.in(kLsr)&Chip::kLsrData) != 0;
+    while ((machine.in(kLsr)&Chip::kLsrHoldingEmpty) == 0) machine.turns.settle();
+    machine.out(kData, '.');
+    machine.turns.settle();
+  }
+  REQUIRE(got);
+}
+
+TEST_CASE("a guest that only writes does not listen") {
+  Fixture machine;
+  machine.start();
+  machine.host.type("typed early");
+  for (int i = 0; i < 100; ++i) {
+    while ((machine.in(kLsr)&Chip::kLsrHoldingEmpty) == 0) machine.turns.settle();
+    machine.out(kData, '.');
+    machine.turns.settle();
+  }
+  REQUIRE((machine.in(kLsr)&Chip::kLsrData) == 0);
+}
+
 TEST_CASE("more input than the FIFO holds comes a FIFO at a time") {
   Fixture machine;
   machine.start();

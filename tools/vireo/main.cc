@@ -5,14 +5,14 @@
 #include <string>
 #include <string_view>
 
-#include <CLI/CLI.hpp>
-
+#include "tools/vireo/command_line.h"
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/message.h"
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
+#include "tools/vireo/standard_streams.h"
 #include "vmm/base/error.h"
 
 namespace {
@@ -27,13 +27,8 @@ int run(int argc, char** argv) {
   vireo::cli::add_doctor(app, status);
   vireo::cli::add_screenshot(app, status);
   app.add_subcommand("image", vireo::cli::kImageSummary);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
-    vireo::cli::tell(std::string(error.what()) + " (try --help)");
-    return vireo::cli::kUsageError;
-  }
+  vireo::cli::parse_command_line(app, argc, argv);
+  if (status == vireo::cli::kOk) vireo::cli::flush_standard_output();
   return status;
 }
 
@@ -44,6 +39,7 @@ int main(int argc, char** argv) {
   // the loop's thread allocates while a guest runs.
   ::mallopt(M_ARENA_MAX, 1);
   try {
+    vireo::cli::open_missing_standard_streams();
     if (argc > 1 && std::string_view(argv[1]) == "image")
       return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tools/vireo/command_line.h"
 #include "tools/vireo/exit_status.h"
 
 namespace vireo::cli {
@@ -111,12 +112,7 @@ void Options::action(std::function<int()> action) {
 }
 
 int Options::parse(int argc, char** argv) {
-  try {
-    app_->parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app_->exit(error);  // --help, --version
-    throw UsageError(std::string(error.what()) + " (try --help)");
-  }
+  parse_command_line(*app_, argc, argv);
   return program_->status;
 }
 

@@ -35,6 +35,7 @@
 #include "tools/vireo/signals.h"
 #include "vmm/base/error.h"
 #include "vmm/base/line_writer.h"
+#include "vmm/memory/layout.h"
 
 namespace vireo::cli {
 
@@ -55,12 +56,15 @@ std::vector<std::string> serve_screen(Machine& machine, const dev::DisplayDevice
 
 class Run {
  public:
-  explicit Run(const RunOptions& options)
+  Run(const RunOptions& options, Signals& signals)
       : options_(options),
+        signals_(signals),
+        terminal_(uses_terminal() ? STDIN_FILENO : -1),
         machine_(options.machine),
         power_(&machine_.add<dev::AcpiPower>("power")) {}
 
   void add_devices();
+  void check_kernel();
   void print_shape();
   int run_to_end();
 
@@ -74,20 +78,32 @@ class Run {
   void add_shares(rlim_t descriptor_limit);
   bool uses_terminal() const;
   End wait_for_end();
-  void paused(const dev::Terminal& terminal, const std::string& why);
-  void resume(const dev::Terminal& terminal);
+  Signals::Watch watch_signals();
+  void take_terminal();
+  void continued();
+  void reopen_files();
+  void paused(const std::string& why);
   void escape(dev::EscapeCommand command);
   void terminate();
+  void out_of_time();
 
   const RunOptions& options_;
-  Signals signals_;  // before the machine: its threads inherit the mask
+  Signals& signals_;
+  dev::Terminal terminal_;
   Machine machine_;
   dev::AcpiPower* power_;
-  std::string cmdline_;                       // as the kernel gets it
+  LinuxBoot boot_;                            // with the command line as the kernel gets it
   std::vector<std::string> shape_;            // what --dry-run prints of screen and networks
   dev::Console* terminal_console_ = nullptr;  // the one that is the user's terminal
-  bool asked_to_end_ = false;                 // the loop's
+  std::vector<dev::CharBackend*> backends_;   // of the machine's devices
   std::atomic<bool> paused_ = false;
+  std::atomic<bool> output_lost_ = false;
+  std::atomic<bool> out_of_time_ = false;
+
+  // The loop's:
+  bool asked_to_end_ = false;
+  EventLoop::Registration deadline_;    // for the guest to switch itself off
+  EventLoop::Registration foreground_;  // until the terminal is ours
 };
 
 // Runs a step whose errors, or those of the type given, are about what the user named. All others
@@ -107,10 +123,17 @@ std::unique_ptr<dev::CharBackend> Run::backend(const dev::CharSpec& spec) {
   const auto pty_made = [](const std::string& path) { tell("terminal: " + path); };
   const dev::CharOptions char_options{
       .log = options_.machine.log,
+      .output_lost =
+          [this](std::error_code why) {
+            if (why != std::errc::broken_pipe) output_lost_ = true;  // a reader may leave
+          },
       .pty_made = pty_made,
       .escape = [this](dev::EscapeCommand command) { escape(command); }};
   // A file that cannot be opened is one the user named.
-  return usage_step<std::exception>([&] { return dev::make_char_backend(spec, char_options); });
+  auto made =
+      usage_step<std::exception>([&] { return dev::make_char_backend(spec, char_options); });
+  backends_.push_back(made.get());
+  return made;
 }
 
 // To a terminal in raw mode.
@@ -127,10 +150,14 @@ void Run::escape(dev::EscapeCommand command) {
 
 // The first request is polite: the guest gets to shut down, if it runs. The second is not.
 void Run::terminate() {
-  if (std::exchange(asked_to_end_, true) || paused_)
-    machine_.request_stop();
-  else
-    power_->press_power_button();
+  if (std::exchange(asked_to_end_, true) || paused_) return machine_.request_stop();
+  power_->press_power_button();
+  deadline_ = machine_.env().loop.after(options_.shutdown_timeout, [this] { out_of_time(); });
+}
+
+void Run::out_of_time() {
+  out_of_time_ = true;
+  machine_.request_stop();
 }
 
 void Run::add_disk(const DiskOption& disk) {
@@ -232,8 +259,15 @@ void Run::add_devices() {
   if (options_.console) add_console(*options_.console);
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   if (options_.virtio_cmdline) boot.cmdline = with_virtio_mmio(boot.cmdline, machine_.env().acpi);
-  cmdline_ = boot.cmdline;
+  boot_ = boot;
   machine_.boot(std::move(boot));
+}
+
+// What start() would find wrong with the kernel, the initrd and the command line. Leaves no trace
+// in the cache of unpacked kernels.
+void Run::check_kernel() {
+  boot_.cache.clear();
+  load_linux(machine_.env().memory, boot_, layout::kAcpiTables, options_.machine.log);
 }
 
 bool Run::uses_terminal() const {
@@ -245,7 +279,7 @@ void Run::print_shape() {
               static_cast<unsigned long long>(options_.machine.memory.size / MiB),
               options_.machine.vcpus, options_.boot.kernel.c_str());
   if (!options_.boot.initrd.empty()) std::printf("initrd   %s\n", options_.boot.initrd.c_str());
-  std::printf("cmdline  %s\n", cmdline_.c_str());
+  std::printf("cmdline  %s\n", boot_.cmdline.c_str());
   for (const DiskOption& disk : options_.disks)
     std::printf("disk     %s: %s%s\n", disk.id.c_str(), disk.spec.path.c_str(),
                 disk.spec.read_only ? " (read-only)" : "");
@@ -274,45 +308,88 @@ std::string last_words(const End& end) {
   return "";
 }
 
+// Nothing tells a process that its shell has brought it to the foreground.
+void Run::take_terminal() {
+  constexpr std::chrono::milliseconds kInterval{250};
+  if (!terminal_.is_terminal() || paused_) return;
+  terminal_.set_raw();
+  if (!terminal_.is_raw())
+    foreground_ = machine_.env().loop.after(kInterval, [this] { take_terminal(); });
+}
+
 // The terminal is the user's while the guest can not read from it: Ctrl-C ends, Ctrl-Z leads to a
 // shell, and fg back.
-void Run::paused(const dev::Terminal& terminal, const std::string& why) {
-  terminal.restore();
+void Run::paused(const std::string& why) {
   paused_ = true;
+  terminal_.restore();
   tell(fmt::format("{}; the machine is paused: make room, then continue it with kill -CONT {}", why,
                    ::getpid()));
 }
 
-void Run::resume(const dev::Terminal& terminal) {
-  if (!paused_.exchange(false)) return;
-  terminal.set_raw();
-  machine_.request_resume();
+void Run::continued() {
+  const bool was_paused = paused_.exchange(false);
+  take_terminal();
+  if (was_paused) machine_.request_resume();
 }
 
+void Run::reopen_files() {
+  options_.machine.log.reopen();
+  for (dev::CharBackend* backend : backends_) backend->reopen();
+}
+
+Signals::Watch Run::watch_signals() {
+  constexpr int kRequests = 2;  // the power button, then an end of the machine in order
+  take_terminal();
+  return signals_.watch(machine_.env().loop, terminal_,
+                        {.terminate = [this] { terminate(); },
+                         .requests = kRequests,
+                         .reopen = [this] { reopen_files(); },
+                         .continued = [this] { continued(); },
+                         .resized = [this] { tell_terminal_size(); }});
+}
+
+// What start() waits for, such as a large kernel, is cut short by signals and Ctrl-C: it comes
+// before the watch and before the terminal is raw.
 End Run::wait_for_end() {
-  const dev::Terminal terminal(uses_terminal() ? STDIN_FILENO : -1);
-  const RestoreOnCrash restore_on_crash(terminal);
-  const auto watch = signals_.watch(machine_.env().loop, terminal,
-                                    {.terminate = [this] { terminate(); },
-                                     .resume = [this, &terminal] { resume(terminal); },
-                                     .resized = [this] { tell_terminal_size(); }});
-  machine_.on_pause([this, &terminal](const std::string& why) { paused(terminal, why); });
+  const RestoreAtDeath restore_at_death(terminal_);
+  machine_.on_pause([this](const std::string& why) { paused(why); });
   usage_step<ConfigError>([this] { machine_.start(); });
-  return machine_.wait();
+  const auto watch = call(machine_.env().loop, [this] { return watch_signals(); });
+  const End end = machine_.wait();
+  foreground_.reset();
+  terminal_.restore();
+  return end;
 }
 
+// Output that was lost is no success, even if the guest knows nothing of it.
 int Run::run_to_end() {
   const End end = wait_for_end();
   if (const std::string words = last_words(end); !words.empty()) tell_lines(words);
-  return exit_status(end);
+  if (out_of_time_)
+    tell(
+        fmt::format("the guest did not switch itself off within {} seconds and was stopped "
+                    "(--shutdown-timeout)",
+                    options_.shutdown_timeout.count()));
+  const int status = exit_status(end);
+  return status == kOk && output_lost_ ? kHostError : status;
+}
+
+// Linux takes the chips that the tables tell of; other programs expect a PC's.
+MachineConfig::Irqchip irqchip_for(const LinuxBoot& boot) {
+  return is_linux(boot) ? MachineConfig::Irqchip::apic : MachineConfig::Irqchip::pc;
 }
 
 int run(const RunArguments& arguments) {
+  Signals signals(::isatty(STDIN_FILENO) == 1 ? Signals::HangUp::ends : Signals::HangUp::reopens);
   std::optional<RunOptions> options;
   usage_step<std::exception>([&] { options = resolve(arguments); });
-  Run run(*options);
+  options->machine.irqchip =
+      options->irqchip ? *options->irqchip
+                       : usage_step<ConfigError>([&] { return irqchip_for(options->boot); });
+  Run run(*options, signals);
   usage_step<ConfigError>([&] { run.add_devices(); });
   if (options->dry_run) {
+    usage_step<ConfigError>([&] { run.check_kernel(); });
     run.print_shape();
     return kOk;
   }

@@ -20,13 +20,20 @@ constexpr const char* kFooter =
 Exit status:
   0             the guest switched itself off
   2             wrong options, or a file they name is missing or unusable
-  4             the host could not run it (no KVM, no memory, …)
+  4             the host could not run it (no KVM, no memory, …), or the guest switched itself off
+                and its output could not all be written (disk full)
   6             the guest crashed (triple fault, or KVM could not go on)
   8             the guest asked for a reset, under --no-reboot
   10            stopped by a signal or Ctrl-A x
   odd           --debug-exit: (value << 1) | 1
-SIGTERM and SIGINT press the power button; the second one stops the machine at once.
+SIGTERM and SIGINT press the power button, and the guest has --shutdown-timeout seconds to switch
+itself off before it is stopped; the second one stops the machine at once, and the third one does
+not wait for its disks to be flushed. Before the guest runs, the first one ends it all.
 A machine that is paused (on-enospc=stop) ends at the first; SIGCONT continues it.
+SIGHUP does the same when standard input is a terminal; otherwise it opens the files of --log-file
+and --serial file: (--console file:) again, after a rotation has moved them away.
+A signal that was ignored when vireo was started (nohup) stays ignored.
+In a shell's background the machine runs on without the terminal's input, which it gets with fg.
 
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
@@ -66,12 +73,13 @@ RunOptions resolve(const RunArguments& arguments) {
   options.machine.memory.size = parse_memory(arguments.memory);
   options.machine.vcpus =
       static_cast<uint32_t>(parse_number("--cpus", arguments.cpus, 1, kMaxVcpus));
-  options.machine.irqchip =
-      arguments.irqchip == "pc" ? MachineConfig::Irqchip::pc : MachineConfig::Irqchip::apic;
   options.machine.reboot = !arguments.no_reboot;
   options.boot.kernel = arguments.kernel;
   options.boot.initrd = arguments.initrd;
   options.boot.cmdline = arguments.append;
+  if (arguments.irqchip != "auto")
+    options.irqchip =
+        arguments.irqchip == "pc" ? MachineConfig::Irqchip::pc : MachineConfig::Irqchip::apic;
   options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
   options.disks = parse_disks(arguments.disks);
   options.shares = parse_shares(arguments.shares);
@@ -83,6 +91,9 @@ RunOptions resolve(const RunArguments& arguments) {
   if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
       options.serial.kind == dev::CharSpec::Kind::stdio)
     throw ConfigError("--console: the terminal is the serial port's: add --serial null");
+  constexpr uint64_t kDay = 24 * 60 * 60;
+  options.shutdown_timeout =
+      std::chrono::seconds(parse_number("--shutdown-timeout", arguments.shutdown_timeout, 0, kDay));
   options.debug_exit = arguments.debug_exit;
   options.dry_run = arguments.dry_run;
   options.virtio_cmdline = arguments.virtio_cmdline;
@@ -145,12 +156,16 @@ CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
       ->capture_default_str();
   run->add_option("--irqchip", a.irqchip,
                   "apic: what Linux needs; pc: the old PICs and timer as well, for kernels that "
-                  "cannot do without")
-      ->check(CLI::IsMember({"apic", "pc"}))
+                  "cannot do without; auto: apic for Linux, pc for other programs")
+      ->check(CLI::IsMember({"auto", "apic", "pc"}))
       ->capture_default_str();
   run->add_flag(
       "--virtio-cmdline", a.virtio_cmdline,
       "Tell the kernel of its disks with virtio_mmio.device= words, for kernels without ACPI");
+  run->add_option("--shutdown-timeout", a.shutdown_timeout,
+                  "How long a guest may take to switch itself off after SIGTERM or SIGINT")
+      ->type_name("SECONDS")
+      ->capture_default_str();
   run->add_flag("--no-reboot", a.no_reboot, "End, with status 8, when the guest asks for a reset");
   run->add_flag("--debug-exit", a.debug_exit,
                 "A port (0xf4) by which the guest sets the exit status");

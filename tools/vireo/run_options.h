@@ -1,8 +1,10 @@
 // What `vireo run` was asked for: options as they were written, then checked and resolved.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,14 +33,16 @@ struct RunArguments {
   std::string serial = "stdio";
   std::string console;
   std::string kernel_unpack = "auto";
-  std::string irqchip = "apic";
+  std::string irqchip = "auto";
   std::string log_level = "warn", log_file;
+  std::string shutdown_timeout = "10";
   bool no_reboot = false, debug_exit = false, dry_run = false, virtio_cmdline = false;
 };
 
 // Checked: every value is in range and every name is known. Files are not looked at yet.
 struct RunOptions {
-  MachineConfig machine{};
+  MachineConfig machine{};                          // but for the irqchip
+  std::optional<MachineConfig::Irqchip> irqchip{};  // what suits the kernel, when not given
   LinuxBoot boot{};
   std::string name{};  // of the machine; may be empty
   std::vector<DiskOption> disks{};
@@ -47,6 +51,7 @@ struct RunOptions {
   std::optional<DisplayOption> display{};
   dev::CharSpec serial{};
   std::optional<dev::CharSpec> console{};
+  std::chrono::seconds shutdown_timeout{};  // for a guest whose power button a signal pressed
   bool debug_exit = false;
   bool dry_run = false;
   bool virtio_cmdline = false;

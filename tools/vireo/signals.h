@@ -1,5 +1,11 @@
-// The process's signals while a machine runs: read on the machine's loop instead of interrupting
-// anybody, and a last resort that gives the terminal back when the program crashes.
+// The process's signals: those that ask it to end, those of job control, and a last resort that
+// gives the terminal back when the program crashes.
+//
+// From the construction of Signals on, SIGTERM, SIGINT and SIGHUP end the process at once, with
+// kStopped, whatever it waits for. While a loop watches, that is told instead, so that what runs
+// there ends in order; after as many requests as the watch names, the next one ends the process
+// even if the loop is stuck. The handlers stay when the object goes. A signal that the parent
+// ignored (nohup, a shell's background) stays ignored; one that the parent blocked is not.
 #pragma once
 
 #include <functional>
@@ -10,37 +16,54 @@
 
 namespace vireo::cli {
 
-// Thread: constructed on the main thread before any other thread is made (they inherit the mask).
-// One object per process.
+// Thread: the main one. One object per process.
 class Signals {
  public:
-  Signals();  // blocks the signals that it reads
+  // What SIGHUP asks for: the end, as when the user's terminal goes away, or that files are opened
+  // again, as daemons understand it. Before a watch there is nothing to open again.
+  enum class HangUp : uint8_t { ends, reopens };
+  explicit Signals(HangUp hang_up = HangUp::ends);
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
   // Called on the loop.
   struct Actions {
-    std::function<void()> terminate;        // for each SIGTERM, SIGINT or SIGHUP
-    std::function<void()> resume = [] {};   // SIGCONT
-    std::function<void()> resized = [] {};  // SIGWINCH: the terminal has another size
+    std::function<void()> terminate;          // for each request to end
+    int requests = 1;                         // to end, that the loop is told of
+    std::function<void()> reopen = [] {};     // SIGHUP, with HangUp::reopens
+    std::function<void()> continued = [] {};  // SIGCONT
+    std::function<void()> resized = [] {};    // SIGWINCH: the terminal has another size
   };
-  // SIGTSTP gives the terminal back for as long as the process is stopped. The terminal and this
-  // outlive the registration.
-  [[nodiscard]] EventLoop::Registration watch(EventLoop& loop, const dev::Terminal& terminal,
-                                              Actions actions);
+  // Ends with the object, which the loop and the Signals outlive.
+  class Watch {
+   public:
+    Watch() = default;
+    Watch(Watch&&) = default;
+    Watch& operator=(Watch&&) = default;  // only to one that watches nothing
+    ~Watch();
+
+   private:
+    friend Signals;
+    explicit Watch(EventLoop::Registration registration) : registration_(std::move(registration)) {}
+    EventLoop::Registration registration_;
+  };
+  // On the loop's thread, or while nobody runs the loop. SIGTSTP gives the terminal back for as
+  // long as the process is stopped. The terminal outlives the watch. Throws std::system_error.
+  [[nodiscard]] Watch watch(EventLoop& loop, dev::Terminal& terminal, Actions actions);
 
  private:
-  UniqueFd fd_;
+  const HangUp hang_up_;
+  UniqueFd wake_;
 };
 
-// While it lives, a crash of the program restores the terminal before the process dies. One at a
-// time; the terminal outlives it.
-class RestoreOnCrash {
+// While it lives, the terminal is restored before the process dies, by a crash or a signal that
+// ends it at once. One at a time; the terminal outlives it.
+class RestoreAtDeath {
  public:
-  explicit RestoreOnCrash(const dev::Terminal& terminal);
-  ~RestoreOnCrash();
-  RestoreOnCrash(const RestoreOnCrash&) = delete;
-  RestoreOnCrash& operator=(const RestoreOnCrash&) = delete;
+  explicit RestoreAtDeath(dev::Terminal& terminal);
+  ~RestoreAtDeath();
+  RestoreAtDeath(const RestoreAtDeath&) = delete;
+  RestoreAtDeath& operator=(const RestoreAtDeath&) = delete;
 };
 
 }  // namespace vireo::cli

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 
 #include <fmt/core.h>
 
@@ -38,13 +39,24 @@ int bind_to(const UniqueFd& socket, const sockaddr_un& address) {
   return ::bind(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
 }
 
+// Somebody who makes a socket holds it for microseconds; whoever else can read the directory (/tmp)
+// can hold it for ever.
+void try_to_lock(int directory, std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kPause{10};
+  while (::flock(directory, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK && patience >= kPause) {
+    std::this_thread::sleep_for(kPause);
+    patience -= kPause;
+  }
+}
+
 // Between finding a socket stale and replacing it nobody else may do the same: whoever makes a
-// socket in a directory locks it. Where that is impossible the race is as small as it was.
-UniqueFd lock_directory(const std::string& path) {
+// socket in a directory locks it. Where that is impossible, or takes too long, the race is as small
+// as it was.
+UniqueFd lock_directory(const std::string& path, std::chrono::milliseconds patience) {
   auto directory = std::filesystem::path(path).parent_path();
   if (directory.empty()) directory = ".";
   UniqueFd fd{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (fd) ::flock(fd.get(), LOCK_EX);
+  if (fd) try_to_lock(fd.get(), patience);
   return fd;
 }
 
@@ -64,9 +76,9 @@ void remove_stale(const std::string& path, const sockaddr_un& address) {
   ::unlink(path.c_str());
 }
 
-UniqueFd listen_on(const std::string& path) {
+UniqueFd listen_on(const std::string& path, std::chrono::milliseconds patience) {
   const sockaddr_un address = unix_address(path);
-  const UniqueFd lock = lock_directory(path);
+  const UniqueFd lock = lock_directory(path, patience);
   UniqueFd listener = make_socket();
   if (bind_to(listener, address) != 0) {
     if (errno != EADDRINUSE) throw_errno(fmt::format("cannot make the socket '{}'", path));
@@ -83,8 +95,8 @@ UniqueFd listen_on(const std::string& path) {
 
 }  // namespace
 
-UnixListener::UnixListener(const std::string& path)
-    : path_(std::filesystem::absolute(path).string()), socket_(listen_on(path)) {
+UnixListener::UnixListener(const std::string& path, std::chrono::milliseconds patience)
+    : path_(std::filesystem::absolute(path).string()), socket_(listen_on(path, patience)) {
   struct stat status {};
   if (::lstat(path_.c_str(), &status) != 0) return;
   device_ = status.st_dev;

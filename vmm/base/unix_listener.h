@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+#include <chrono>
 #include <string>
 
 #include "vmm/base/fd.h"
@@ -19,7 +20,9 @@ sockaddr_un unix_address(const std::string& path);
 class UnixListener {
  public:
   // Throws ConfigError when the path is too long, is something else, or is listened on already.
-  explicit UnixListener(const std::string& path);
+  // `patience` is for others who make a socket in the same directory: the longest wait.
+  explicit UnixListener(const std::string& path,
+                        std::chrono::milliseconds patience = std::chrono::seconds(1));
   UnixListener(const UnixListener&) = delete;
   UnixListener& operator=(const UnixListener&) = delete;
   ~UnixListener();

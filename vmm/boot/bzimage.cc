@@ -84,10 +84,15 @@ std::optional<BzImage::Extent> payload_extent(const Image& image, const SetupHea
 void check_supported(const Image& image, const SetupHeader& header) {
   if (header.boot_flag != kBootFlag) image.corrupt("its boot flag is wrong");
   if (header.version < 0x206)
-    throw ConfigError(fmt::format("{} is too old: it speaks boot protocol {}.{:02}, 2.06 is needed",
-                                  image.name(), header.version >> 8, header.version & 0xff));
+    throw ConfigError(
+        fmt::format("{} is too old: it speaks boot protocol {}.{:02}, 2.06 is needed (its 16-bit "
+                    "entry needs a firmware that this machine does not have)",
+                    image.name(), header.version >> 8, header.version & 0xff));
   if ((header.load_flags & kLoadedHigh) == 0)
-    throw ConfigError(fmt::format("{} is a zImage, which is not supported", image.name()));
+    throw ConfigError(
+        fmt::format("{} is a zImage, entered in 16-bit mode, which needs a firmware (BIOS) that "
+                    "this machine does not have",
+                    image.name()));
   if (header.relocatable != 0 && !std::has_single_bit<uint32_t>(header.alignment))
     image.corrupt("its alignment is not a power of two");
 }

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <string_view>
 
 #include <fmt/core.h>
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
+#include "vmm/boot/foreign.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo {
@@ -127,12 +129,22 @@ void add_segment(const Image& image, const ProgramHeader& header, ElfFile& elf) 
   if (segment.memory_size != 0) elf.segments.push_back(segment);
 }
 
+std::string describe_machine(uint16_t machine) {
+  const std::string_view name = elf_machine_name(machine);
+  return name.empty() ? fmt::format("ELF machine {}", machine) : std::string(name);
+}
+
+// The header's fields up to the machine lie at the same places in both classes and orders.
+std::string describe_big_endian(const Image& image) {
+  return describe_machine(image.read<be16>(offsetof(Class32::ElfHeader, machine)));
+}
+
 template <class Class>
 ElfFile parse(const Image& image) {
   const auto header = image.read<typename Class::ElfHeader>(0);
   if (header.machine != Class::kMachine)
-    throw ConfigError(fmt::format("{} is not for x86 (ELF machine {})", image.name(),
-                                  static_cast<unsigned>(header.machine)));
+    throw ConfigError(fmt::format("{} is not for x86: it is for {}", image.name(),
+                                  describe_machine(header.machine)));
   if (header.type != kExecutable && header.type != kDynamic)
     throw ConfigError(fmt::format("{} is an ELF file, but not an executable one", image.name()));
   if (header.program_header_size != sizeof(typename Class::ProgramHeader))
@@ -179,7 +191,8 @@ ElfFile parse_elf(const Image& image) {
   const auto ident = image.read<Ident>(0);
   if (ident.magic != kMagic) image.corrupt("it is not an ELF file");
   if (ident.data != kLittleEndian || ident.version != kCurrentVersion)
-    throw ConfigError(fmt::format("{} is not a little-endian ELF file of version 1", image.name()));
+    throw ConfigError(fmt::format("{} is not a little-endian ELF file of version 1 (it is for {})",
+                                  image.name(), describe_big_endian(image)));
   if (ident.file_class == kClass64) return parse<Class64>(image);
   if (ident.file_class == kClass32) return parse<Class32>(image);
   image.corrupt("its ELF class is unknown");

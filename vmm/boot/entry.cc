@@ -49,6 +49,7 @@ void put(GuestMemory& memory, uint64_t address, const T& value) {
   VMM_CHECK(memory.write(address, bytes_of(value)), "low memory is always RAM");
 }
 
+// `state` says by gdt.base and idt.base where the tables go.
 EntryState with_segments(GuestMemory& memory, EntryState state) {
   state.code = flat_segment(kCodeSelector, kTypeCode);
   state.data = flat_segment(kDataSelector, kTypeData);
@@ -59,9 +60,9 @@ EntryState with_segments(GuestMemory& memory, EntryState state) {
   // Processors insist on a task register; PVH (x86/HVM direct boot ABI) fixes base and limit.
   state.task = {.limit = 0x67, .type = kTypeBusyTss};
   const std::array<le64, 4> gdt{0, 0, descriptor(state.code), descriptor(state.data)};
-  put(memory, layout::kGdt, gdt);
-  state.gdt = {layout::kGdt, sizeof gdt - 1};
-  state.idt = {layout::kIdt, 0};  // empty: interrupts are off until the kernel has its own
+  put(memory, state.gdt.base, gdt);
+  state.gdt.limit = sizeof gdt - 1;
+  state.idt.limit = 0;  // empty: interrupts are off until the kernel has its own
   return state;
 }
 
@@ -92,14 +93,18 @@ EntryState enter_long_mode(GuestMemory& memory, uint64_t rip) {
                                 .cr0 = kCr0Pe | kCr0Et | kCr0Pg,
                                 .cr3 = layout::kPageTables,
                                 .cr4 = kCr4Pae,
-                                .efer = kEferLme | kEferLma});
+                                .efer = kEferLme | kEferLma,
+                                .gdt = {layout::kGdt},
+                                .idt = {layout::kIdt}});
 }
 
-EntryState enter_protected_mode(GuestMemory& memory, uint64_t rip) {
+EntryState enter_protected_mode(GuestMemory& memory, uint64_t rip, const EntryArea& area) {
   return with_segments(memory, {.mode = EntryState::Mode::protected32,
                                 .rip = rip,
-                                .rsp = layout::kBootStack,
-                                .cr0 = kCr0Pe | kCr0Et});
+                                .rsp = area.stack(),
+                                .cr0 = kCr0Pe | kCr0Et,
+                                .gdt = {area.gdt()},
+                                .idt = {area.idt()}});
 }
 
 }  // namespace vireo

@@ -52,7 +52,21 @@ struct EntryState {
 // 64-bit mode with the first 4 GiB mapped one to one by 2 MiB pages; writes page tables and GDT.
 EntryState enter_long_mode(GuestMemory& memory, uint64_t rip);
 
+// What a 32-bit program is entered with, in one piece of RAM that lies wherever the program leaves
+// room: what its loader tells it, a GDT, a small stack, and the command line.
+struct EntryArea {
+  uint64_t address = 0;  // page-aligned, below 4 GiB
+
+  static constexpr uint64_t kInformationSize = 0xf00;
+  static constexpr uint64_t kCommandLine = 2 * 4096;  // from the start of the area
+  uint64_t information() const noexcept { return address; }
+  uint64_t gdt() const noexcept { return address + kInformationSize; }
+  uint64_t idt() const noexcept { return gdt() + 0x20; }
+  uint64_t stack() const noexcept { return address + kCommandLine - 16; }
+  uint64_t command_line() const noexcept { return address + kCommandLine; }
+};
+
 // 32-bit protected mode without paging, flat segments; writes the GDT.
-EntryState enter_protected_mode(GuestMemory& memory, uint64_t rip);
+EntryState enter_protected_mode(GuestMemory& memory, uint64_t rip, const EntryArea& area);
 
 }  // namespace vireo

@@ -42,7 +42,7 @@ TEST_CASE("long mode maps the first 4 GiB one to one") {
   // Only the first entries of the upper tables are there, and the tables end before what follows.
   CHECK(word(memory, layout::kPageTables + 8) == 0);
   CHECK(word(memory, layout::kPageTables + kPageSize + 4 * 8) == 0);
-  CHECK(word(memory, layout::kMultibootInfo) == 0);
+  CHECK(word(memory, layout::kEntryArea) == 0);
 }
 
 TEST_CASE("the descriptors in the GDT say what the segments say") {
@@ -57,14 +57,16 @@ TEST_CASE("the descriptors in the GDT say what the segments say") {
     CHECK(word(memory, state.gdt.base + 0x18) == 0x00cf93000000ffff);
   }
   SECTION("protected mode") {
-    const EntryState state = enter_protected_mode(memory, 0x100000);
+    const EntryState state = enter_protected_mode(memory, 0x100000, {.address = 0x30000});
     CHECK(state.mode == EntryState::Mode::protected32);
     CHECK((state.cr0 & 0x80000001) == 1);
     CHECK(state.efer == 0);
     CHECK(word(memory, state.gdt.base + 0x10) == 0x00cf9b000000ffff);
     CHECK(word(memory, state.gdt.base + 0x18) == 0x00cf93000000ffff);
     CHECK(state.task.limit == 0x67);
-    CHECK(state.gdt.base + state.gdt.limit < layout::kIdt);
+    CHECK(state.gdt.base + state.gdt.limit < state.idt.base);
+    CHECK(state.rsp > state.idt.base);
+    CHECK(state.rsp < 0x30000 + EntryArea::kCommandLine);
   }
   CHECK(word(memory, layout::kGdt) == 0);
 }

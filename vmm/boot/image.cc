@@ -74,6 +74,8 @@ FileImage::Opened FileImage::open(const std::string& name, const std::filesystem
   Opened opened{UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)}, {}};
   if (!opened.fd && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
     throw_errno(fmt::format("cannot open {}", name));  // the host's trouble, not the file's
+  if (!opened.fd && errno == ENOENT)
+    throw ConfigError(fmt::format("{} is missing: there is no such file", name));
   if (!opened.fd)
     throw ConfigError(fmt::format("cannot open {}: {}", name, last_error().message()));
   if (::fstat(opened.fd.get(), &opened.status) != 0)

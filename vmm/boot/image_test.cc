@@ -21,7 +21,7 @@ using testing::TempDir;
 TEST_CASE("a file that cannot be an image is refused in one sentence") {
   const TempDir dir;
   CHECK_THROWS_WITH(FileImage("kernel", dir.path() / "none"),
-                    Contains("cannot open kernel '") && Contains("No such file"));
+                    Contains("kernel '") && Contains("is missing: there is no such file"));
   CHECK_THROWS_WITH(FileImage("kernel", dir.path()), Contains("is not a regular file"));
   CHECK_THROWS_WITH(FileImage("initrd", dir.write("empty", {})),
                     Contains("initrd '") && Contains("is empty"));

@@ -13,6 +13,7 @@
 #include "vmm/boot/boot_params.h"
 #include "vmm/boot/bzimage.h"
 #include "vmm/boot/elf.h"
+#include "vmm/boot/foreign.h"
 #include "vmm/boot/image.h"
 #include "vmm/boot/multiboot.h"
 #include "vmm/boot/pvh.h"
@@ -75,11 +76,17 @@ class Loader {
   uint64_t load_packed(const FileImage& file, const BzImage& bzimage);
   EntryState load_other(const Image& image);
   BootProtocol choose(const Image& image, const ElfFile* elf, bool has_multiboot) const;
-  EntryState enter_linux(uint64_t entry, const BzImage* bzimage, bool kaslr);
-  EntryState load_elf(const Image& image, const ElfFile& elf, BootProtocol protocol);
+  EntryState enter_linux(const Image& kernel, uint64_t entry, const BzImage* bzimage, bool kaslr);
+  EntryState load_as_multiboot(const Image& image, const MultibootHeader& header);
+  EntryState load_as_pvh(const Image& image, const ElfFile& elf);
+  EntryState load_as_linux(const Image& image, const ElfFile& elf);
 
-  std::optional<Range> load_initrd(uint64_t limit);
-  void write_command_line(const Image& kernel, const std::string& text, uint64_t limit);
+  std::optional<Range> load_initrd(std::string_view role, const Image& kernel, uint64_t limit);
+  [[noreturn]] void initrd_does_not_fit(const Image& initrd, const Image& kernel,
+                                        uint64_t limit) const;
+  EntryArea claim_area(const Image& kernel, const std::string& cmdline, uint64_t limit);
+  void write_command_line(const Image& kernel, const std::string& text, uint64_t address,
+                          uint64_t limit);
 
   GuestMemory& memory_;
   const LinuxBoot& boot_;
@@ -100,12 +107,12 @@ EntryState Loader::load_bzimage(const FileImage& file, const BzImage& bzimage) {
   const uint64_t entry = vmlinux ? vmlinux->entry : load_packed(file, bzimage);
   log_.debug("boot", fmt::format("{} {}, entry at {:#x}", file.name(),
                                  vmlinux ? "unpacked here" : "unpacks itself", entry));
-  write_command_line(file, boot_.cmdline,
+  write_command_line(file, boot_.cmdline, layout::kCommandLine,
                      std::min<uint64_t>(bzimage.command_line_size, kAnyCommandLineMax));
   // The kernel's own unpacker would have set this; without relocation only the kernel's memory
   // areas are left to be randomised.
   const bool kaslr = vmlinux && bzimage.relocatable && !has_word(boot_.cmdline, "nokaslr");
-  return enter_linux(entry, &bzimage, kaslr);
+  return enter_linux(file, entry, &bzimage, kaslr);
 }
 
 // boot.rst, "Loading the rest of the kernel" and "64-bit boot protocol": the code goes to 1 MiB,
@@ -113,7 +120,9 @@ EntryState Loader::load_bzimage(const FileImage& file, const BzImage& bzimage) {
 uint64_t Loader::load_packed(const FileImage& file, const BzImage& bzimage) {
   if (!bzimage.has_64bit_entry)
     throw ConfigError(
-        fmt::format("{} has no 64-bit entry point: use a 64-bit kernel", file.name()));
+        fmt::format("{} has no 64-bit entry point, and its 16-bit one needs a firmware (BIOS) that "
+                    "this machine does not have: use a 64-bit kernel",
+                    file.name()));
   constexpr uint64_t kLoad = layout::kHighRamStart;
   if (bzimage.preferred_address >= layout::kRamGapEnd || bzimage.alignment > GiB)
     file.corrupt("it wants to run beyond 4 GiB");
@@ -130,11 +139,12 @@ uint64_t Loader::load_packed(const FileImage& file, const BzImage& bzimage) {
   return kLoad + BzImage::kEntry64;
 }
 
-EntryState Loader::enter_linux(uint64_t entry, const BzImage* bzimage, bool kaslr) {
+EntryState Loader::enter_linux(const Image& kernel, uint64_t entry, const BzImage* bzimage,
+                               bool kaslr) {
   const uint64_t limit = bzimage != nullptr ? bzimage->initrd_limit : 2 * GiB;
   BootParams params{.kaslr = kaslr,
                     .command_line = layout::kCommandLine,
-                    .initrd = load_initrd(limit),
+                    .initrd = load_initrd("initrd", kernel, limit),
                     .acpi_rsdp = rsdp_,
                     .e820 = e820_,
                     .framebuffer = boot_.framebuffer};
@@ -149,17 +159,14 @@ EntryState Loader::load_other(const Image& image) {
   std::optional<ElfFile> elf;
   if (is_elf(image)) elf = parse_elf(image);
   const auto multiboot = find_multiboot_header(image);
-  const BootProtocol protocol = choose(image, elf ? &*elf : nullptr, multiboot.has_value());
-  if (protocol != BootProtocol::multiboot) return load_elf(image, *elf, protocol);
-
-  const uint64_t entry = load_multiboot(image, *multiboot, memory_, ram_);
-  // By custom the command line begins with the kernel's name.
-  write_command_line(image, boot_.kernel.filename().string() + " " + boot_.cmdline,
-                     kAnyCommandLineMax);
-  return enter_multiboot(memory_, {.entry = entry,
-                                   .initrd = load_initrd(layout::kRamGapStart),
-                                   .e820 = e820_,
-                                   .framebuffer = boot_.framebuffer});
+  switch (choose(image, elf ? &*elf : nullptr, multiboot.has_value())) {
+    case BootProtocol::multiboot:
+      return load_as_multiboot(image, *multiboot);
+    case BootProtocol::pvh:
+      return load_as_pvh(image, *elf);
+    default:
+      return load_as_linux(image, *elf);
+  }
 }
 
 BootProtocol Loader::choose(const Image& image, const ElfFile* elf, bool has_multiboot) const {
@@ -179,52 +186,102 @@ BootProtocol Loader::choose(const Image& image, const ElfFile* elf, bool has_mul
   if (has_pvh) return pvh;
   if (has_multiboot) return multiboot;
   if (has_linux64) return linux64;
+  if (const std::string foreign = elf == nullptr ? describe_foreign(image) : ""; !foreign.empty())
+    throw ConfigError(fmt::format("{} is {}", image.name(), foreign));
   throw ConfigError(fmt::format(
       "{} is {}: give a bzImage, a 64-bit vmlinux, or a kernel with a PVH note or multiboot header",
       image.name(),
       elf != nullptr ? "a 32-bit ELF file without either" : "no kernel of a known form"));
 }
 
-EntryState Loader::load_elf(const Image& image, const ElfFile& elf, BootProtocol protocol) {
-  const auto entry = protocol == BootProtocol::pvh ? elf.pvh_entry : elf.physical_entry();
-  if (!entry || !elf.holds(*entry)) image.corrupt("its entry point lies in none of its segments");
+EntryState Loader::load_as_linux(const Image& image, const ElfFile& elf) {
+  const auto entry = elf.physical_entry();
+  if (!entry) image.corrupt("its entry point lies in none of its segments");
   load_segments(image, elf, memory_, ram_);
-  write_command_line(image, boot_.cmdline,
+  write_command_line(image, boot_.cmdline, layout::kCommandLine,
                      elf.is_linux ? kLinuxCommandLineMax : kAnyCommandLineMax);
-  if (protocol == BootProtocol::linux64) return enter_linux(*entry, nullptr, false);
+  return enter_linux(image, *entry, nullptr, false);
+}
+
+EntryState Loader::load_as_multiboot(const Image& image, const MultibootHeader& header) {
+  ram_ = RamMap(memory_, RamMap::LowMemory::is_free);
+  const uint64_t entry = load_multiboot(image, header, memory_, ram_);
+  // By custom the command line begins with the kernel's name.
+  const EntryArea area =
+      claim_area(image, boot_.kernel.filename().string() + " " + boot_.cmdline, kAnyCommandLineMax);
+  return enter_multiboot(memory_, {.entry = entry,
+                                   .area = area,
+                                   .initrd = load_initrd("module", image, layout::kRamGapStart),
+                                   .e820 = e820_,
+                                   .framebuffer = boot_.framebuffer});
+}
+
+EntryState Loader::load_as_pvh(const Image& image, const ElfFile& elf) {
+  if (!elf.holds(*elf.pvh_entry)) image.corrupt("its entry point lies in none of its segments");
   if (boot_.framebuffer)
     log_.warn("boot", fmt::format("{} is entered by PVH, which cannot tell it of the screen",
                                   image.name()));
-  return enter_pvh(memory_, {.entry = *entry,
-                             .initrd = load_initrd(layout::kRamGapStart),
+  ram_ = RamMap(memory_, RamMap::LowMemory::is_free);
+  load_segments(image, elf, memory_, ram_);
+  const EntryArea area =
+      claim_area(image, boot_.cmdline, elf.is_linux ? kLinuxCommandLineMax : kAnyCommandLineMax);
+  return enter_pvh(memory_, {.entry = *elf.pvh_entry,
+                             .area = area,
+                             .initrd = load_initrd(elf.is_linux ? "initrd" : "module", image,
+                                                   layout::kRamGapStart),
                              .acpi_rsdp = rsdp_,
                              .e820 = e820_});
 }
 
-std::optional<Range> Loader::load_initrd(uint64_t limit) {
+// Where the kernel leaves room, in low memory if possible: small programs map no more.
+EntryArea Loader::claim_area(const Image& kernel, const std::string& cmdline, uint64_t limit) {
+  const uint64_t length = EntryArea::kCommandLine + std::min<uint64_t>(cmdline.size(), limit) + 1;
+  const std::string what = "what the kernel is told";
+  auto address = ram_.claim_low(length, layout::kEntryArea, what);
+  if (!address) address = ram_.claim_high(length, layout::kRamGapStart, what);
+  if (!address)
+    throw ConfigError(fmt::format(
+        "{} leaves no room for its command line: give the machine more memory", kernel.name()));
+  const EntryArea area{*address};
+  write_command_line(kernel, cmdline, area.command_line(), limit);
+  return area;
+}
+
+std::optional<Range> Loader::load_initrd(std::string_view role, const Image& kernel,
+                                         uint64_t limit) {
   if (boot_.initrd.empty()) return std::nullopt;
-  const FileImage initrd("initrd", boot_.initrd);
-  if (!looks_like_initramfs(initrd))
+  const FileImage initrd(role, boot_.initrd);
+  if (role == "initrd" && !looks_like_initramfs(initrd))
     log_.warn("boot", fmt::format("{} is no cpio archive, plain or packed: the kernel may not find "
                                   "anything in it",
                                   initrd.name()));
   const auto address = ram_.claim_high(initrd.size(), limit, initrd.name());
-  if (!address)
-    throw ConfigError(
-        fmt::format("{} ({} bytes) does not fit beside the kernel: give the machine more memory",
-                    initrd.name(), initrd.size()));
+  if (!address) initrd_does_not_fit(initrd, kernel, limit);
   load_into(memory_, *address, initrd, 0, initrd.size());
   return Range{*address, initrd.size()};
 }
 
-void Loader::write_command_line(const Image& kernel, const std::string& text, uint64_t limit) {
+// More memory helps up to a limit: the kernel's own, or where the RAM below 4 GiB ends.
+void Loader::initrd_does_not_fit(const Image& initrd, const Image& kernel, uint64_t limit) const {
+  const uint64_t reachable = std::min(limit, layout::kRamGapStart);
+  const std::string what =
+      fmt::format("{} ({} bytes) does not fit beside the kernel", initrd.name(), initrd.size());
+  if (ram_.end() < reachable && initrd.size() < reachable - layout::kHighRamStart)
+    throw ConfigError(what + ": give the machine more memory");
+  throw ConfigError(fmt::format(
+      "{}: it must end below {} MiB, {}, however much memory there is", what, reachable / MiB,
+      limit < layout::kRamGapStart ? fmt::format("the limit of {}", kernel.name())
+                                   : "where the RAM below 4 GiB ends"));
+}
+
+void Loader::write_command_line(const Image& kernel, const std::string& text, uint64_t address,
+                                uint64_t limit) {
   if (text.size() > limit)
     throw ConfigError(fmt::format("the command line has {} characters, {} takes {} at most",
                                   text.size(), kernel.name(), limit));
   if (text.find('\0') != text.npos) throw ConfigError("the command line contains a zero character");
   const std::span<const char> with_zero(text.c_str(), text.size() + 1);
-  VMM_CHECK(memory_.write(layout::kCommandLine, std::as_bytes(with_zero)),
-            "low memory is always RAM");
+  VMM_CHECK(memory_.write(address, std::as_bytes(with_zero)), "its place is RAM");
 }
 
 }  // namespace
@@ -232,6 +289,12 @@ void Loader::write_command_line(const Image& kernel, const std::string& text, ui
 LoadedKernel load_linux(GuestMemory& memory, const LinuxBoot& boot, uint64_t acpi_rsdp,
                         const Logger& log) {
   return Loader(memory, boot, acpi_rsdp, log).load();
+}
+
+bool is_linux(const LinuxBoot& boot) {
+  const FileImage kernel("kernel", boot.kernel);
+  if (parse_bzimage(kernel)) return true;
+  return is_elf(kernel) && parse_elf(kernel).is_linux;
 }
 
 std::string with_virtio_mmio(const std::string& cmdline, std::span<const AcpiDevice> devices) {

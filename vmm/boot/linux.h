@@ -59,6 +59,10 @@ struct LoadedKernel {
 LoadedKernel load_linux(GuestMemory& memory, const LinuxBoot& boot, uint64_t acpi_rsdp,
                         const Logger& log = {});
 
+// Whether the kernel is Linux, by its form or what it notes of itself. Throws as load_linux() does
+// when the file is missing or corrupt.
+bool is_linux(const LinuxBoot& boot);
+
 // The command line with a virtio_mmio.device= parameter for each virtio-mmio device, for kernels
 // that do not read them from ACPI. They go first, since what follows a "--" is not the kernel's.
 std::string with_virtio_mmio(const std::string& cmdline, std::span<const AcpiDevice> devices);

@@ -184,7 +184,7 @@ TEST_CASE("a kernel's own unpacker needs its memory and a 64-bit entry") {
   }
   SECTION("an entry") {
     vm.kernel(make_bzimage({.extended_load_flags = 0}));
-    CHECK_THAT(vm.error(), Contains("no 64-bit entry point"));
+    CHECK_THAT(vm.error(), Contains("no 64-bit entry point") && Contains("firmware"));
   }
 }
 
@@ -355,11 +355,63 @@ TEST_CASE("a multiboot kernel's command line begins with its name") {
   CHECK(vm.at<le32>(entry.rbx + 20) == le32(1));
 }
 
+TEST_CASE("a module of a program that is not Linux may be anything") {
+  Vm vm;
+  vm.kernel(make_elf({.is_64bit = false, .notes = testing::pvh_note(16 * MiB + 0x10)}));
+  vm.initrd(testing::pattern(100, 5));
+  CHECK(vm.error() == "accepted");
+  CHECK(vm.warnings.empty());
+}
+
+TEST_CASE("a 32-bit program may lie anywhere in low memory") {
+  Vm vm;
+  vm.boot.cmdline = "hello";
+  // All that a 64-bit entry would need, and the page of the ELF header as linkers place it.
+  const auto elf = [](uint64_t address, uint64_t size) {
+    testing::TestSegment low{
+        .address = address, .content = testing::pattern(64), .memory_size = size};
+    testing::TestSegment high{.address = MiB};
+    poke(high.content, 0, le32(0x1badb002));
+    poke(high.content, 4, le32(0));
+    poke(high.content, 8, le32(-0x1badb002U));
+    return make_elf({.is_64bit = false, .entry = MiB + 0x40, .segments = {low, high}});
+  };
+  const auto [address, size] = GENERATE(
+      std::pair<uint64_t, uint64_t>{0x8000, 0x1000}, std::pair<uint64_t, uint64_t>{0xff000, 0x1000},
+      std::pair<uint64_t, uint64_t>{0, 0x9fc00}, std::pair<uint64_t, uint64_t>{0x10000, 0x30000});
+  vm.kernel(elf(address, size));
+  vm.initrd(testing::pattern(100, 5));
+  const EntryState entry = vm.load().entry;
+  CHECK(vm.holds(address, testing::pattern(64)));
+  const auto outside = [&, address = address, size = size](uint64_t place) {
+    return place < address || place >= address + size;
+  };
+  CHECK(outside(entry.rbx));
+  CHECK(outside(entry.rsp));
+  CHECK(outside(entry.gdt.base));
+  const uint64_t cmdline = vm.at<le32>(entry.rbx + 16);
+  CHECK(outside(cmdline));
+  CHECK(vm.text(cmdline) == "kernel hello");
+}
+
+TEST_CASE("Linux is known by its form and its notes") {
+  Vm vm;
+  const auto linux_by = [&](const Bytes& bytes) {
+    vm.kernel(bytes);
+    return is_linux(vm.boot);
+  };
+  CHECK(linux_by(make_bzimage({})));
+  CHECK(linux_by(linux_elf()));
+  CHECK_FALSE(linux_by(make_elf({})));
+  CHECK_FALSE(linux_by(make_elf({.notes = testing::pvh_note(16 * MiB + 0x10)})));
+  CHECK_FALSE(linux_by(testing::pattern(10'000)));
+}
+
 TEST_CASE("what cannot be loaded says what, which and why") {
   Vm vm;
   SECTION("no kernel") {
     vm.boot.kernel = vm.dir.path() / "none";
-    CHECK_THAT(vm.error(), Contains("cannot open kernel '") && Contains("/none'"));
+    CHECK_THAT(vm.error(), Contains("kernel '") && Contains("/none' is missing"));
   }
   SECTION("an empty kernel") {
     vm.kernel({});
@@ -389,10 +441,14 @@ TEST_CASE("what cannot be loaded says what, which and why") {
     vm.kernel(make_elf({.segments = {{.memory_size = 49 * MiB}}}));
     CHECK_THAT(vm.error(), Contains("does not fit in memory") && Contains("more memory"));
   }
+  SECTION("a packed kernel") {
+    vm.kernel(testing::pack_gzip(linux_elf()));
+    CHECK_THAT(vm.error(), Contains("is packed by gzip: unpack it first"));
+  }
   vm.kernel(linux_elf());
   SECTION("no initrd") {
     vm.boot.initrd = vm.dir.path() / "none";
-    CHECK_THAT(vm.error(), Contains("cannot open initrd '"));
+    CHECK_THAT(vm.error(), Contains("initrd '") && Contains("is missing"));
   }
   SECTION("an empty initrd") {
     vm.initrd({});
@@ -401,9 +457,12 @@ TEST_CASE("what cannot be loaded says what, which and why") {
   SECTION("an initrd larger than memory") {
     vm.initrd({});
     fs::resize_file(vm.boot.initrd, 64 * MiB);
-    CHECK_THAT(vm.error(), Contains("initrd '") && Contains("does not fit"));
+    CHECK_THAT(vm.error(), Contains("initrd '") && Contains("give the machine more memory"));
     fs::resize_file(vm.boot.initrd, 1ull << 40);
-    CHECK_THAT(vm.error(), Contains("initrd '") && Contains("does not fit"));
+    CHECK_THAT(vm.error(),
+               Contains("initrd '") && Contains("must end below 2048 MiB, the limit of"));
+    vm.kernel(make_elf({.is_64bit = false, .notes = testing::pvh_note(16 * MiB + 0x10)}));
+    CHECK_THAT(vm.error(), Contains("must end below 3072 MiB, where the RAM below 4 GiB ends"));
   }
   SECTION("a long command line") {
     vm.boot.cmdline = std::string(2048, 'x');

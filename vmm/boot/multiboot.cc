@@ -59,11 +59,11 @@ struct MemoryMapEntry {
 };
 static_assert(sizeof(MemoryMapEntry) == 24);
 
-constexpr uint32_t kInformation = layout::kMultibootInfo;
-constexpr uint32_t kModule = kInformation + 0x100;
-constexpr uint32_t kLoaderName = kInformation + 0x140;
-constexpr uint32_t kNoName = kInformation + 0x180;  // a zero byte
-constexpr uint32_t kMemoryMap = kInformation + 0x200;
+// From the start of the information structure.
+constexpr uint32_t kModule = 0x100;
+constexpr uint32_t kLoaderName = 0x140;
+constexpr uint32_t kNoName = 0x180;  // a zero byte
+constexpr uint32_t kMemoryMap = 0x200;
 constexpr std::array<char, 6> kName{"vireo"};
 
 constexpr uint32_t kBootloaderMagic = 0x2badb002;  // in eax at entry
@@ -164,31 +164,34 @@ uint64_t load_multiboot(const Image& image, const MultibootHeader& header, Guest
 
 EntryState enter_multiboot(GuestMemory& memory, const MultibootBoot& boot) {
   const std::vector<std::byte> map = memory_map(boot.e820);
+  VMM_CHECK(kMemoryMap + map.size() <= EntryArea::kInformationSize,
+            "the memory map has a handful of entries");
+  const auto start = static_cast<uint32_t>(boot.area.information());
   Information info{.flags = kHasMemory | kHasCommandLine | kHasMemoryMap | kHasLoaderName,
                    .memory_lower = kib_at(boot.e820, 0),
                    .memory_upper = kib_at(boot.e820, layout::kHighRamStart),
-                   .command_line = static_cast<uint32_t>(layout::kCommandLine),
+                   .command_line = static_cast<uint32_t>(boot.area.command_line()),
                    .memory_map_length = static_cast<uint32_t>(map.size()),
-                   .memory_map = kMemoryMap,
-                   .loader_name = kLoaderName};
+                   .memory_map = start + kMemoryMap,
+                   .loader_name = start + kLoaderName};
   Module module{};
   if (boot.initrd) {
     info.flags = info.flags | kHasModules;
     info.module_count = 1U;
-    info.modules = kModule;
+    info.modules = start + kModule;
     module = {.start = static_cast<uint32_t>(boot.initrd->start),
               .end = static_cast<uint32_t>(boot.initrd->start + boot.initrd->length),
-              .name = kNoName};
+              .name = start + kNoName};
   }
   if (boot.framebuffer) tell_of(*boot.framebuffer, info);
-  const bool written = memory.write(kInformation, bytes_of(info)) &&
-                       memory.write(kModule, bytes_of(module)) &&
-                       memory.write(kLoaderName, bytes_of(kName)) && memory.write(kMemoryMap, map);
-  VMM_CHECK(written, "low memory is always RAM");
+  const bool written =
+      memory.write(start, bytes_of(info)) && memory.write(start + kModule, bytes_of(module)) &&
+      memory.write(start + kLoaderName, bytes_of(kName)) && memory.write(start + kMemoryMap, map);
+  VMM_CHECK(written, "the area is RAM");
 
-  EntryState state = enter_protected_mode(memory, boot.entry);
+  EntryState state = enter_protected_mode(memory, boot.entry, boot.area);
   state.rax = kBootloaderMagic;
-  state.rbx = kInformation;
+  state.rbx = start;
   return state;
 }
 

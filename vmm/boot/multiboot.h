@@ -35,12 +35,12 @@ uint64_t load_multiboot(const Image& image, const MultibootHeader& header, Guest
 
 struct MultibootBoot {
   uint64_t entry = 0;
+  EntryArea area{};               // the command line lies there already
   std::optional<Range> initrd{};  // passed as a module without a name
   std::span<const E820Entry> e820{};
   std::optional<LinearFramebuffer> framebuffer{};
 };
 
-// The command line lies at layout::kCommandLine already.
 EntryState enter_multiboot(GuestMemory& memory, const MultibootBoot& boot);
 
 }  // namespace vireo

@@ -16,6 +16,7 @@ using testing::peek;
 using testing::poke;
 
 constexpr uint32_t kAddresses = 1 << 16;
+constexpr EntryArea kArea{0x20000};
 
 struct Header {
   uint32_t flags = kAddresses;
@@ -39,7 +40,7 @@ Bytes flat_kernel(const Header& header, size_t size = 8000, size_t at = 0x100) {
 
 struct Loaded {
   GuestMemory memory{{.size = 16 * MiB}};
-  RamMap ram{memory};
+  RamMap ram{memory, RamMap::LowMemory::is_free};
   uint64_t entry = 0;
 
   explicit Loaded(const Bytes& bytes) {
@@ -110,7 +111,7 @@ TEST_CASE("flat images with impossible addresses are refused") {
   CHECK_THAT(refused({.entry = 0x110000}), Contains("entry point"));
   CHECK_THAT(
       refused({.header_address = 0x9100, .load_address = 0x9000, .bss_end = 0, .entry = 0x9000}),
-      Contains("overlaps"));
+      Contains("accepted"));
   CHECK_THAT(refused({.flags = kAddresses | 8}), Contains("multiboot features"));
   CHECK_THAT(refused({.flags = kAddresses | 7}), Contains("accepted"));
   CHECK_THAT(refused({.flags = 0}), Contains("does not say where"));
@@ -136,17 +137,17 @@ TEST_CASE("hostile values in every multiboot field are refused or load") {
 TEST_CASE("the information structure tells what there is") {
   GuestMemory memory({.size = 16 * MiB});
   const auto e820 = e820_map(memory);
-  const EntryState state =
-      enter_multiboot(memory, {.entry = 0x100000, .initrd = Range{0xf00000, 0x1234}, .e820 = e820});
+  const EntryState state = enter_multiboot(
+      memory, {.entry = 0x100000, .area = kArea, .initrd = Range{0xf00000, 0x1234}, .e820 = e820});
   CHECK(state.mode == EntryState::Mode::protected32);
   CHECK(state.rax == 0x2badb002);
-  CHECK(state.rbx == layout::kMultibootInfo);
+  CHECK(state.rbx == kArea.information());
   const auto low = memory.range(0, MiB).value();
   const auto info = [&](size_t at) { return uint32_t{peek<le32>(low, state.rbx + at)}; };
   CHECK(info(0) == 0x24d);
   CHECK(info(4) == 639);
   CHECK(info(8) == 15 * 1024);
-  CHECK(info(16) == layout::kCommandLine);
+  CHECK(info(16) == kArea.command_line());
   REQUIRE(info(20) == 1);
   CHECK(peek<le32>(low, info(24)) == 0xf00000U);
   CHECK(peek<le32>(low, info(24) + 4) == 0xf01234U);
@@ -165,6 +166,7 @@ TEST_CASE("the information structure tells of a framebuffer") {
   const EntryState state = enter_multiboot(
       memory,
       {.entry = 0x100000,
+       .area = kArea,
        .e820 = e820,
        .framebuffer = LinearFramebuffer{.address = 0xe0000000, .width = 800, .height = 600}});
   const auto low = memory.range(state.rbx, 116).value();
@@ -182,7 +184,8 @@ TEST_CASE("the information structure tells of a framebuffer") {
 TEST_CASE("without an initrd there are no modules") {
   GuestMemory memory({.size = 16 * MiB});
   const auto e820 = e820_map(memory);
-  const EntryState state = enter_multiboot(memory, {.entry = 0x100000, .e820 = e820});
+  const EntryState state =
+      enter_multiboot(memory, {.entry = 0x100000, .area = kArea, .e820 = e820});
   CHECK((memory.read<le32>(state.rbx).value() & 8U) == 0);
   CHECK(memory.read<le32>(state.rbx + 20).value() == 0U);
 }

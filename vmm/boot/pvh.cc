@@ -2,7 +2,6 @@
 
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
-#include "vmm/memory/layout.h"
 
 namespace vireo {
 namespace {
@@ -27,11 +26,10 @@ struct MemoryMapEntry {
   le32 type, reserved;
 };
 
-// One page: start info, module, memory map.
-constexpr uint64_t kModule = layout::kPvhStartInfo + 0x40;
-constexpr uint64_t kMemoryMap = layout::kPvhStartInfo + 0x80;
-constexpr size_t kMaxEntries =
-    (layout::kPvhStartInfo + kPageSize - kMemoryMap) / sizeof(MemoryMapEntry);
+// From the start of the start info.
+constexpr uint64_t kModule = 0x40;
+constexpr uint64_t kMemoryMap = 0x80;
+constexpr size_t kMaxEntries = (EntryArea::kInformationSize - kMemoryMap) / sizeof(MemoryMapEntry);
 
 }  // namespace
 
@@ -42,23 +40,24 @@ EntryState enter_pvh(GuestMemory& memory, const PvhBoot& boot) {
     map.put(MemoryMapEntry{
         .address = entry.address, .size = entry.length, .type = static_cast<uint32_t>(entry.type)});
 
-  StartInfo info{.command_line = layout::kCommandLine,
+  const uint64_t start = boot.area.information();
+  StartInfo info{.command_line = boot.area.command_line(),
                  .rsdp = boot.acpi_rsdp,
-                 .memory_map = kMemoryMap,
+                 .memory_map = start + kMemoryMap,
                  .memory_map_count = static_cast<uint32_t>(boot.e820.size())};
   Module module{};
   if (boot.initrd) {
     info.module_count = 1U;
-    info.modules = kModule;
+    info.modules = start + kModule;
     module = {.address = boot.initrd->start, .size = boot.initrd->length};
   }
-  const bool written = memory.write(layout::kPvhStartInfo, bytes_of(info)) &&
-                       memory.write(kModule, bytes_of(module)) &&
-                       memory.write(kMemoryMap, map.bytes());
-  VMM_CHECK(written, "low memory is always RAM");
+  const bool written = memory.write(start, bytes_of(info)) &&
+                       memory.write(start + kModule, bytes_of(module)) &&
+                       memory.write(start + kMemoryMap, map.bytes());
+  VMM_CHECK(written, "the area is RAM");
 
-  EntryState state = enter_protected_mode(memory, boot.entry);
-  state.rbx = layout::kPvhStartInfo;
+  EntryState state = enter_protected_mode(memory, boot.entry, boot.area);
+  state.rbx = start;
   return state;
 }
 

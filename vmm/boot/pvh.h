@@ -1,7 +1,7 @@
 // The PVH way into a kernel (Xen, docs/misc/pvh.pandoc and public/arch-x86/hvm/start_info.h):
 // 32-bit protected mode without paging, ebx points to a start-info structure.
 //
-// Thread: control. Writes into the tables area of low guest memory.
+// Thread: control.
 #pragma once
 
 #include <cstdint>
@@ -17,12 +17,12 @@ namespace vireo {
 
 struct PvhBoot {
   uint64_t entry = 0;
+  EntryArea area{};  // the command line lies there already
   std::optional<Range> initrd{};
   uint64_t acpi_rsdp = 0;  // 0: none
   std::span<const E820Entry> e820{};
 };
 
-// The command line lies at layout::kCommandLine already.
 EntryState enter_pvh(GuestMemory& memory, const PvhBoot& boot);
 
 }  // namespace vireo

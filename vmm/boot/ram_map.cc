@@ -28,10 +28,12 @@ std::vector<E820Entry> e820_map(const GuestMemory& memory) {
   return map;
 }
 
-RamMap::RamMap(const GuestMemory& memory)
-    : end_(memory.regions().front().bytes.size()),
-      taken_{{0, kTablesEnd, "the tables the machine starts with"},
-             {layout::kLowRamEnd, layout::kHighRamStart, "the firmware area"}} {}
+RamMap::RamMap(const GuestMemory& memory, LowMemory low)
+    : end_(memory.regions().front().bytes.size()) {
+  if (low == LowMemory::is_free) return;
+  taken_ = {{0, kTablesEnd, "the tables the machine starts with"},
+            {layout::kLowRamEnd, layout::kHighRamStart, "the firmware area"}};
+}
 
 const RamMap::Piece* RamMap::overlapping(uint64_t start, uint64_t end) const {
   const auto hit = std::ranges::find_if(
@@ -63,6 +65,19 @@ std::optional<uint64_t> RamMap::claim_high(uint64_t length, uint64_t limit,
       return start;
     }
     end = other->start;
+  }
+  return std::nullopt;
+}
+
+std::optional<uint64_t> RamMap::claim_low(uint64_t length, uint64_t start,
+                                          const std::string& what) {
+  while (start + length <= layout::kLowRamEnd) {
+    const Piece* other = overlapping(start, start + length);
+    if (other == nullptr) {
+      taken_.push_back({start, start + length, what});
+      return start;
+    }
+    start = (other->end + kPageSize - 1) / kPageSize * kPageSize;
   }
   return std::nullopt;
 }

@@ -22,17 +22,25 @@ struct E820Entry {
 };
 std::vector<E820Entry> e820_map(const GuestMemory& memory);
 
-// Hands out pieces of the RAM below the gap; the tables in low memory and the firmware area are
-// taken from the start.
+// Hands out pieces of the RAM below the gap.
 class RamMap {
  public:
-  explicit RamMap(const GuestMemory& memory);
+  // Below 1 MiB, the tables for a 64-bit entry (vmm/memory/layout.h) and the firmware area are
+  // taken from the start; a 32-bit program needs neither and may lie there. As on a PC, what the
+  // firmware has written there stays: the machine writes it last.
+  enum class LowMemory : uint8_t { has_tables, is_free };
+  explicit RamMap(const GuestMemory& memory, LowMemory low = LowMemory::has_tables);
+
+  uint64_t end() const noexcept { return end_; }
 
   // Throws ConfigError, naming `what`, when the piece is not RAM or overlaps one already taken.
   void claim(uint64_t address, uint64_t length, const std::string& what);
   // The highest page-aligned place for `length` bytes that ends at or below `limit`,
   // above 1 MiB; claims it. Nothing when there is none.
   std::optional<uint64_t> claim_high(uint64_t length, uint64_t limit, const std::string& what);
+  // The lowest page-aligned place for `length` bytes from `start` on, below the EBDA; claims it.
+  // Nothing when there is none.
+  std::optional<uint64_t> claim_low(uint64_t length, uint64_t start, const std::string& what);
 
  private:
   struct Piece {

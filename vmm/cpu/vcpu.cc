@@ -58,6 +58,21 @@ class SignalsBlocked {
   sigset_t before_;
 };
 
+// With SVM, KVM answers a shutdown by an INIT of the vCPU before it tells of it
+// (Linux, arch/x86/kvm/svm/svm.c, shutdown_interception()).
+constexpr const char* kTripleFaultAndInit =
+    "triple fault (KVM has since put the vCPU into its state after INIT: the registers below are "
+    "not those of the fault)";
+
+// SDM volume 3, table 10-1.
+bool is_after_init(const KvmVcpu& vcpu) noexcept try {
+  const auto regs = vcpu.get<kvm_regs>(KVM_GET_REGS, "KVM_GET_REGS");
+  const auto sregs = vcpu.get<kvm_sregs>(KVM_GET_SREGS, "KVM_GET_SREGS");
+  return regs.rip == 0xfff0 && sregs.cs.selector == 0xf000 && sregs.cs.base == 0xffff0000;
+} catch (const std::exception&) {
+  return false;
+}
+
 std::string describe_segment(const char* name, const kvm_segment& segment) {
   return fmt::format("{}={:04x} base {:x} limit {:x}{}{}", name, segment.selector, segment.base,
                      segment.limit, segment.l ? " 64-bit" : "", segment.db ? " 32-bit" : "");
@@ -236,7 +251,7 @@ void Vcpu::handle_exit() try {
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       return;
     case KVM_EXIT_SHUTDOWN:
-      return crash("triple fault");
+      return crash(is_after_init(kvm_) ? kTripleFaultAndInit : "triple fault");
     case KVM_EXIT_FAIL_ENTRY:
       return crash(fmt::format("the processor refused to enter the guest (hardware reason {:#x})",
                                run.fail_entry.hardware_entry_failure_reason));

@@ -17,11 +17,10 @@ inline constexpr uint64_t kRamGapEnd = 4 * GiB;
 // Low memory. The kernel is entered by the 64-bit protocol with these tables in place.
 inline constexpr uint64_t kGdt = 0x500;
 inline constexpr uint64_t kIdt = 0x520;
-inline constexpr uint64_t kPvhStartInfo = 0x6000;  // hvm_start_info and its memory map
-inline constexpr uint64_t kBootParams = 0x7000;    // the "zero page"
+inline constexpr uint64_t kBootParams = 0x7000;  // the "zero page"
 inline constexpr uint64_t kBootStack = 0x8ff0;
 inline constexpr uint64_t kPageTables = 0x9000;  // PML4, PDPT and 4 page directories
-inline constexpr uint64_t kMultibootInfo = 0x10000;
+inline constexpr uint64_t kEntryArea = 0x10000;  // of a 32-bit program, unless it lies there itself
 inline constexpr uint64_t kCommandLine = 0x20000;
 inline constexpr uint64_t kCommandLineMax = 64 * KiB;
 inline constexpr uint64_t kLowRamEnd = 0x9fc00;   // the EBDA follows, as on a PC

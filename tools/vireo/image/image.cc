@@ -23,6 +23,7 @@
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/image/snapshot.h"
 #include "tools/vireo/options.h"
+#include "tools/vireo/standard_streams.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -67,7 +68,9 @@ int run_command(int argc, char** argv) {
   Options image(kImageSummary, "vireo image");
   image.footer(kFooter);
   add_commands(image);
-  return image.parse(argc, argv);
+  const int status = image.parse(argc, argv);
+  flush_standard_output();
+  return status;
 }
 
 }  // namespace

@@ -1,10 +1,6 @@
 #include "tools/vireo/image/session.h"
 
-#include <unistd.h>
-
 #include <system_error>
-
-#include "tools/vireo/exit_status.h"
 
 namespace vireo::cli {
 
@@ -16,13 +12,15 @@ void Session::run_job(Task<void> task) {
   try {
     run(std::move(task));
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::operation_canceled) stop_if_interrupted();
+    const bool cut_short =
+        error.code() == std::errc::operation_canceled || error.code() == std::errc::interrupted;
+    if (cut_short) stop_if_interrupted();
     throw;
   }
 }
 
 void Session::interrupt() {
-  if (std::exchange(interrupted_, true)) ::_exit(kStopped);
+  interrupted_ = true;
   if (hurry_) hurry_();
 }
 

@@ -53,13 +53,13 @@ class Session {
  private:
   void interrupt();
 
-  Signals signals_;  // first: the threads of the pool inherit the mask
+  Signals signals_;
   dev::Terminal terminal_{-1};
   EventLoop loop_;
   WorkerPool pool_{std::max<size_t>(
       WorkerPool::kThreads, std::thread::hardware_concurrency())};  // compressing is for all
   Logger log_;
-  EventLoop::Registration watch_;
+  Signals::Watch watch_;
   bool interrupted_ = false;
   std::function<void()> hurry_;
 };
