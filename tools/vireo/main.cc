@@ -25,7 +25,7 @@ int run(int argc, char** argv) {
   vireo::cli::add_run(app, status);
   vireo::cli::add_doctor(app, status);
   vireo::cli::add_screenshot(app, status);
-  vireo::cli::announce_image(app);
+  app.add_subcommand("image", vireo::cli::kImageSummary);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

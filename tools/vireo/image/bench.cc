@@ -9,7 +9,6 @@
 #include <memory>
 #include <random>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/buffer.h"
@@ -30,7 +29,7 @@ struct BenchArguments {
   std::string aio, size = "4k", step = "0", offset = "0", metadata_cache = "0";
   std::string output = "human";
   uint64_t count = 75000, depth = 64, flush_interval = 0;
-  unsigned pattern = 0;
+  uint64_t pattern = 0;
   bool native = false, no_drain = false, quiet = false, random = false, write = false;
 };
 
@@ -223,75 +222,61 @@ int bench(const BenchArguments& arguments) {
   return kOk;
 }
 
-void add_request_options(CLI::App& command, BenchArguments& arguments) {
-  command.add_option("-c,--count", arguments.count, "Requests in all")
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("-d,--depth", arguments.depth, "Requests at a time")
-      ->check(CLI::Range(1, 65536))
-      ->type_name("N")
-      ->capture_default_str();
-  command.add_option("-s,--buffer-size", arguments.size, "Bytes of each request")
-      ->type_name("SIZE")
-      ->capture_default_str();
-  command.add_option("-o,--offset", arguments.offset, "Where the first request begins")
-      ->type_name("OFFSET");
-  auto* const step = command
-                         .add_option("-S,--step-size", arguments.step,
-                                     "From one request to the next (default: -s)")
-                         ->type_name("SIZE");
+void add_request_options(Options& command, BenchArguments& arguments) {
+  command.option("-c,--count", "N", arguments.count, "Requests in all").show_default();
+  command.option("-d,--depth", "N", arguments.depth, "Requests at a time")
+      .within(1, 65536)
+      .show_default();
+  command.option("-s,--buffer-size", "SIZE", arguments.size, "Bytes of each request")
+      .show_default();
+  command.option("-o,--offset", "OFFSET", arguments.offset, "Where the first request begins");
+  const Option step = command.option("-S,--step-size", "SIZE", arguments.step,
+                                     "From one request to the next (default: -s)");
   command
-      .add_flag("--random", arguments.random,
-                "Offsets at random behind -o, the same ones in each run")
-      ->excludes(step);
+      .flag("--random", arguments.random, "Offsets at random behind -o, the same ones in each run")
+      .exclude(step);
 }
 
-void add_write_options(CLI::App& command, BenchArguments& arguments) {
-  command.add_flag("-w,--write", arguments.write, "Write instead of reading: THE CONTENT IS LOST");
-  command.add_option("--pattern", arguments.pattern, "The byte that is written")
-      ->check(CLI::Range(0, 255))
-      ->type_name("BYTE")
-      ->capture_default_str();
-  command
-      .add_option("--flush-interval", arguments.flush_interval,
-                  "Drain the queue and flush whenever a multiple of this is left to do")
-      ->type_name("N");
-  command.add_flag("--no-drain", arguments.no_drain, "Flush without draining the queue");
+void add_write_options(Options& command, BenchArguments& arguments) {
+  command.flag("-w,--write", arguments.write, "Write instead of reading: THE CONTENT IS LOST");
+  command.option("--pattern", "BYTE", arguments.pattern, "The byte that is written")
+      .within(0, 255)
+      .show_default();
+  command.option("--flush-interval", "N", arguments.flush_interval,
+                 "Drain the queue and flush whenever a multiple of this is left to do");
+  command.flag("--no-drain", arguments.no_drain, "Flush without draining the queue");
 }
 
-void add_open_options(CLI::App& command, BenchArguments& arguments) {
+void add_open_options(Options& command, BenchArguments& arguments) {
   command
-      .add_option("-t,--cache", arguments.image.cache, "writeback, none, writethrough or unsafe")
-      ->type_name("MODE")
-      ->capture_default_str();
-  auto* const aio =
-      command.add_option("-i,--aio", arguments.aio, "native (the default with -t none) or threads")
-          ->type_name("AIO");
-  command.add_flag("-n,--native", arguments.native, "The same as -i native")->excludes(aio);
-  command
-      .add_option("--metadata-cache", arguments.metadata_cache,
-                  "Memory for a format's tables (default: the format's)")
-      ->type_name("SIZE");
+      .option("-t,--cache", "MODE", arguments.image.cache,
+              "writeback, none, writethrough or unsafe")
+      .show_default();
+  const Option aio = command.option("-i,--aio", "AIO", arguments.aio,
+                                    "native (the default with -t none) or threads");
+  command.flag("-n,--native", arguments.native, "The same as -i native").exclude(aio);
+  command.option("--metadata-cache", "SIZE", arguments.metadata_cache,
+                 "Memory for a format's tables (default: the format's)");
 }
 
 }  // namespace
 
-void add_bench(CLI::App& image, int& status) {
+void add_bench(Options& image) {
   auto arguments = std::make_shared<BenchArguments>();
-  auto* const command = image.add_subcommand("bench", "Measure how fast an image is");
-  command->footer(
+  Options command = image.command("bench", "Measure how fast an image is");
+  command.footer(
       "The time goes from the first request to the end of the last; --output json also tells the\n"
       "processor time. Sequential offsets begin anew at the end of the image.\n\n"
       "Examples:\n"
       "  vireo image bench -t none -d 32 --random disk.qcow2\n"
       "  vireo image bench -w -s 64k --flush-interval 1000 scratch.qcow2");
-  add_image_options(*command, arguments->image);
-  add_open_options(*command, *arguments);
-  add_request_options(*command, *arguments);
-  add_write_options(*command, *arguments);
-  command->add_flag("-q,--quiet", arguments->quiet, "Print only the result");
-  add_output_option(*command, arguments->output);
-  command->callback([arguments, &status] { status = bench(*arguments); });
+  add_image_options(command, arguments->image);
+  add_open_options(command, *arguments);
+  add_request_options(command, *arguments);
+  add_write_options(command, *arguments);
+  command.flag("-q,--quiet", arguments->quiet, "Print only the result");
+  add_output_option(command, arguments->output);
+  command.action([arguments] { return bench(*arguments); });
 }
 
 }  // namespace vireo::cli

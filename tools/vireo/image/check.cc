@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
@@ -138,26 +137,25 @@ int check(const CheckArguments& arguments) {
 
 }  // namespace
 
-void add_check(CLI::App& image, int& status) {
+void add_check(Options& image) {
   auto arguments = std::make_shared<CheckArguments>();
-  auto* const command = image.add_subcommand("check", "Check the consistency of an image");
-  command->footer(R"(Exit status:
+  Options command = image.command("check", "Check the consistency of an image");
+  command.footer(R"(Exit status:
   0             no errors, or all were repaired
   1             the check could not be completed
   2             errors that may hurt data
   3             leaked clusters: space is wasted, no harm done
   63            the format has nothing to check
 The backing file is not looked at and may be missing.)");
-  add_image_options(*command, arguments->image);
+  add_image_options(command, arguments->image);
   command
-      ->add_option("-r,--repair", arguments->repair,
-                   "leaks: give leaked clusters back; all: repair whatever can be")
-      ->check(CLI::IsMember({"leaks", "all"}))
-      ->type_name("WHAT");
-  add_cache_option(*command, "-T", arguments->image.cache);
-  add_output_option(*command, arguments->output);
-  add_progress_options(*command, arguments->progress);
-  command->callback([arguments, &status] { status = check(*arguments); });
+      .option("-r,--repair", "WHAT", arguments->repair,
+              "leaks: give leaked clusters back; all: repair whatever can be")
+      .one_of({"leaks", "all"});
+  add_cache_option(command, "-T", arguments->image.cache);
+  add_output_option(command, arguments->output);
+  add_progress_options(command, arguments->progress);
+  command.action([arguments] { return check(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,7 +1,7 @@
 // `vireo image check`: is an image consistent, and repairs.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
@@ -12,7 +12,7 @@ inline constexpr int kCheckCorrupt = 2;
 inline constexpr int kCheckLeaks = 3;
 inline constexpr int kCheckNotSupported = 63;
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_check(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_check(Options& image);
 
 }  // namespace vireo::cli

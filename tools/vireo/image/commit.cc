@@ -4,7 +4,6 @@
 #include <memory>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/job/commit.h"
@@ -89,26 +88,22 @@ int run(const CommitArguments& arguments) {
 
 }  // namespace
 
-void add_commit(CLI::App& image, int& status) {
+void add_commit(Options& image) {
   auto arguments = std::make_shared<CommitArguments>();
-  auto* const command =
-      image.add_subcommand("commit", "Bring what an overlay holds into an image below it");
-  command->footer(
+  Options command = image.command("commit", "Bring what an overlay holds into an image below it");
+  command.footer(
       "The image below grows if it is smaller. An overlay that was committed to the image right\n"
       "below it is empty afterwards, unless -d is given; other overlays of the images that "
       "changed\n"
       "are not valid any more. A commit that was interrupted can be repeated.");
-  add_image_options(*command, arguments->image);
-  add_cache_option(*command, "-t", arguments->image.cache);
-  command
-      ->add_option("-b,--base", arguments->base,
-                   "Commit to this image of the chain, not to the one right below; implies -d")
-      ->type_name("FILE");
-  command->add_flag("-d,--keep", arguments->keep, "Do not empty the overlay");
-  command->add_option("-r,--rate", arguments->rate, "Write at most so many bytes a second")
-      ->type_name("SIZE");
-  add_progress_options(*command, arguments->progress);
-  command->callback([arguments, &status] { status = run(*arguments); });
+  add_image_options(command, arguments->image);
+  add_cache_option(command, "-t", arguments->image.cache);
+  command.option("-b,--base", "FILE", arguments->base,
+                 "Commit to this image of the chain, not to the one right below; implies -d");
+  command.flag("-d,--keep", arguments->keep, "Do not empty the overlay");
+  command.option("-r,--rate", "SIZE", arguments->rate, "Write at most so many bytes a second");
+  add_progress_options(command, arguments->progress);
+  command.action([arguments] { return run(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo image commit`: brings what an overlay holds into an image below it.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_commit(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_commit(Options& image);
 
 }  // namespace vireo::cli

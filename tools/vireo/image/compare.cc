@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/job/compare.h"
@@ -75,24 +74,24 @@ int compare(const CompareArguments& arguments) {
 
 }  // namespace
 
-void add_compare(CLI::App& image, int& status) {
+void add_compare(Options& image) {
   auto arguments = std::make_shared<CompareArguments>();
-  auto* const command = image.add_subcommand("compare", "Tell whether two images show the same");
-  command->footer(
+  Options command = image.command("compare", "Tell whether two images show the same");
+  command.footer(
       "A longer image may go on with zeros. Exit status: 0 they show the same, 1 they do not, 2 "
       "and\n"
       "more when that cannot be told.");
-  command->add_option("-f", arguments->first.format, "Format of the first (default: by its ending)")
-      ->type_name("FMT");
-  command->add_option("-F", arguments->second.format, "Format of the second")->type_name("FMT");
-  add_cache_option(*command, "-T", arguments->first.cache, "Cache of both");
-  command->add_flag("-s,--strict", arguments->strict, "Size and allocation have to agree as well");
-  command->add_flag("-U,--force-share", arguments->first.force_share,
-                    "Open them although another program may be writing to them");
-  add_progress_options(*command, arguments->progress);
-  command->add_option("FILE1", arguments->first.path, "An image")->required()->type_name("");
-  command->add_option("FILE2", arguments->second.path, "Another")->required()->type_name("");
-  command->callback([arguments, &status] { status = compare(*arguments); });
+  command.option("-f", "FMT", arguments->first.format,
+                 "Format of the first (default: by its ending)");
+  command.option("-F", "FMT", arguments->second.format, "Format of the second");
+  add_cache_option(command, "-T", arguments->first.cache, "Cache of both");
+  command.flag("-s,--strict", arguments->strict, "Size and allocation have to agree as well");
+  command.flag("-U,--force-share", arguments->first.force_share,
+               "Open them although another program may be writing to them");
+  add_progress_options(command, arguments->progress);
+  command.operand("FILE1", arguments->first.path, "An image").require();
+  command.operand("FILE2", arguments->second.path, "Another").require();
+  command.action([arguments] { return compare(*arguments); });
 }
 
 }  // namespace vireo::cli

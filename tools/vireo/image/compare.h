@@ -1,11 +1,11 @@
 // `vireo image compare`: do two images show the same?
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run: 0 they do, 1 they do not.
-void add_compare(CLI::App& image, int& status);
+// Adds the subcommand, whose exit status is 0 when they do, 1 when they do not.
+void add_compare(Options& image);
 
 }  // namespace vireo::cli

@@ -5,7 +5,6 @@
 #include <memory>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -177,68 +176,58 @@ int convert(const ConvertArguments& arguments) {
   return kOk;
 }
 
-void add_source_options(CLI::App& command, ConvertArguments& arguments) {
-  command.add_option("-f,--format", arguments.format, "Format of the sources (default: by ending)")
-      ->type_name("FMT");
+void add_source_options(Options& command, ConvertArguments& arguments) {
+  command.option("-f,--format", "FMT", arguments.format,
+                 "Format of the sources (default: by ending)");
   add_snapshot_option(command, arguments.snapshot);
   add_cache_option(command, "-T", arguments.cache, "Cache of the sources");
-  command.add_flag("-U,--force-share", arguments.force_share,
-                   "Open the sources although another program may be writing to them");
-  command.add_flag("--salvage", arguments.salvage,
-                   "Put zeros where the sources cannot be read, and say where");
-  command.add_option("-r,--rate", arguments.rate, "Read at most so many bytes a second")
-      ->type_name("SIZE");
+  command.flag("-U,--force-share", arguments.force_share,
+               "Open the sources although another program may be writing to them");
+  command.flag("--salvage", arguments.salvage,
+               "Put zeros where the sources cannot be read, and say where");
+  command.option("-r,--rate", "SIZE", arguments.rate, "Read at most so many bytes a second");
 }
 
-void add_target_options(CLI::App& command, ConvertArguments& arguments) {
-  command
-      .add_option("-O,--target-format", arguments.target_format,
-                  "Format of the target: raw or qcow2 (default: by ending, else raw)")
-      ->type_name("FMT");
+void add_target_options(Options& command, ConvertArguments& arguments) {
+  command.option("-O,--target-format", "FMT", arguments.target_format,
+                 "Format of the target: raw or qcow2 (default: by ending, else raw)");
   add_create_options(command, arguments.options);
-  command.add_flag("-c,--compress", arguments.compressed, "Compress (qcow2)");
+  command.flag("-c,--compress", arguments.compressed, "Compress (qcow2)");
+  command.option(
+      "-B,--backing", "FILE", arguments.backing,
+      "Lay the target over this image, which holds what the source's backing image does");
+  command.option("-F,--backing-format", "FMT", arguments.backing_format, "Its format");
   command
-      .add_option(
-          "-B,--backing", arguments.backing,
-          "Lay the target over this image, which holds what the source's backing image does")
-      ->type_name("FILE");
-  command.add_option("-F,--backing-format", arguments.backing_format, "Its format")
-      ->type_name("FMT");
-  command
-      .add_option("-S", arguments.sparse,
-                  "Zeros of this size become holes; 0: write all, into a fully allocated target")
-      ->type_name("SIZE")
-      ->capture_default_str();
-  command.add_option("-t", arguments.target_cache, "Cache of the target, as -T")
-      ->type_name("CACHE")
-      ->capture_default_str();
-  command.add_flag("-n", arguments.existing, "The target exists: write into it");
-  command.add_flag("--target-is-zero", arguments.target_is_zero, "...and reads as zeros");
+      .option("-S", "SIZE", arguments.sparse,
+              "Zeros of this size become holes; 0: write all, into a fully allocated target")
+      .show_default();
+  command.option("-t", "CACHE", arguments.target_cache, "Cache of the target, as -T")
+      .show_default();
+  command.flag("-n", arguments.existing, "The target exists: write into it");
+  command.flag("--target-is-zero", arguments.target_is_zero, "...and reads as zeros");
 }
 
 }  // namespace
 
-void add_convert(CLI::App& image, int& status) {
+void add_convert(Options& image) {
   auto arguments = std::make_shared<ConvertArguments>();
-  auto* const command =
-      image.add_subcommand("convert", "Copy images into a new one, of another format or kind");
-  command->footer(
+  Options command =
+      image.command("convert", "Copy images into a new one, of another format or kind");
+  command.footer(
       "Chains of images become one, holes and zeros cost nothing. A new target that is not\n"
       "complete is removed.\n\n"
       "Examples:\n"
       "  vireo image convert -p disk.qcow2 disk.raw\n"
       "  vireo image convert -c -O qcow2 -o compression_type=zstd disk.img small.qcow2");
-  add_source_options(*command, *arguments);
-  add_target_options(*command, *arguments);
-  command->add_option("-m", arguments->in_flight, "Requests at a time")
-      ->type_name("COUNT")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  command->add_flag("-W", arguments->any_order, "Write in any order");
-  add_progress_options(*command, arguments->progress);
-  command->add_option("FILES", arguments->files, "The source, or several to be joined; the target")
-      ->type_name("");
-  command->callback([arguments, &status] { status = convert(*arguments); });
+  add_source_options(command, *arguments);
+  add_target_options(command, *arguments);
+  command.option("-m", "COUNT", arguments->in_flight, "Requests at a time")
+      .within(1, 64)
+      .show_default();
+  command.flag("-W", arguments->any_order, "Write in any order");
+  add_progress_options(command, arguments->progress);
+  command.operands("FILES", arguments->files, "The source, or several to be joined; the target");
+  command.action([arguments] { return convert(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -5,7 +5,6 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -127,32 +126,26 @@ int create(const CreateArguments& arguments) {
 
 }  // namespace
 
-void add_create(CLI::App& image, int& status) {
+void add_create(Options& image) {
   auto arguments = std::make_shared<CreateArguments>();
-  auto* const command = image.add_subcommand("create", "Make a new, empty image");
-  command->footer(
+  Options command = image.command("create", "Make a new, empty image");
+  command.footer(
       "A file that is there already is overwritten, unless it is in use.\n\n"
       "Examples:\n"
       "  vireo image create disk.qcow2 20G\n"
       "  vireo image create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2");
-  command
-      ->add_option("-f,--format", arguments->format,
-                   "Format: raw or qcow2 (default: by the ending, else raw)")
-      ->type_name("FMT");
-  command
-      ->add_option("-b,--backing", arguments->backing,
-                   "Lay the image over this one; relative to the new image")
-      ->type_name("FILE");
-  command->add_option("-F,--backing-format", arguments->backing_format, "Format of the image below")
-      ->type_name("FMT");
-  command->add_flag("-u", arguments->unsafe, "Do not look at the image below; it may be missing");
-  add_create_options(*command, arguments->options);
-  add_progress_options(*command, arguments->progress);
-  command->add_option("FILE", arguments->path, "The new image")->type_name("");
-  command
-      ->add_option("SIZE", arguments->size, "Size of the disk (default: that of the image below)")
-      ->type_name("");
-  command->callback([arguments, &status] { status = create(*arguments); });
+  command.option("-f,--format", "FMT", arguments->format,
+                 "Format: raw or qcow2 (default: by the ending, else raw)");
+  command.option("-b,--backing", "FILE", arguments->backing,
+                 "Lay the image over this one; relative to the new image");
+  command.option("-F,--backing-format", "FMT", arguments->backing_format,
+                 "Format of the image below");
+  command.flag("-u", arguments->unsafe, "Do not look at the image below; it may be missing");
+  add_create_options(command, arguments->options);
+  add_progress_options(command, arguments->progress);
+  command.operand("FILE", arguments->path, "The new image");
+  command.operand("SIZE", arguments->size, "Size of the disk (default: that of the image below)");
+  command.action([arguments] { return create(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo image create`: a new, empty image.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_create(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_create(Options& image);
 
 }  // namespace vireo::cli

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -90,12 +89,9 @@ std::string format_of(const std::string& path, const std::string& format) {
 
 }  // namespace
 
-void add_create_options(CLI::App& command, std::vector<std::string>& texts) {
-  command.add_option("-o", texts, "Options of the new image: KEY=VALUE[,...]; -o help lists them")
-      ->type_name("OPTIONS")
-      ->expected(1)
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+void add_create_options(Options& command, std::vector<std::string>& texts) {
+  command.option("-o", "OPTIONS", texts,
+                 "Options of the new image: KEY=VALUE[,...]; -o help lists them");
 }
 
 bool asks_for_help(const std::vector<std::string>& texts) {

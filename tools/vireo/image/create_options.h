@@ -6,14 +6,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/App.hpp>
-
 #include "blockdev/format/qcow2_create.h"
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
 // -o KEY=VALUE[,…], repeatable.
-void add_create_options(CLI::App& command, std::vector<std::string>& texts);
+void add_create_options(Options& command, std::vector<std::string>& texts);
 
 // "-o help": the keys of the format are to be printed instead of anything else.
 bool asks_for_help(const std::vector<std::string>& texts);

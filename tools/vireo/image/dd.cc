@@ -7,7 +7,6 @@
 #include <memory>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -104,27 +103,21 @@ int run(const DdArguments& arguments) {
 
 }  // namespace
 
-void add_dd(CLI::App& image, int& status) {
+void add_dd(Options& image) {
   auto arguments = std::make_shared<DdArguments>();
-  auto* const command = image.add_subcommand("dd", "Copy a part of an image into a new one");
-  command->footer(
+  Options command = image.command("dd", "Copy a part of an image into a new one");
+  command.footer(
       "Example, the second gigabyte of a disk:\n"
       "  vireo image dd -O raw if=disk.qcow2 of=part.raw bs=1M skip=1024 count=1024");
-  command
-      ->add_option("-f,--format", arguments->source.format,
-                   "Format of the input (default: by the ending)")
-      ->type_name("FMT");
-  command
-      ->add_option("-O,--target-format", arguments->target_format,
-                   "Format of the output: raw or qcow2 (default: by the ending, else raw)")
-      ->type_name("FMT");
-  command->add_flag("-U,--force-share", arguments->source.force_share,
-                    "Open the input although another program may be writing to it");
-  command
-      ->add_option("OPERANDS", arguments->operands,
-                   "if=FILE of=FILE, and bs=SIZE (default: 512), count=BLOCKS, skip=BLOCKS")
-      ->type_name("");
-  command->callback([arguments, &status] { status = run(*arguments); });
+  command.option("-f,--format", "FMT", arguments->source.format,
+                 "Format of the input (default: by the ending)");
+  command.option("-O,--target-format", "FMT", arguments->target_format,
+                 "Format of the output: raw or qcow2 (default: by the ending, else raw)");
+  command.flag("-U,--force-share", arguments->source.force_share,
+               "Open the input although another program may be writing to it");
+  command.operands("OPERANDS", arguments->operands,
+                   "if=FILE of=FILE, and bs=SIZE (default: 512), count=BLOCKS, skip=BLOCKS");
+  command.action([arguments] { return run(*arguments); });
 }
 
 }  // namespace vireo::cli

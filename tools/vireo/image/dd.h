@@ -1,11 +1,11 @@
 // `vireo image dd`: copies a part of an image into a new one.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_dd(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_dd(Options& image);
 
 }  // namespace vireo::cli

@@ -3,8 +3,6 @@
 #include <cstdio>
 #include <cstring>
 
-#include <CLI/CLI.hpp>
-
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/bench.h"
 #include "tools/vireo/image/check.h"
@@ -22,13 +20,12 @@
 #include "tools/vireo/image/resize.h"
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/image/snapshot.h"
+#include "tools/vireo/options.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
 
 namespace {
-
-constexpr const char* kSummary = "Make, examine and change disk images, as qemu-img does";
 
 constexpr const char* kFooter =
     R"(Formats are raw and qcow2. The format of an image is what -f says, or the ending of its name
@@ -45,44 +42,31 @@ what else is not.
 
 'vireo image COMMAND --help' tells all about a command.)";
 
-void add_commands(CLI::App& image, int& status) {
-  add_bench(image, status);
-  add_check(image, status);
-  add_commit(image, status);
-  add_compare(image, status);
-  add_convert(image, status);
-  add_create(image, status);
-  add_dd(image, status);
-  add_info(image, status);
-  add_io(image, status);
-  add_map(image, status);
-  add_measure(image, status);
-  add_rebase(image, status);
-  add_resize(image, status);
-  add_snapshot(image, status);
+void add_commands(Options& image) {
+  add_bench(image);
+  add_check(image);
+  add_commit(image);
+  add_compare(image);
+  add_convert(image);
+  add_create(image);
+  add_dd(image);
+  add_info(image);
+  add_io(image);
+  add_map(image);
+  add_measure(image);
+  add_rebase(image);
+  add_resize(image);
+  add_snapshot(image);
 }
 
 int run_command(int argc, char** argv) {
-  CLI::App image(kSummary, "vireo image");
-  image.require_subcommand(1);
+  Options image(kImageSummary, "vireo image");
   image.footer(kFooter);
-  image.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  int status = kOk;
-  add_commands(image, status);
-  try {
-    image.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return image.exit(error);  // --help
-    throw UsageError(std::string(error.what()) + " (try --help)");
-  }
-  return status;
+  add_commands(image);
+  return image.parse(argc, argv);
 }
 
 }  // namespace
-
-void announce_image(CLI::App& app) {
-  app.add_subcommand("image", kSummary);
-}
 
 int run_image(int argc, char** argv) {
   // The statuses of check say what was found; errors must not look like findings.

@@ -2,15 +2,15 @@
 // keys of qemu-img.
 #pragma once
 
-#include <CLI/App.hpp>
-
 namespace vireo::cli {
 
-// Names the command in the help of `app`; the command itself is run_image(), so that building its
-// many options costs the start of the other commands nothing.
-void announce_image(CLI::App& app);
+// What `vireo --help` says of it.
+inline constexpr const char* kImageSummary =
+    "Make, examine and change disk images, as qemu-img does";
 
-// The command: `argv[0]` is "image". Tells of errors in one line and returns the exit status.
+// The command: `argv[0]` is "image". It has a parser of its own, so that building its many options
+// costs the start of the other commands nothing. Tells of errors in one line and returns the exit
+// status.
 int run_image(int argc, char** argv);
 
 }  // namespace vireo::cli

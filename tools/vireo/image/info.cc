@@ -6,7 +6,6 @@
 #include <set>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
@@ -216,16 +215,16 @@ int info(const InfoArguments& arguments) {
 
 }  // namespace
 
-void add_info(CLI::App& image, int& status) {
+void add_info(Options& image) {
   auto arguments = std::make_shared<InfoArguments>();
-  auto* const command = image.add_subcommand("info", "Tell what an image is");
-  command->footer(
+  Options command = image.command("info", "Tell what an image is");
+  command.footer(
       "Nothing that the image names is opened, but for --backing-chain. Without -f, the format is\n"
       "qcow2 for what starts like one, else raw.");
-  add_image_options(*command, arguments->image);
-  add_output_option(*command, arguments->output);
-  command->add_flag("--backing-chain", arguments->chain, "All images of the chain, top first");
-  command->callback([arguments, &status] { status = info(*arguments); });
+  add_image_options(command, arguments->image);
+  add_output_option(command, arguments->output);
+  command.flag("--backing-chain", arguments->chain, "All images of the chain, top first");
+  command.action([arguments] { return info(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo image info`: what an image is.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_info(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_info(Options& image);
 
 }  // namespace vireo::cli

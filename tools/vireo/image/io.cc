@@ -6,8 +6,6 @@
 #include <array>
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
-
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/io_shell.h"
@@ -108,28 +106,23 @@ int io(IoArguments arguments) {
 
 }  // namespace
 
-void add_io(CLI::App& image, int& status) {
+void add_io(Options& image) {
   auto arguments = std::make_shared<IoArguments>();
-  auto* const command =
-      image.add_subcommand("io", "Read and write parts of an image, as qemu-io does");
-  command->footer(
+  Options command = image.command("io", "Read and write parts of an image, as qemu-io does");
+  command.footer(
       "  vireo image io -c 'write -P 0x11 0 64k' -c 'read -P 0x11 0 64k' disk.qcow2\n"
       "Without -c, commands come from standard input, one on a line. 'help' lists them, and\n"
       "'help COMMAND' tells about one. They are qemu-io's, and so is what they print.\n\n"
       "Exit status: 0, or 1 when a command failed, a pattern differed or FILE cannot be opened.");
-  command->add_option("-c,--cmd", arguments->commands, "A command; may be given several times")
-      ->type_name("COMMAND")
-      ->allow_extra_args(false)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  add_image_options(*command, arguments->image.image, false);
-  command->add_flag("-r,--read-only", arguments->image.read_only, "Open the image for reading");
-  command->add_flag("-s,--snapshot", arguments->image.snapshot,
-                    "Throw away at the end what is written");
-  command->add_flag("-n,--nocache", arguments->uncached, "The same as -t none");
-  command->add_option("-t,--cache", arguments->image.image.cache, "Cache mode of the image")
-      ->type_name("CACHE")
-      ->capture_default_str();
-  command->callback([arguments, &status] { status = io(*arguments); });
+  command.option("-c,--cmd", "COMMAND", arguments->commands,
+                 "A command; may be given several times");
+  add_image_options(command, arguments->image.image, false);
+  command.flag("-r,--read-only", arguments->image.read_only, "Open the image for reading");
+  command.flag("-s,--snapshot", arguments->image.snapshot, "Throw away at the end what is written");
+  command.flag("-n,--nocache", arguments->uncached, "The same as -t none");
+  command.option("-t,--cache", "CACHE", arguments->image.image.cache, "Cache mode of the image")
+      .show_default();
+  command.action([arguments] { return io(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo image io`: single requests on an image, in the command language of qemu-io.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_io(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_io(Options& image);
 
 }  // namespace vireo::cli

@@ -7,7 +7,6 @@
 #include <tuple>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
@@ -182,20 +181,19 @@ int map(const MapArguments& arguments) {
 
 }  // namespace
 
-void add_map(CLI::App& image, int& status) {
+void add_map(Options& image) {
   auto arguments = std::make_shared<MapArguments>();
-  auto* const command =
-      image.add_subcommand("map", "Tell where the parts of a disk lie in the files of its chain");
-  command->footer(
+  Options command =
+      image.command("map", "Tell where the parts of a disk lie in the files of its chain");
+  command.footer(
       "The table lists data only; JSON lists everything: 'depth' is the image of the chain, 0 the\n"
       "top; 'present' says that some image has it, 'zero' that it reads as zeros, 'data' that it\n"
       "may be something else, and 'offset' where in the file it lies.");
-  add_image_options(*command, arguments->image);
-  add_output_option(*command, arguments->output);
-  command->add_option("-s,--start-offset", arguments->start, "Begin here")->type_name("SIZE");
-  command->add_option("-l,--max-length", arguments->length, "End after so many bytes")
-      ->type_name("SIZE");
-  command->callback([arguments, &status] { status = map(*arguments); });
+  add_image_options(command, arguments->image);
+  add_output_option(command, arguments->output);
+  command.option("-s,--start-offset", "SIZE", arguments->start, "Begin here");
+  command.option("-l,--max-length", "SIZE", arguments->length, "End after so many bytes");
+  command.action([arguments] { return map(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -4,7 +4,6 @@
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -106,23 +105,20 @@ int measure(const MeasureArguments& arguments) {
 
 }  // namespace
 
-void add_measure(CLI::App& image, int& status) {
+void add_measure(Options& image) {
   auto arguments = std::make_shared<MeasureArguments>();
-  auto* const command =
-      image.add_subcommand("measure", "Tell how large the file of a new image would become");
-  command->footer(
+  Options command = image.command("measure", "Tell how large the file of a new image would become");
+  command.footer(
       "'required' is what a conversion of FILE, or a new image of --size, writes at most;\n"
       "'fully allocated' is what the file can grow to. A data file and compression are left out.");
-  add_image_options(*command, arguments->image, false);
-  add_snapshot_option(*command, arguments->image.snapshot);
-  command->add_option("-O", arguments->format, "Format of the new image: raw or qcow2")
-      ->type_name("FMT")
-      ->capture_default_str();
-  command->add_option("--size", arguments->size, "Size of its disk, instead of a FILE")
-      ->type_name("SIZE");
-  add_create_options(*command, arguments->options);
-  add_output_option(*command, arguments->output);
-  command->callback([arguments, &status] { status = measure(*arguments); });
+  add_image_options(command, arguments->image, false);
+  add_snapshot_option(command, arguments->image.snapshot);
+  command.option("-O", "FMT", arguments->format, "Format of the new image: raw or qcow2")
+      .show_default();
+  command.option("--size", "SIZE", arguments->size, "Size of its disk, instead of a FILE");
+  add_create_options(command, arguments->options);
+  add_output_option(command, arguments->output);
+  command.action([arguments] { return measure(*arguments); });
 }
 
 }  // namespace vireo::cli

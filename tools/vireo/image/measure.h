@@ -1,11 +1,11 @@
 // `vireo image measure`: how large the file of a new image would become.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_measure(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_measure(Options& image);
 
 }  // namespace vireo::cli

@@ -1,6 +1,5 @@
 #include "tools/vireo/image/open.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "vmm/base/error.h"
@@ -24,31 +23,29 @@ const blk::Spec& checked(const blk::Spec& spec) {
 
 }  // namespace
 
-void add_image_options(CLI::App& command, ImageArguments& image, bool file_required) {
-  command.add_option("-f,--format", image.format, "Format: raw or qcow2 (default: by the ending)")
-      ->type_name("FMT");
-  command.add_flag("-U,--force-share", image.force_share,
-                   "Open it although another program may be writing to it");
-  command.add_option("FILE", image.path, "The image")->required(file_required)->type_name("");
+void add_image_options(Options& command, ImageArguments& image, bool file_required) {
+  command.option("-f,--format", "FMT", image.format,
+                 "Format: raw or qcow2 (default: by the ending)");
+  command.flag("-U,--force-share", image.force_share,
+               "Open it although another program may be writing to it");
+  command.operand("FILE", image.path, "The image").require(file_required);
 }
 
-void add_cache_option(CLI::App& command, const std::string& option, std::string& cache,
+void add_cache_option(Options& command, const std::string& option, std::string& cache,
                       const std::string& what) {
-  command.add_option(option, cache, what + ": writeback, none, writethrough, unsafe")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  command.option(option, "CACHE", cache, what + ": writeback, none, writethrough, unsafe")
+      .show_default();
 }
 
-void add_snapshot_option(CLI::App& command, std::string& snapshot) {
-  command.add_option("-l,--snapshot", snapshot, "Take this internal snapshot: its id or name")
-      ->type_name("SNAPSHOT");
+void add_snapshot_option(Options& command, std::string& snapshot) {
+  command.option("-l,--snapshot", "SNAPSHOT", snapshot,
+                 "Take this internal snapshot: its id or name");
 }
 
-void add_output_option(CLI::App& command, std::string& output) {
-  command.add_option("--output", output, "human or json")
-      ->check(CLI::IsMember({"human", "json"}))
-      ->type_name("FMT")
-      ->capture_default_str();
+void add_output_option(Options& command, std::string& output) {
+  command.option("--output", "FMT", output, "human or json")
+      .one_of({"human", "json"})
+      .show_default();
 }
 
 blk::Spec image_spec(const ImageArguments& image) {

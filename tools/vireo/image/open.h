@@ -7,12 +7,11 @@
 #include <string>
 #include <system_error>
 
-#include <CLI/App.hpp>
-
 #include "blockdev/disk.h"
 #include "blockdev/format/qcow2.h"
 #include "blockdev/open.h"
 #include "tools/vireo/image/session.h"
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
@@ -26,17 +25,17 @@ struct ImageArguments {
 };
 
 // The options that most commands have: -f, -U and the positional FILE.
-void add_image_options(CLI::App& command, ImageArguments& image, bool file_required = true);
+void add_image_options(Options& command, ImageArguments& image, bool file_required = true);
 
 // `option`, whose text begins with `what`: "Cache of both".
-void add_cache_option(CLI::App& command, const std::string& option, std::string& cache,
+void add_cache_option(Options& command, const std::string& option, std::string& cache,
                       const std::string& what = "Cache");
 
 // -l SNAPSHOT
-void add_snapshot_option(CLI::App& command, std::string& snapshot);
+void add_snapshot_option(Options& command, std::string& snapshot);
 
 // --output=human|json.
-void add_output_option(CLI::App& command, std::string& output);
+void add_output_option(Options& command, std::string& output);
 
 // To be completed by commands with needs of their own (read_only, no_backing, …).
 blk::Spec image_spec(const ImageArguments& image);

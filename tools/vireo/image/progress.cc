@@ -14,10 +14,9 @@ constexpr size_t kWidth = 40;
 
 }  // namespace
 
-void add_progress_options(CLI::App& command, ProgressArguments& arguments) {
-  command.add_flag("-p,--progress", arguments.show,
-                   "Print the progress (default: only on a terminal)");
-  command.add_flag("-q,--quiet", arguments.quiet, "Print errors only");
+void add_progress_options(Options& command, ProgressArguments& arguments) {
+  command.flag("-p,--progress", arguments.show, "Print the progress (default: only on a terminal)");
+  command.flag("-q,--quiet", arguments.quiet, "Print errors only");
 }
 
 Progress::Progress(const ProgressArguments& arguments) {

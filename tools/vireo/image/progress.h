@@ -8,7 +8,7 @@
 #include <chrono>
 #include <cstdint>
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
@@ -16,7 +16,7 @@ struct ProgressArguments {
   bool show = false;   // -p
   bool quiet = false;  // -q
 };
-void add_progress_options(CLI::App& command, ProgressArguments& arguments);
+void add_progress_options(Options& command, ProgressArguments& arguments);
 
 class Progress {
  public:

@@ -3,7 +3,6 @@
 #include <memory>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/job/rebase.h"
@@ -120,31 +119,27 @@ int run(const RebaseArguments& arguments) {
 
 }  // namespace
 
-void add_rebase(CLI::App& image, int& status) {
+void add_rebase(Options& image) {
   auto arguments = std::make_shared<RebaseArguments>();
-  auto* const command = image.add_subcommand("rebase", "Lay an overlay over another image");
-  command->footer(
+  Options command = image.command("rebase", "Lay an overlay over another image");
+  command.footer(
       "The overlay shows the same as before: where the two images below differ, it gets a copy\n"
       "first. With -b '' it gets all, and needs none. A rebase that was interrupted can be\n"
       "repeated.\n\n"
       "With -u only the names change: for an image that was moved or renamed. Then -F is needed.");
-  add_image_options(*command, arguments->image);
-  add_cache_option(*command, "-t", arguments->image.cache, "Cache of the overlay");
-  command->add_option("-T", arguments->backing_cache, "Cache of the image below")
-      ->type_name("CACHE")
-      ->capture_default_str();
+  add_image_options(command, arguments->image);
+  add_cache_option(command, "-t", arguments->image.cache, "Cache of the overlay");
+  command.option("-T", "CACHE", arguments->backing_cache, "Cache of the image below")
+      .show_default();
   command
-      ->add_option("-b,--backing", arguments->backing,
-                   "The image below from now on, relative to the overlay; '': none")
-      ->required()
-      ->type_name("FILE");
-  command
-      ->add_option("-F,--backing-format", arguments->backing_format,
-                   "Its format (default: by the ending)")
-      ->type_name("FMT");
-  command->add_flag("-u,--unsafe", arguments->unsafe, "Only change the names");
-  add_progress_options(*command, arguments->progress);
-  command->callback([arguments, &status] { status = run(*arguments); });
+      .option("-b,--backing", "FILE", arguments->backing,
+              "The image below from now on, relative to the overlay; '': none")
+      .require();
+  command.option("-F,--backing-format", "FMT", arguments->backing_format,
+                 "Its format (default: by the ending)");
+  command.flag("-u,--unsafe", arguments->unsafe, "Only change the names");
+  add_progress_options(command, arguments->progress);
+  command.action([arguments] { return run(*arguments); });
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo image rebase`: lays an overlay over another image.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_rebase(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_rebase(Options& image);
 
 }  // namespace vireo::cli

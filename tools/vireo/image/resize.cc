@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "blockdev/create.h"
@@ -85,27 +84,24 @@ int resize(const ResizeArguments& arguments) {
 
 }  // namespace
 
-void add_resize(CLI::App& image, int& status) {
+void add_resize(Options& image) {
   auto arguments = std::make_shared<ResizeArguments>();
-  auto* const command = image.add_subcommand("resize", "Make a disk larger or smaller");
-  command->footer(
+  Options command = image.command("resize", "Make a disk larger or smaller");
+  command.footer(
       "What is gained reads as zeros. File systems and partitions inside must be resized by the\n"
       "guest: before the disk is made smaller, after it was made larger.\n\n"
       "Examples:\n"
       "  vireo image resize disk.qcow2 +10G\n"
       "  vireo image resize --shrink disk.qcow2 20G");
-  add_image_options(*command, arguments->image);
-  command->add_option("SIZE", arguments->size, "The new size, or +SIZE, or -SIZE")
-      ->required()
-      ->type_name("");
-  command->add_flag("--shrink", arguments->shrink, "Permit to lose what is behind the new end");
+  add_image_options(command, arguments->image);
+  command.operand("SIZE", arguments->size, "The new size, or +SIZE, or -SIZE").require();
+  command.flag("--shrink", arguments->shrink, "Permit to lose what is behind the new end");
   command
-      ->add_option("--preallocation", arguments->preallocation,
-                   "For what is gained: off, metadata, falloc or full")
-      ->type_name("HOW")
-      ->capture_default_str();
-  add_progress_options(*command, arguments->progress);
-  command->callback([arguments, &status] { status = resize(*arguments); });
+      .option("--preallocation", "HOW", arguments->preallocation,
+              "For what is gained: off, metadata, falloc or full")
+      .show_default();
+  add_progress_options(command, arguments->progress);
+  command.action([arguments] { return resize(*arguments); });
 }
 
 }  // namespace vireo::cli

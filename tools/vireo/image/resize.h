@@ -1,11 +1,11 @@
 // `vireo image resize`: makes a disk larger or smaller.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_resize(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_resize(Options& image);
 
 }  // namespace vireo::cli

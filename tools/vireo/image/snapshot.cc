@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
@@ -76,24 +75,21 @@ int snapshot(const SnapshotArguments& arguments) {
 
 }  // namespace
 
-void add_snapshot(CLI::App& image, int& status) {
+void add_snapshot(Options& image) {
   auto arguments = std::make_shared<SnapshotArguments>();
-  auto* const command =
-      image.add_subcommand("snapshot", "List, take, return to and delete snapshots");
-  command->footer(
+  Options command = image.command("snapshot", "List, take, return to and delete snapshots");
+  command.footer(
       "The snapshots are those inside a qcow2 image; they are named by id or by name.\n"
       "A machine that runs on the image must be stopped first, but for -l -U.");
-  add_image_options(*command, arguments->image);
-  auto* const actions = command->add_option_group("what to do", "one of these; -l when none is");
-  actions->add_flag("-l,--list", arguments->list, "List the snapshots");
-  actions->add_option("-c,--create", arguments->create, "Take one")->type_name("NAME");
-  actions
-      ->add_option("-a,--apply", arguments->apply, "Return to it: what was written since is lost")
-      ->type_name("SNAPSHOT");
-  actions->add_option("-d,--delete", arguments->remove, "Delete it")->type_name("SNAPSHOT");
-  actions->require_option(0, 1);
-  command->add_flag("-q,--quiet", arguments->quiet, "Print errors only");
-  command->callback([arguments, &status] { status = snapshot(*arguments); });
+  add_image_options(command, arguments->image);
+  Options actions = command.choice("what to do", "one of these; -l when none is");
+  actions.flag("-l,--list", arguments->list, "List the snapshots");
+  actions.option("-c,--create", "NAME", arguments->create, "Take one");
+  actions.option("-a,--apply", "SNAPSHOT", arguments->apply,
+                 "Return to it: what was written since is lost");
+  actions.option("-d,--delete", "SNAPSHOT", arguments->remove, "Delete it");
+  command.flag("-q,--quiet", arguments->quiet, "Print errors only");
+  command.action([arguments] { return snapshot(*arguments); });
 }
 
 }  // namespace vireo::cli

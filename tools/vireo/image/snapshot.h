@@ -1,11 +1,11 @@
 // `vireo image snapshot`: the internal snapshots of a qcow2 image.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_snapshot(CLI::App& image, int& status);
+// Adds the subcommand.
+void add_snapshot(Options& image);
 
 }  // namespace vireo::cli
