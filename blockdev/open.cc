@@ -76,7 +76,8 @@ Qcow2Options qcow2_options(const Spec& spec) {
           .no_backing = spec.no_backing,
           .snapshot = spec.internal,
           .for_repair = spec.for_repair,
-          .metadata_cache = spec.metadata_cache};
+          .metadata_cache = spec.metadata_cache,
+          .progress = spec.progress};
 }
 
 Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,

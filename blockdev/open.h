@@ -34,6 +34,7 @@ struct Spec {
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool no_backing = false;      // leaves a qcow2's backing image out: its share reads as zeros
   std::string internal;         // shows this internal snapshot of a qcow2; read_only
+  ProgressFunction progress{};  // of repairing a qcow2 that was not closed; may end it
   bool for_repair = false;      // opens what is marked dirty or damaged, too, and leaves it so
   bool empty = false;           // a raw image may have no bytes at all
   bool lock = true;             // refuse what another process or machine writes

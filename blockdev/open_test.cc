@@ -264,3 +264,15 @@ TEST_CASE("the backing image of a description is what an opened image would open
   spec.references = References::none;
   REQUIRE_THROWS_WITH(backing_spec(spec, describe()), Contains("backing=on"));
 }
+
+TEST_CASE("an encrypted image is described without its key, and not opened") {
+  Bench bench;
+  const std::string path = bench.image("secret.qcow2", "");
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary)
+      .seekp(35)
+      .write("\2", 1);  // crypt_method: LUKS
+  const ImageDescription image = bench.host.wait(describe_image(bench.host.host(), {.path = path}));
+  REQUIRE(image.qcow2->header.encryption == 2);
+  REQUIRE(image.virtual_size == 65536);
+  REQUIRE_THAT(bench.refusal({.path = path}), Contains("encrypted"));
+}

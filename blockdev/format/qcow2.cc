@@ -60,27 +60,48 @@ void Qcow2::update_limits() noexcept {
   limits_.can_zero = !image_->read_only && image_->geometry.zero_flag;
 }
 
-Task<void> Qcow2::start(bool for_repair) {
+// What other programs left behind and this one does not maintain. Writing makes bitmaps stale, and
+// the cleared bit says so to others ("Autoclear feature bits").
+Task<std::error_code> Qcow2::clear_stale() {
+  const qcow2::Outcome<qcow2::BitmapDirectory> found =
+      co_await qcow2::read_bitmaps(image_->file, image_->header);
+  if (!image_->header.clear_unknown_autoclear()) co_return std::error_code{};
+  if (found.error || !found.value.bitmaps.empty())
+    image_->host.log.warn("qcow2", fmt::format("image '{}' has dirty bitmaps, which are not kept: "
+                                               "they are not valid any more",
+                                               image_->name));
+  std::error_code error = co_await image_->write_fields();
+  if (!error) error = co_await image_->file.flush();
+  co_return error;
+}
+
+Task<void> Qcow2::start(bool for_repair, ProgressFunction progress) {
   std::error_code error = co_await tables_.load();
   if (!error) error = co_await snapshots_.load();
-  if (!error && !image_->read_only && image_->header.clear_unknown_autoclear()) {
-    error = co_await image_->write_fields();
-    if (!error) error = co_await image_->file.flush();
-  }
+  if (!error && !image_->read_only) error = co_await clear_stale();
   if (error)
     throw std::system_error(error, fmt::format("cannot read qcow2 image '{}'", image_->name));
   if (!image_->read_only && !for_repair && image_->fixed_overlap())
     error = co_await image_->corrupt("tables that its header names overlap");
   keep_dirty_ = for_repair && image_->header.dirty();
-  if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
+  if (!for_repair && !image_->read_only && image_->header.dirty())
+    co_await repair_unclosed(std::move(progress));
 }
 
 // The last program to write the image kept refcounts in memory and did not close it ("Dirty bit").
-Task<void> Qcow2::repair_unclosed() {
+Task<void> Qcow2::repair_unclosed(ProgressFunction progress) {
   image_->host.log.info(
       "qcow2", fmt::format("image '{}' was not closed; counting its clusters", image_->name));
-  const qcow2::CheckResult result = co_await check(qcow2::Repair::all);
-  if (result.errors > 0 || result.corruptions > result.corruptions_fixed)
+  bool stopped = false;
+  ProgressFunction watch = [&](uint64_t done, uint64_t total) {
+    stopped = progress && !progress(done, total);
+    return !stopped;
+  };
+  const qcow2::CheckResult result = co_await check(qcow2::Repair::all, std::move(watch));
+  if (stopped)
+    throw std::system_error(std::make_error_code(std::errc::operation_canceled),
+                            fmt::format("cannot open qcow2 image '{}'", image_->name));
+  if (!result.clean())
     throw ConfigError(fmt::format(
         "qcow2 image '{}' was not closed and its refcounts cannot be repaired; copy it with "
         "'vireo image convert' or open it read-only",
@@ -179,7 +200,7 @@ Task<std::error_code> Qcow2::zero(uint64_t offset, uint64_t length, ZeroFlags fl
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   while (!traffic_.open()) co_await traffic_.opened();
   Traffic::Pass pass(traffic_);
-  const std::error_code error = co_await writer_.zero(offset, length, flags.may_unmap);
+  const std::error_code error = co_await writer_.zero(offset, length, flags);
   co_return co_await after_change(error, pass);
 }
 
@@ -304,7 +325,7 @@ Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
   std::error_code error;
   if (image_->header.backing_file.size() > qcow2::kMaxBackingName ||
       !qcow2::fits_first_cluster(image_->header))
-    error = std::make_error_code(std::errc::filename_too_long);
+    error = Refusal::backing_name_too_long;
   if (!error) error = co_await tables_.settle();
   if (!error) error = co_await image_->write_header();
   if (!error) error = co_await image_->file.flush();

@@ -33,8 +33,8 @@ class Qcow2 final : public Node {
   ~Qcow2() override;
 
   // Reads the tables; for writing, clears what other programs left behind and repairs an image that
-  // was not closed. Awaited once before anything else. Throws.
-  Task<void> start(bool for_repair);
+  // was not closed (`progress` is told how far). Awaited once before anything else. Throws.
+  Task<void> start(bool for_repair, ProgressFunction progress);
 
   const Limits& limits() const noexcept override { return limits_; }
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
@@ -83,7 +83,8 @@ class Qcow2 final : public Node {
   Task<std::error_code> compress_range(uint64_t offset, IoVecs from);
   Task<std::error_code> make_space(qcow2::Traffic::Pass& pass);
   Task<std::error_code> after_change(std::error_code error, qcow2::Traffic::Pass& pass);
-  Task<void> repair_unclosed();
+  Task<void> repair_unclosed(ProgressFunction progress);
+  Task<std::error_code> clear_stale();
 
   std::unique_ptr<qcow2::Image> image_;
   qcow2::Traffic traffic_;
@@ -117,6 +118,7 @@ struct Qcow2Options {
   bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so
   std::string backing_format;      // instead of a recorded one
   uint64_t metadata_cache = 0;     // bytes; 0: kDefaultCache
+  ProgressFunction progress{};     // of the repair of an image that was not closed; may end it
   std::vector<std::string> chain;  // the images above this one
 };
 

@@ -101,6 +101,7 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
   const uint64_t size = layout.total() * cluster;
   if (!error) error = co_await file.resize(size);
   if (fixed && file.limits().size >= size) error = {};
+  if (fixed && error) error = std::make_error_code(std::errc::no_space_on_device);
   if (error) co_return error;
   Buffer table = refcount_table(layout, geometry), blocks = refcount_blocks(layout, geometry);
   Buffer l1 = Buffer::zeros(layout.l1_clusters * cluster), first = Buffer::zeros(cluster);
@@ -192,6 +193,8 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   throw_if(error, options);
   if (data && options.data_file_raw) {
     error = co_await data->resize(size);
+    const bool large_device = error == std::errc::not_supported && data->limits().size >= size;
+    if (large_device) error = {};
     throw_if(error, options);
   }
   if (options.preallocation == Preallocation::off) {

@@ -195,6 +195,8 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   FirstCluster start = co_await read_first_cluster(*file, options.path);
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
   Header header = parse_header(bytes, file->limits().size, options.path);
+  if (header.encryption != 0)
+    refuse(options, "it is encrypted, which is not supported; convert it to a plain image first");
   if (header.corrupt() && !options.read_only && !options.for_repair)
     refuse(options,
            "it is marked as damaged; repair it with 'vireo image check --repair all' or "
@@ -208,7 +210,7 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
                                        bytes, options.read_only);
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
   auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
-  co_await node->start(options.for_repair);
+  co_await node->start(options.for_repair, std::move(options.progress));
   if (!options.snapshot.empty()) {
     const std::error_code error = co_await node->show_snapshot(options.snapshot);
     if (error == std::errc::no_such_file_or_directory)
