@@ -26,12 +26,13 @@ void check_raw_options(const Qcow2CreateOptions& options) {
             "a raw image has no metadata; preallocation is off, falloc or full");
 }
 
-// A device has the size it has.
+// A device has the size it has, which may be more.
 Task<std::error_code> set_size(Node& file, uint64_t size) {
   std::error_code error = co_await file.resize(0);
-  if (error == std::errc::not_supported && file.limits().size >= size) co_return std::error_code{};
   if (!error) error = co_await file.resize(size);
-  co_return error;
+  if (error != std::errc::not_supported) co_return error;
+  if (file.limits().size >= size) co_return std::error_code{};
+  co_return std::make_error_code(std::errc::no_space_on_device);
 }
 
 Task<void> create_raw(std::unique_ptr<Node> file, Qcow2CreateOptions options,
@@ -98,7 +99,7 @@ Task<std::error_code> preallocate(Node& image, uint64_t start, Preallocation how
   if (how == Preallocation::off) co_return std::error_code{};
   if (auto* const qcow2 = dynamic_cast<Qcow2*>(&image))
     co_return co_await qcow2->preallocate(start, how, std::move(progress));
-  if (how == Preallocation::metadata) co_return std::make_error_code(std::errc::not_supported);
+  if (how == Preallocation::metadata) co_return Refusal::no_metadata;
   const uint64_t end = image.limits().size;
   for (uint64_t at = start; at < end;) {
     const uint64_t some = std::min(end - at, kStep);

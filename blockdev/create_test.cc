@@ -125,14 +125,6 @@ TEST_CASE("an image is described without opening what it names") {
   REQUIRE(bench.describe_file(bench.dir.file("plain", 5000)).format == "raw");
 }
 
-TEST_CASE("names in an image are relative to it") {
-  REQUIRE(resolve_reference("/images/top.qcow2", "base.raw") == "/images/base.raw");
-  REQUIRE(resolve_reference("top.qcow2", "base.raw") == "base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "../base.raw") == "a/../base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "/base.raw") == "/base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "file:base.raw") == "a/base.raw");
-}
-
 TEST_CASE("the layout of an image tells kinds and places") {
   Bench bench;
   const std::string path = bench.dir.path("disk.qcow2");
@@ -160,4 +152,33 @@ TEST_CASE("the full size of a file holds every cluster and its tables") {
   // 1 GiB: header, 16384 clusters, 2 L2 tables, L1 table, refcount table, 1 refcount block.
   REQUIRE(full_file_size({.size = uint64_t{1} << 30}) == (1 + 16384 + 2 + 1 + 1 + 1) * 65536);
   REQUIRE(full_file_size({.size = 0}) == 3 * 65536);
+}
+
+TEST_CASE("a preallocated overlay shows its backing image") {
+  TestHost host;
+  const TempDir dir;
+  const auto how = GENERATE(Preallocation::metadata, Preallocation::falloc, Preallocation::full);
+  CAPTURE(static_cast<int>(how));
+  constexpr uint64_t kSize = 256 * 1024;
+  const std::string base = dir.file("base.raw", kSize), top = dir.path("top.qcow2");
+  auto below = host.wait(open_disk(host.host(), "base", {.path = base}));
+  REQUIRE_FALSE(write_bytes(host, *below, 0, pattern(kSize, 1)));
+  REQUIRE_FALSE(host.wait(below->close()));
+  below.reset();
+  host.wait(create_image(host.host(), "qcow2",
+                         {.path = top,
+                          .size = kSize,
+                          .extended_l2 = true,
+                          .preallocation = how,
+                          .backing_file = "base.raw",
+                          .backing_format = "raw"}));
+  const Spec spec{.path = top, .references = References::any};
+  auto image = host.wait(open_disk(host.host(), "top", spec));
+  CHECK(read_bytes(host, *image, 0, kSize) == pattern(kSize, 1));
+  REQUIRE_FALSE(write_bytes(host, *image, 5000, pattern(3000, 2)));
+  std::vector<std::byte> expected = pattern(kSize, 1);
+  const std::vector<std::byte> written = pattern(3000, 2);
+  std::copy(written.begin(), written.end(), expected.begin() + 5000);
+  CHECK(read_bytes(host, *image, 0, kSize) == expected);
+  REQUIRE_FALSE(host.wait(image->close()));
 }

@@ -54,6 +54,7 @@ class Disk {
 
  private:
   class Request;
+  class Bounce;
   enum class Access : uint8_t { reads, changes };
 
   std::error_code check(uint64_t offset, uint64_t length, Access access) const noexcept;
@@ -67,8 +68,11 @@ class Disk {
   Task<std::error_code> zero_with_edges(uint64_t offset, uint64_t length, ZeroFlags flags);
   Task<std::error_code> zero_edge(uint64_t offset, uint64_t length);
 
+  static constexpr size_t kBounces = 16;  // buffers at a time, each of up to 1 MiB
+
   std::string name_;
   std::unique_ptr<Node> graph_;
+  Semaphore bounces_{kBounces};
   DiskCounters counters_;
   RangeLock ranges_;
   size_t in_flight_ = 0;

@@ -265,3 +265,19 @@ TEST_CASE("resize lets earlier requests end first and checks later ones against 
   REQUIRE(late == std::errc::invalid_argument);
   REQUIRE(bench.disk->limits().size == 32768);
 }
+
+TEST_CASE("the memory of requests that are bounced is bounded") {
+  Bench bench;
+  bench.gate->gated = true;
+  std::vector<std::byte> bytes(1000);
+  for (uint64_t i = 0; i < 60; ++i)
+    bench.start(bench.disk->read(1 + i * 1000, {{bytes.data(), bytes.size()}}));
+  REQUIRE(bench.disk->in_flight() == 60);
+  REQUIRE(bench.gate->waiting.size() == 16);
+  while (!bench.gate->waiting.empty()) {
+    bench.gate->release_one();
+    REQUIRE(bench.gate->waiting.size() <= 16);
+  }
+  REQUIRE(bench.disk->in_flight() == 0);
+  for (const auto& result : bench.results) CHECK(result == std::error_code{});
+}

@@ -1,9 +1,9 @@
 #include "blockdev/node.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
-#include "blockdev/buffer.h"
 #include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
@@ -12,6 +12,9 @@ namespace vireo::blk {
 namespace {
 
 constexpr uint64_t kZeroChunk = 1024 * 1024;
+
+// Aligned for every node; only read.
+alignas(4096) constexpr std::array<std::byte, 65536> kZeros{};
 
 const std::byte* begin_of(const iovec& vector) noexcept {
   return static_cast<const std::byte*>(vector.iov_base);
@@ -52,6 +55,14 @@ bool all_zero(const IoVecs& vectors) noexcept {
   });
 }
 
+IoVecs zero_vectors(uint64_t length) {
+  IoVecs vectors;
+  for (; length > 0; length -= vectors.back().iov_len)
+    vectors.push_back(
+        {const_cast<std::byte*>(kZeros.data()), std::min<uint64_t>(length, kZeros.size())});
+  return vectors;
+}
+
 void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept {
   for (const iovec& vector : to) {
     const size_t n = std::min(from.size(), vector.iov_len);
@@ -73,12 +84,8 @@ Task<std::error_code> Node::discard(uint64_t, uint64_t) {
 }
 
 Task<std::error_code> Node::zero(uint64_t offset, uint64_t length, ZeroFlags) {
-  const size_t chunk = std::min(length, kZeroChunk);
-  const Buffer zeros{chunk, limits().buffer_alignment};
-  if (!zeros) co_return std::make_error_code(std::errc::not_enough_memory);
-  std::memset(zeros.data(), 0, chunk);
-  for (uint64_t done = 0; done < length; done += chunk) {
-    IoVecs from = zeros.vectors(0, std::min(length - done, chunk));
+  for (uint64_t done = 0; done < length; done += kZeroChunk) {
+    IoVecs from = zero_vectors(std::min(length - done, kZeroChunk));
     const WriteFlags flags;
     const std::error_code error = co_await write(offset + done, std::move(from), flags);
     if (error) co_return error;
@@ -87,7 +94,7 @@ Task<std::error_code> Node::zero(uint64_t offset, uint64_t length, ZeroFlags) {
 }
 
 Task<std::error_code> Node::resize(uint64_t) {
-  co_return std::make_error_code(std::errc::not_supported);
+  co_return Refusal::node_keeps_size;
 }
 
 Task<Extent> Node::extent(uint64_t, uint64_t length) {

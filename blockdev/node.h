@@ -17,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include "blockdev/error.h"
 #include "vmm/base/task.h"
 
 namespace vireo::blk {
@@ -40,6 +41,8 @@ uint64_t total_length(std::span<const iovec> vectors) noexcept;
 IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
 void fill_zero(const IoVecs& vectors) noexcept;
 bool all_zero(const IoVecs& vectors) noexcept;
+// `length` zeros to be written, which share little memory.
+IoVecs zero_vectors(uint64_t length);
 // Copies min(total lengths).
 void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept;
 void copy_from(std::span<std::byte> to, const IoVecs& from) noexcept;
@@ -50,6 +53,7 @@ struct WriteFlags {
 };
 struct ZeroFlags {
   bool may_unmap = false;  // the range may become unallocated
+  bool hold = false;       // the node itself holds the zeros: it will get a backing image
 };
 
 // What a range holds, as far as this node can tell without reading it.
@@ -76,7 +80,7 @@ class Node {
   virtual Task<std::error_code> discard(uint64_t offset, uint64_t length);
   // The range reads as zeros. The default writes them.
   virtual Task<std::error_code> zero(uint64_t offset, uint64_t length, ZeroFlags flags);
-  // A new size in bytes. The default is ENOTSUP.
+  // A new size in bytes. The default refuses.
   virtual Task<std::error_code> resize(uint64_t size);
   // What lies at `offset`; `length` bounds the search. The default says "data".
   virtual Task<Extent> extent(uint64_t offset, uint64_t length);

@@ -61,7 +61,7 @@ void Qcow2::update_limits() noexcept {
   limits_.can_zero = !image_->read_only && image_->geometry.zero_flag;
 }
 
-Task<void> Qcow2::start(bool for_repair) {
+Task<void> Qcow2::start(bool for_repair, ProgressFunction progress) {
   std::error_code error = co_await tables_.load();
   if (!error) error = co_await snapshots_.load();
   const uint64_t autoclear = image_->header.autoclear;
@@ -76,15 +76,24 @@ Task<void> Qcow2::start(bool for_repair) {
   if (!image_->read_only && !for_repair && image_->fixed_overlap())
     error = co_await image_->corrupt("tables that its header names overlap");
   keep_dirty_ = for_repair && image_->header.dirty();
-  if (!for_repair && !image_->read_only && image_->header.dirty()) co_await repair_unclosed();
+  if (!for_repair && !image_->read_only && image_->header.dirty())
+    co_await repair_unclosed(std::move(progress));
 }
 
 // The last program to write the image kept refcounts in memory and did not close it ("Dirty bit").
-Task<void> Qcow2::repair_unclosed() {
+Task<void> Qcow2::repair_unclosed(ProgressFunction progress) {
   image_->host.log.info(
       "qcow2", fmt::format("image '{}' was not closed; counting its clusters", image_->name));
-  const qcow2::CheckResult result = co_await check(qcow2::Repair::all);
-  if (result.errors > 0 || result.corruptions > result.corruptions_fixed)
+  bool stopped = false;
+  ProgressFunction watch = [&](uint64_t done, uint64_t total) {
+    stopped = progress && !progress(done, total);
+    return !stopped;
+  };
+  const qcow2::CheckResult result = co_await check(qcow2::Repair::all, std::move(watch));
+  if (stopped)
+    throw std::system_error(std::make_error_code(std::errc::operation_canceled),
+                            fmt::format("cannot open qcow2 image '{}'", image_->name));
+  if (!result.clean())
     throw ConfigError(fmt::format(
         "qcow2 image '{}' was not closed and its refcounts cannot be repaired; copy it with "
         "'vireo image convert' or open it read-only",
@@ -187,7 +196,7 @@ Task<std::error_code> Qcow2::zero(uint64_t offset, uint64_t length, ZeroFlags fl
   while (!traffic_.open()) co_await traffic_.opened();
   Traffic::Pass pass(traffic_);
   co_await bitmaps_.record(offset, length);
-  const std::error_code error = co_await writer_.zero(offset, length, flags.may_unmap);
+  const std::error_code error = co_await writer_.zero(offset, length, flags);
   co_return co_await after_change(error, pass);
 }
 
@@ -389,7 +398,7 @@ Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
   std::error_code error;
   if (image_->header.backing_file.size() > qcow2::kMaxBackingName ||
       !qcow2::fits_first_cluster(image_->header))
-    error = std::make_error_code(std::errc::filename_too_long);
+    error = Refusal::backing_name_too_long;
   if (!error) error = co_await tables_.settle();
   if (!error) error = co_await image_->write_header();
   if (!error) error = co_await image_->file.flush();

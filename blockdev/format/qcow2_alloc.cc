@@ -38,8 +38,12 @@ Task<std::error_code> Allocator::load() {
   if (error) co_return error;
   table_at_ = {image_.header.refcount_table_offset, bytes.size()};
   table_.resize(bytes.size() / 8);
-  for (size_t i = 0; i < table_.size(); ++i)
-    table_[i] = load_be64(bytes.data() + i * 8) & kRefcountOffsetMask;
+  odd_entries_ = 0;
+  for (size_t i = 0; i < table_.size(); ++i) {
+    const uint64_t entry = load_be64(bytes.data() + i * 8);
+    odd_entries_ += (entry & ~kRefcountOffsetMask) != 0;
+    table_[i] = entry & kRefcountOffsetMask;
+  }
   note_blocks();
   co_return std::error_code{};
 }
@@ -81,6 +85,7 @@ void Allocator::replace_table(std::vector<uint64_t> table, HostRange at) {
   for (const uint64_t block : table_)
     if (block != 0) cache_.forget(block, image_.geometry.cluster_size());
   table_ = std::move(table);
+  odd_entries_ = 0;
   table_at_ = at;
   dirty_entries_.clear();
   end_.reset();
@@ -507,7 +512,7 @@ Task<std::error_code> Allocator::add_locked(uint64_t offset, uint64_t length, in
       co_return co_await image_.corrupt(std::move(why));
     }
     if (delta > 0 && count == image_.geometry.refcount_max())
-      co_return std::make_error_code(std::errc::value_too_large);
+      co_return Refusal::too_many_references;
     count = delta > 0 ? count + 1 : count - 1;
     if (count == 0 && forbidden(at, 1)) {
       std::string why =

@@ -128,6 +128,8 @@ class Allocator {
   // The end of the last cluster in use, if it is known.
   std::optional<uint64_t> used_end() const noexcept;
   const std::vector<uint64_t>& table() const noexcept { return table_; }
+  // Entries of the table that have reserved bits set.
+  uint64_t odd_entries() const noexcept { return odd_entries_; }
   void replace_table(std::vector<uint64_t> table, HostRange at);  // after a rebuild
   // Looks for the end anew, after a shrink.
   Task<Outcome<uint64_t>> find_used_end();
@@ -195,6 +197,7 @@ class Allocator {
   uint64_t slice_entries_ = 0;
   SliceCache cache_;
   std::vector<uint64_t> table_;  // host offsets of refcount blocks
+  uint64_t odd_entries_ = 0;     // of it, as it was read
   HostRange table_at_;           // where it is stored
   std::optional<Shadow> shadow_;
   std::set<uint64_t> dirty_entries_;  // of table_

@@ -11,7 +11,8 @@ namespace vireo::blk::qcow2 {
 
 namespace {
 
-constexpr uint64_t kMaxComplaints = 100;  // in the log; all are counted
+constexpr uint64_t kMaxComplaints = 100;        // in the log; all are counted
+constexpr size_t kMaxUnknownExtra = 1024 - 16;  // of a snapshot table entry, as QEMU takes it
 
 std::error_code too_scattered() noexcept {
   return std::make_error_code(std::errc::file_too_large);
@@ -26,6 +27,13 @@ void Checker::complain(bool fixed, std::string what) {
   if (++complaints_ > kMaxComplaints) return;
   image_.host.log.warn(
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
+}
+
+// Found, and left as it is: a repair would give data up.
+void Checker::keep(std::string what) {
+  ++result_.corruptions;
+  ++kept_;
+  complain(false, std::move(what));
 }
 
 // One more table was read.
@@ -54,54 +62,102 @@ Task<CheckResult> Checker::run(Repair repair, ProgressFunction progress) {
 Task<std::error_code> Checker::check_all() {
   result_.total_clusters = div_up(image_.header.size, geometry_.cluster_size());
   std::error_code error = co_await collect_tables();
-  total_ = active_.size() + 2 * l2_tables_.size();  // entries, windows, counts of one window
+  total_ = 3 * l2_tables_.size();  // entries, windows, counts of one window
+  check_snapshots();
   if (!error) error = co_await check_entries();
   if (error) co_return error;
   check_blocks();
-  if (repair_ == Repair::all && rebuild_) {
-    error = co_await rebuild();
-    if (error) co_return error;
-  }
-  error = co_await compare_windows();
-  if (!error && rebuild_ && repair_ == Repair::all) {  // it was found only now
-    error = co_await rebuild();
-  }
+  const bool may_rebuild = repair_ == Repair::all && !unread_;
+  if (rebuild_ && may_rebuild) error = co_await rebuild();
+  if (!error) error = co_await compare_windows();
+  if (!error && rebuild_ && may_rebuild) error = co_await rebuild();  // it was found only now
   if (!error) error = co_await check_copied();
   if (error || repair_ == Repair::none) co_return error;
   error = co_await tables_.settle();
-  if (error || repair_ != Repair::all || !result_.clean()) co_return error;
+  if (!error && repair_ == Repair::all) error = co_await complete();
+  co_return error;
+}
+
+// The counts are right: what else a sound image has to have.
+Task<std::error_code> Checker::complete() {
+  if (result_.corruptions != result_.corruptions_fixed + incomplete_) co_return std::error_code{};
   image_.clear_corrupt();
+  std::error_code error;
+  if (incomplete_ > 0) error = co_await snapshots_.rewrite();
+  if (error) co_return error;
+  result_.corruptions_fixed += std::exchange(incomplete_, 0);
   image_.header.incompatible &= ~(kIncompatibleDirty | kIncompatibleCorrupt);
   error = co_await image_.write_fields();
   if (!error) error = co_await image_.file.flush();
   co_return error;
 }
 
-// Which L2 tables there are. Tables that several L1 tables share are listed, and later read, once.
+// "Snapshots": version 3 demands the fields that version 2 leaves out.
+void Checker::check_snapshots() {
+  size_t index = 0;
+  for (const SnapshotInfo& info : snapshots_.list()) {
+    if (image_.header.version >= 3 && !info.complete) {
+      ++incomplete_;
+      ++result_.corruptions;
+      complain(repair_ == Repair::all, fmt::format("snapshot table entry {} is incomplete", index));
+    }
+    if (info.unknown.size() > kMaxUnknownExtra)
+      keep(fmt::format("snapshot table entry {} has {} unknown bytes", index, info.unknown.size()));
+    ++index;
+  }
+}
+
+// Which L2 tables there are. Tables that several L1 entries share are listed, and later read, once.
 Task<std::error_code> Checker::collect_tables() {
-  std::vector<uint64_t> l1 = tables_.map.l1();
-  std::error_code error = co_await collect_l1(std::move(l1), 1, true);
-  if (error) co_return error;
+  const std::vector<uint64_t> l1 = tables_.map.l1();
+  collect_l1(l1, 1, true);
+  const std::error_code error = co_await collect_snapshots();
+  merge_tables();
+  co_return error;
+}
+
+// Tables of different snapshots do not overlap, so all together fit into the file.
+Task<std::error_code> Checker::collect_snapshots() {
   Tree tree(image_, tables_);
   std::map<std::pair<uint64_t, uint64_t>, uint64_t> areas;
   for (const SnapshotInfo& info : snapshots_.list()) ++areas[{info.l1_offset, info.l1_entries}];
   for (const auto& area : areas) {
     const uint64_t offset = area.first.first, entries = area.first.second;
+    const bool possible = geometry_.in_cluster(offset) == 0 && entries * 8 <= kMaxL1Bytes &&
+                          image_.file.contains(offset, entries * 8) &&
+                          l1_total_ + entries * 8 <= image_.file.size();
+    if (!possible) {
+      keep(fmt::format("a snapshot's L1 table of {} entries lies at {:#x}", entries, offset));
+      unread_ = true;
+      continue;
+    }
     for (uint64_t i = 0; i < area.second; ++i) l1_areas_.push_back({offset, entries * 8});
     l1_total_ += entries * 8;
     if (l1_total_ > kMaxL1Total) co_return too_scattered();
-    if (geometry_.in_cluster(offset) != 0 || entries * 8 > kMaxL1Bytes ||
-        !image_.file.contains(offset, entries * 8)) {
-      ++result_.corruptions;
-      complain(false, fmt::format("a snapshot's L1 table lies at {:#x}", offset));
-      l1_areas_.resize(l1_areas_.size() - area.second);
+    const Outcome<std::vector<uint64_t>> table = co_await tree.read_l1(offset, entries);
+    if (table.error) co_return table.error;
+    collect_l1(table.value, area.second, false);
+  }
+  co_return std::error_code{};
+}
+
+void Checker::collect_l1(const std::vector<uint64_t>& l1, uint64_t references, bool active) {
+  for (size_t i = 0; i < l1.size(); ++i) {
+    if ((l1[i] & kL1Reserved) != 0)
+      keep(fmt::format("L1 entry {} is {:#018x}, with reserved bits set", i, l1[i]));
+    const uint64_t table = l1[i] & kOffsetMask;
+    if (table == 0) continue;
+    if (tables_.map.bad_table(table)) {
+      keep(fmt::format("L1 entry {} leads to {:#x}, where no table can be", i, table));
+      unread_ = true;
       continue;
     }
-    Outcome<std::vector<uint64_t>> table = co_await tree.read_l1(offset, entries);
-    error = table.error;
-    if (!error) error = co_await collect_l1(std::move(table.value), area.second, false);
-    if (error) co_return error;
+    l2_tables_.push_back({table, references});
+    if (active) active_.push_back(table);
   }
+}
+
+void Checker::merge_tables() {
   std::sort(l2_tables_.begin(), l2_tables_.end(),
             [](const Table& a, const Table& b) { return a.offset < b.offset; });
   size_t kept = 0;
@@ -112,34 +168,12 @@ Task<std::error_code> Checker::collect_tables() {
       l2_tables_[kept++] = l2_tables_[i];
   }
   l2_tables_.resize(kept);
-  co_return std::error_code{};
-}
-
-Task<std::error_code> Checker::collect_l1(std::vector<uint64_t> l1, uint64_t references,
-                                          bool active) {
-  for (size_t i = 0; i < l1.size(); ++i) {
-    const uint64_t table = l1[i] & kOffsetMask;
-    if (table == 0) continue;
-    if (!tables_.map.bad_table(table)) {
-      l2_tables_.push_back({table, references});
-      if (active) active_.push_back(table);
-      continue;
-    }
-    ++result_.corruptions;
-    const bool fix = active && repair_ == Repair::all;
-    complain(fix, fmt::format("L1 entry {} leads to {:#x}", i, table));
-    if (!fix) continue;
-    tables_.map.set_l1_entry(i, 0);
-    ++result_.corruptions_fixed;
-  }
-  if (repair_ == Repair::all && active && !image_.is_corrupt()) co_return co_await tables_.settle();
-  co_return std::error_code{};
 }
 
 // An entry that no image has, or that leads beyond the end of the file by a whole cluster.
 bool Checker::entry_is_bad(const L2Entry& entry) const noexcept {
   if (entry.compressed()) {
-    if (geometry_.data_file) return true;
+    if (geometry_.data_file || entry.bitmap != 0) return true;
     return decode_compressed(entry.descriptor, geometry_.cluster_bits).offset >= image_.file.size();
   }
   if (geometry_.in_cluster(entry.host()) != 0) return true;
@@ -148,6 +182,13 @@ bool Checker::entry_is_bad(const L2Entry& entry) const noexcept {
   if (geometry_.extended_l2 && entry.allocated_bits() != 0 && !entry.has_host(geometry_))
     return true;
   return !geometry_.data_file && entry.host() >= image_.file.size();
+}
+
+// It reads as zeros, or shows the backing image, wherever its host cluster is.
+bool Checker::holds_nothing(const L2Entry& entry) const noexcept {
+  if (entry.compressed()) return false;
+  if (geometry_.extended_l2) return entry.allocated_bits() == 0;
+  return geometry_.zero_flag && (entry.descriptor & kZeroFlag) != 0;
 }
 
 // Statistics of the active image.
@@ -164,49 +205,62 @@ void Checker::note_entry(const L2Entry& entry) {
 }
 
 Task<std::error_code> Checker::check_entries() {
+  std::unordered_set<uint64_t> seen;
   std::error_code error;
   for (size_t i = 0; i < active_.size() && !error; ++i) {
-    error = co_await check_table(active_[i]);
+    if (!seen.insert(active_[i]).second) continue;
+    error = co_await check_table(active_[i], true);
+    if (!error) error = step();
+  }
+  for (size_t i = 0; i < l2_tables_.size() && !error; ++i) {
+    if (seen.contains(l2_tables_[i].offset)) continue;
+    error = co_await check_table(l2_tables_[i].offset, false);
     if (!error) error = step();
   }
   if (!error && repair_ == Repair::all) error = co_await tables_.settle();
   co_return error;
 }
 
-Task<std::error_code> Checker::check_table(uint64_t table) {
+Task<std::error_code> Checker::check_table(uint64_t table, bool active) {
   Buffer bytes(geometry_.cluster_size());
   const std::error_code error = co_await image_.file.read(table, bytes);
   if (error) co_return error;
-  std::vector<uint64_t> bad;
+  std::vector<uint64_t> empty;
   for (uint64_t i = 0; i < geometry_.l2_entries(); ++i) {
     const std::byte* at = bytes.data() + i * geometry_.l2_entry_size();
     const L2Entry entry{load_be64(at), geometry_.extended_l2 ? load_be64(at + 8) : 0};
+    if (!entry.compressed() && (entry.descriptor & kL2Reserved) != 0)
+      keep(fmt::format("L2 entry {} of the table at {:#x} is {:#018x}, with reserved bits set", i,
+                       table, entry.descriptor));
     if (!entry_is_bad(entry)) {
-      note_entry(entry);
+      if (active) note_entry(entry);
+      continue;
+    }
+    std::string what =
+        fmt::format("L2 entry {} of the table at {:#x} is {:#018x}, which leads nowhere", i, table,
+                    entry.descriptor);
+    if (!holds_nothing(entry)) {
+      keep(std::move(what));
       continue;
     }
     ++result_.corruptions;
-    bad.push_back(i);
-    complain(repair_ == Repair::all,
-             fmt::format("L2 entry {} of the table at {:#x} is {:#018x}, which leads nowhere", i,
-                         table, entry.descriptor));
+    empty.push_back(i);
+    complain(repair_ == Repair::all, std::move(what));
   }
-  if (repair_ != Repair::all || bad.empty()) co_return std::error_code{};
-  result_.corruptions_fixed += bad.size();
-  co_return co_await fix_entries(table, std::move(bad));
+  if (repair_ != Repair::all || empty.empty()) co_return std::error_code{};
+  result_.corruptions_fixed += empty.size();
+  co_return co_await fix_entries(table, std::move(empty));
 }
 
-// What such an entry once meant is lost; it reads as zeros from now on (version 2: as the backing
-// image).
-Task<std::error_code> Checker::fix_entries(uint64_t table, std::vector<uint64_t> bad) {
+// The entries hold nothing: they go on without their host clusters.
+Task<std::error_code> Checker::fix_entries(uint64_t table, std::vector<uint64_t> empty) {
   const uint64_t per_slice = tables_.map.slice_entries();
-  for (const uint64_t index : bad) {
+  for (const uint64_t index : empty) {
     const Outcome<SliceCache::Slice*> slice =
         co_await tables_.map.slice_at(table + index / per_slice * geometry_.slice_size());
     if (slice.error) co_return slice.error;
-    L2Entry entry;
-    if (geometry_.extended_l2) entry.bitmap = kAllSubclusters << 32;
-    if (!geometry_.extended_l2 && geometry_.zero_flag) entry.descriptor = kZeroFlag;
+    L2Entry entry = tables_.map.entry(*slice.value, index % per_slice);
+    entry.descriptor = geometry_.extended_l2 ? 0 : kZeroFlag;
     tables_.map.store(tables_.map.edit(*slice.value), index % per_slice, entry);
   }
   co_return std::error_code{};
@@ -260,8 +314,11 @@ Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
   Outcome<BitmapDirectory> directory = co_await read_bitmaps(image_.file, image_.header);
   if (directory.error) co_return directory.error;
   add(counts, directory.value.offset, directory.value.length, 1);
+  uint64_t total = 0;
   for (const BitmapInfo& bitmap : directory.value.bitmaps) {
     const uint64_t length = uint64_t{bitmap.table_entries} * 8;
+    total += length;
+    if (total > image_.file.size()) co_return too_scattered();  // tables do not overlap
     add(counts, bitmap.table_offset, length, 1);
     Buffer table(align_up(std::max<uint64_t>(length, 1), Buffer::kAlignment));
     const std::error_code error = co_await image_.file.read(bitmap.table_offset, table);
@@ -283,8 +340,7 @@ Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
   if (with_refcounts) {
     add(counts, header.refcount_table_offset,
         uint64_t{header.refcount_table_clusters} << geometry_.cluster_bits, 1);
-    for (const uint64_t block : tables_.allocator.table())
-      if (block != 0 && !block_is_bad(block)) add(counts, block, geometry_.cluster_size(), 1);
+    for (const uint64_t block : blocks_) add(counts, block, geometry_.cluster_size(), 1);
   }
   std::error_code error = co_await count_bitmaps(counts);
   for (size_t i = 0; i < l2_tables_.size() && !error; ++i) {
@@ -296,27 +352,33 @@ Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
 
 bool Checker::block_is_bad(uint64_t block) const noexcept {
   return geometry_.in_cluster(block) != 0 || block >= kMaxHostOffset ||
-         !image_.file.contains(block, 1) || image_.is_fixed(block, geometry_.cluster_size()) ||
+         shared_blocks_.contains(block) || !image_.file.contains(block, 1) ||
+         image_.is_fixed(block, geometry_.cluster_size()) ||
          image_.l2_tables.any(block >> geometry_.cluster_bits,
                               (block >> geometry_.cluster_bits) + 1);
 }
 
 void Checker::check_blocks() {
   const std::vector<uint64_t>& table = tables_.allocator.table();
+  std::unordered_set<uint64_t> seen;
+  for (const uint64_t block : table)
+    if (block != 0 && !seen.insert(block).second) shared_blocks_.insert(block);
+  uint64_t bad = tables_.allocator.odd_entries();
+  if (bad > 0) complain(repair_ == Repair::all, "refcount table entries have reserved bits set");
   for (size_t i = 0; i < table.size(); ++i) {
     if (table[i] == 0 || !block_is_bad(table[i])) continue;
-    ++result_.corruptions;
-    rebuild_ = true;
+    ++bad;
     complain(repair_ == Repair::all, fmt::format("refcount block {} lies at {:#x}", i, table[i]));
   }
-  std::vector<uint64_t> sorted;
-  for (const uint64_t block : table)
-    if (block != 0) sorted.push_back(block);
-  std::sort(sorted.begin(), sorted.end());
-  if (std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end()) return;
-  ++result_.corruptions;
-  rebuild_ = true;
-  complain(repair_ == Repair::all, "two refcount table entries lead to the same block");
+  result_.corruptions += bad;
+  rebuild_ = bad > 0;
+  note_blocks();
+}
+
+void Checker::note_blocks() {
+  blocks_.clear();
+  for (const uint64_t block : tables_.allocator.table())
+    if (block != 0 && !block_is_bad(block)) blocks_.push_back(block);
 }
 
 Task<std::error_code> Checker::compare_windows() {
@@ -327,7 +389,8 @@ Task<std::error_code> Checker::compare_windows() {
   const uint64_t per_block = geometry_.refcount_block_entries();
   const std::vector<uint64_t>& table = tables_.allocator.table();
   for (uint64_t block = 0; block < table.size(); ++block)
-    if (table[block] != 0) windows.insert(block * per_block / kWindowClusters);
+    if (table[block] != 0 && !block_is_bad(table[block]))
+      windows.insert(block * per_block / kWindowClusters);
   if (windows.size() > kMaxWindows) co_return too_scattered();
   if (windows.size() > 1) total_ += (windows.size() - 1) * l2_tables_.size();
   for (auto at = windows.begin(); at != windows.end() && !error; ++at)
@@ -341,7 +404,8 @@ Task<std::error_code> Checker::compare_window(uint64_t window) {
   Counts counts{.first = first};
   // Nothing is referred to behind the end of the file; compressed clusters may touch the next one.
   counts.counts.resize(first < in_file ? std::min(kWindowClusters, in_file - first) : 0);
-  std::error_code error = co_await count(counts, true);
+  std::error_code error;
+  if (!counts.counts.empty()) error = co_await count(counts, true);
   const uint64_t per_block = geometry_.refcount_block_entries();
   const uint64_t blocks = kWindowClusters / per_block;
   for (uint64_t b = window * blocks; b < (window + 1) * blocks && !error; ++b)
@@ -375,26 +439,29 @@ Task<std::error_code> Checker::compare_cluster(uint64_t cluster, uint64_t stored
     const uint64_t end = (cluster + 1) << geometry_.cluster_bits;
     result_.image_end_offset = std::max(result_.image_end_offset, end);
   }
-  const bool missing = !tables_.allocator.has_block(cluster);
-  const bool fix = repair_ == Repair::all || (leak && repair_ == Repair::leaks);
+  const bool unplaced = rebuild_ || !tables_.allocator.has_block(cluster);  // needs a rebuild
+  bool fix = leak ? repair_ != Repair::none && !unread_ : repair_ == Repair::all;
+  if (unplaced) fix = repair_ == Repair::all && !unread_;
   ++(leak ? result_.leaks : result_.corruptions);
   complain(fix,
            fmt::format("cluster {} is counted {} times and used {} times", cluster, stored, found));
-  if (!fix) co_return std::error_code{};
-  if (found > geometry_.refcount_max()) co_return std::make_error_code(std::errc::value_too_large);
-  ++(leak ? result_.leaks_fixed : result_.corruptions_fixed);
-  if (missing || rebuild_) {
-    rebuild_ = true;
+  if (!fix) {
+    counts_right_ = counts_right_ && leak;
     co_return std::error_code{};
   }
+  if (found > geometry_.refcount_max()) co_return Refusal::too_many_references;
+  ++(leak ? result_.leaks_fixed : result_.corruptions_fixed);
+  rebuild_ = rebuild_ || unplaced;
+  if (unplaced) co_return std::error_code{};
   co_return co_await tables_.allocator.set(cluster, found);
 }
 
+// Flags follow the counts, also those that only a leak was taken from.
 Task<std::error_code> Checker::check_copied() {
-  const bool usable = result_.corruptions == result_.corruptions_fixed;
-  const bool fix = repair_ == Repair::all && usable;
+  if (rebuild_) co_return std::error_code{};
+  const bool fix =
+      repair_ == Repair::all ? counts_right_ : repair_ == Repair::leaks && result_.corruptions == 0;
   if (image_.is_corrupt() && !fix) co_return std::error_code{};
-  if (rebuild_ && repair_ != Repair::all) co_return std::error_code{};
   Tree tree(image_, tables_);
   const Outcome<uint64_t> wrong = co_await tree.check_copied(fix);
   if (wrong.error) co_return wrong.error;

@@ -6,10 +6,15 @@
 // the metadata; an image that scatters its clusters absurdly is given up with an error instead.
 // Result: `errors` are what kept the check from finishing, `corruptions` what can hurt data,
 // `leaks` clusters that are counted and not used.
+//
+// A repair makes the counts right and never gives data up for it: what an entry that leads nowhere
+// meant stays unknown, and stays as it is; nothing is let go while a table cannot be read that may
+// refer to it.
 #pragma once
 
 #include <functional>
 #include <set>
+#include <unordered_set>
 #include <vector>
 
 #include "blockdev/format/qcow2_snapshot.h"
@@ -58,10 +63,14 @@ class Checker {
   std::error_code step();
   Task<std::error_code> check_all();
   Task<std::error_code> collect_tables();
-  Task<std::error_code> collect_l1(std::vector<uint64_t> l1, uint64_t references, bool active);
+  Task<std::error_code> collect_snapshots();
+  void collect_l1(const std::vector<uint64_t>& l1, uint64_t references, bool active);
+  void merge_tables();
+  void check_snapshots();
   Task<std::error_code> check_entries();
-  Task<std::error_code> check_table(uint64_t table);
+  Task<std::error_code> check_table(uint64_t table, bool active);
   bool entry_is_bad(const L2Entry& entry) const noexcept;
+  bool holds_nothing(const L2Entry& entry) const noexcept;
   void note_entry(const L2Entry& entry);
   Task<std::error_code> fix_entries(uint64_t table, std::vector<uint64_t> bad);
 
@@ -72,15 +81,18 @@ class Checker {
 
   bool block_is_bad(uint64_t block) const noexcept;
   void check_blocks();
+  void note_blocks();
   Task<std::error_code> compare_windows();
   Task<std::error_code> compare_window(uint64_t window);
   Task<std::error_code> compare_block(uint64_t block, const Counts& counts);
   Task<std::error_code> compare_cluster(uint64_t cluster, uint64_t stored, uint64_t found);
   Task<std::error_code> check_copied();
+  Task<std::error_code> complete();
 
   Task<std::error_code> rebuild();
   Task<std::error_code> write_blocks(const RefcountArea& area);
   void complain(bool fixed, std::string what);
+  void keep(std::string what);
 
   Image& image_;
   Tables& tables_;
@@ -93,7 +105,13 @@ class Checker {
   struct L1Area {
     uint64_t offset = 0, length = 0;
   };
-  std::vector<L1Area> l1_areas_;  // of snapshots
+  std::vector<L1Area> l1_areas_;                // of snapshots
+  std::unordered_set<uint64_t> shared_blocks_;  // several refcount table entries lead to them
+  std::vector<uint64_t> blocks_;                // those that can be refcount blocks
+  uint64_t incomplete_ = 0;                     // entries of the snapshot table
+  uint64_t kept_ = 0;                           // corruptions that no repair touches
+  bool unread_ = false;       // a table cannot be read: nobody knows what it refers to
+  bool counts_right_ = true;  // none is below the number of references
   uint64_t l1_total_ = 0;
   uint64_t last_host_ = 0;  // for fragmentation
   bool rebuild_ = false;    // the refcount structure itself is unusable

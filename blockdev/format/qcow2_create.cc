@@ -101,6 +101,7 @@ Task<std::error_code> write_tables(Node& file, Header header, Qcow2CreateOptions
   const uint64_t size = layout.total() * cluster;
   if (!error) error = co_await file.resize(size);
   if (fixed && file.limits().size >= size) error = {};
+  if (fixed && error) error = std::make_error_code(std::errc::no_space_on_device);
   if (error) co_return error;
   Buffer table = refcount_table(layout, geometry), blocks = refcount_blocks(layout, geometry);
   Buffer l1 = Buffer::zeros(layout.l1_clusters * cluster), first = Buffer::zeros(cluster);
@@ -192,6 +193,8 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   throw_if(error, options);
   if (data && options.data_file_raw) {
     error = co_await data->resize(size);
+    const bool large_device = error == std::errc::not_supported && data->limits().size >= size;
+    if (large_device) error = {};
     throw_if(error, options);
   }
   if (options.preallocation == Preallocation::off) {
@@ -202,7 +205,7 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   }
   const auto given = std::make_shared<GivenNode>(GivenNode{std::move(data)});
   OpenReference opener = [given](const ImageReference&) { return hand_out(given); };
-  Qcow2Options open{.path = options.path, .backing = true, .no_backing = true};
+  Qcow2Options open{.path = options.path, .references = References::any, .no_backing = true};
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
   error = co_await image->preallocate(0, options.preallocation, std::move(progress));

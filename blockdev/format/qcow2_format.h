@@ -39,6 +39,8 @@ inline constexpr uint64_t kCompressed = uint64_t{1} << 62;
 inline constexpr uint64_t kZeroFlag = 1;
 inline constexpr uint64_t kOffsetMask = 0x00fffffffffffe00;
 inline constexpr uint64_t kMaxHostOffset = uint64_t{1} << 56;
+inline constexpr uint64_t kL1Reserved = 0x7f000000000001ff;
+inline constexpr uint64_t kL2Reserved = 0x3f000000000001fe;  // of a standard cluster descriptor
 inline constexpr uint64_t kRefcountOffsetMask = 0xfffffffffffffe00;
 
 enum class Compression : uint8_t { zlib = 0, zstd = 1 };

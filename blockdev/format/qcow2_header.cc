@@ -32,6 +32,7 @@ static_assert(sizeof(WireFieldsV2) == 72 && sizeof(WireFieldsV3) == 32);
 constexpr uint32_t kLengthV2 = sizeof(WireFieldsV2);
 constexpr uint32_t kLengthV3 = kLengthV2 + sizeof(WireFieldsV3);
 constexpr size_t kMaxExtensions = 1024;
+constexpr uint32_t kMaxEncryption = 2;
 
 struct FeatureName {
   uint8_t type, bit;
@@ -252,6 +253,7 @@ Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size
   const auto fields = reader.get<WireFieldsV2>();
   Header header{.version = fields.version,
                 .cluster_bits = fields.cluster_bits,
+                .encryption = fields.crypt_method,
                 .size = fields.size,
                 .l1_offset = fields.l1_offset,
                 .l1_entries = fields.l1_entries,
@@ -264,8 +266,8 @@ Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size
   header.backing_file = parse_backing(fields, header, first_cluster, name);
   if (!header.backing_file.empty()) header.backing_offset = fields.backing_offset;
   parse_extensions(header, ByteReader(extension_area(fields, header, first_cluster)), name);
-  if (fields.crypt_method != 0)
-    refuse(name, "it is encrypted, which is not supported; convert it to a plain image first");
+  if (header.encryption > kMaxEncryption)
+    refuse(name, fmt::format("its encryption method {} is not known", header.encryption));
   check_features(header, name);
   check_tables(header, file_size, name);
   return header;
@@ -279,7 +281,7 @@ std::vector<std::byte> serialise_fields(const Header& header) {
                           .backing_length = static_cast<uint32_t>(header.backing_file.size()),
                           .cluster_bits = header.cluster_bits,
                           .size = header.size,
-                          .crypt_method = 0,
+                          .crypt_method = header.encryption,
                           .l1_entries = header.l1_entries,
                           .l1_offset = header.l1_offset,
                           .refcount_table_offset = header.refcount_table_offset,

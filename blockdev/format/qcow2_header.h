@@ -3,8 +3,9 @@
 //
 // What this version does not know is kept: unknown compatible bits, unknown header fields and
 // unknown extensions survive serialisation; unknown autoclear bits survive until the image is
-// opened for writing (clear_unknown_autoclear()); unknown incompatible bits and encryption are
-// refused. Errors: ConfigError, one sentence that names the image.
+// opened for writing (clear_unknown_autoclear()); unknown incompatible bits are refused. Encryption
+// is parsed: who opens the image refuses it. Errors: ConfigError, one sentence that names the
+// image.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,7 @@ inline constexpr uint32_t kExtensionDataFile = 0x44415441;
 struct Header {
   uint32_t version = 3;
   uint32_t cluster_bits = 16;
+  uint32_t encryption = 0;  // 0: none, 1: AES, 2: LUKS
   uint64_t size = 0;
   uint64_t l1_offset = 0;
   uint32_t l1_entries = 0;

@@ -35,9 +35,12 @@ Task<std::error_code> Checker::rebuild() {
   error = co_await image_.publish(std::move(next));
   if (error) co_return error;
   tables_.allocator.replace_table(std::move(area.table), at);
-  result_.corruptions_fixed = result_.corruptions;
+  result_.corruptions_fixed = result_.corruptions - kept_ - incomplete_;
   result_.leaks_fixed = result_.leaks;
   rebuild_ = false;
+  counts_right_ = true;
+  shared_blocks_.clear();
+  note_blocks();
   co_return error;
 }
 
@@ -63,8 +66,7 @@ Task<std::error_code> Checker::write_blocks(const RefcountArea& area) {
     for (uint64_t i = 0; i < per_block; ++i) {
       const uint64_t at = block * per_block + i - window_first;
       const uint64_t found = at < counts.counts.size() ? counts.counts[at] : 0;
-      if (found > geometry_.refcount_max())
-        co_return std::make_error_code(std::errc::value_too_large);
+      if (found > geometry_.refcount_max()) co_return Refusal::too_many_references;
       set_refcount(bytes.bytes(), i, geometry_.refcount_order, found);
     }
     const std::error_code error = co_await image_.file.write(table[block], bytes);

@@ -10,9 +10,9 @@ Task<std::error_code> Resizer::resize(uint64_t size) {
   if (image_.is_corrupt()) co_return io_error();
   if (size == image_.header.size) co_return std::error_code{};
   if (image_.header.version < 3 && image_.header.snapshot_count > 0)
-    co_return std::make_error_code(std::errc::not_supported);
+    co_return Refusal::snapshots_keep_size;
   if (size >= uint64_t{1} << 62 || image_.geometry.l1_entries_for(size) * 8 > kMaxL1Bytes)
-    co_return std::make_error_code(std::errc::file_too_large);
+    co_return Refusal::clusters_too_small;
   std::error_code error = co_await tables_.settle();
   if (error) co_return error;
   if (size > image_.header.size)
@@ -69,7 +69,8 @@ Task<std::error_code> Resizer::zero_new_part(uint64_t old_size) {
   if (reader_.backing() != nullptr) end = std::max(end, reader_.backing()->limits().size);
   end = std::min(end, image_.header.size);
   if (end <= old_size) co_return std::error_code{};
-  co_return co_await writer_.zero(old_size, end - old_size, true);
+  const ZeroFlags flags{.may_unmap = true};
+  co_return co_await writer_.zero(old_size, end - old_size, flags);
 }
 
 Task<std::error_code> Resizer::shrink(uint64_t size) {

@@ -41,7 +41,8 @@ std::optional<ParsedSnapshots> parse_snapshots(std::span<const std::byte> bytes,
                       .vm_state_size = wire.vm_state_size};
     ByteReader extra(reader.take(wire.extra_length));
     if (extra.rest().size() >= 8) info.vm_state_size = extra.get<be64>();
-    if (extra.rest().size() >= 8) info.disk_size = extra.get<be64>();
+    info.complete = extra.rest().size() >= 8;
+    if (info.complete) info.disk_size = extra.get<be64>();
     info.unknown.assign(extra.rest().begin(), extra.rest().end());
     info.id = text_of(reader.take(wire.id_length));
     info.name = text_of(reader.take(wire.name_length));
@@ -106,6 +107,9 @@ Task<std::error_code> Snapshots::load() {
                           fmt::format("the snapshot table of image '{}' is damaged", image_.name));
   if (table.error) co_return table.error;
   list_ = std::move(table.value.list);
+  // Entries of version 2 need not say it: the disk of their images has kept its size.
+  for (SnapshotInfo& info : list_)
+    if (!info.complete) info.disk_size = image_.header.size;
   image_.snapshot_table_bytes = table.value.length;
   note_l1s();
   co_return std::error_code{};
@@ -115,7 +119,7 @@ Task<std::error_code> Snapshots::load() {
 void Snapshots::note_l1s() {
   std::vector<HostRange> ranges;
   for (const SnapshotInfo& info : list_)
-    if (info.l1_offset < kMaxHostOffset)
+    if (info.l1_offset < kMaxHostOffset && uint64_t{info.l1_entries} * 8 <= kMaxL1Bytes)
       ranges.push_back({info.l1_offset, uint64_t{info.l1_entries} * 8});
   image_.snapshot_l1s.assign(std::move(ranges));
 }
@@ -145,7 +149,7 @@ Task<std::error_code> Snapshots::begin() {
 Task<Outcome<uint64_t>> Snapshots::write_list(std::vector<SnapshotInfo> list) {
   const std::vector<std::byte> bytes = serialise_snapshots(list);
   if (bytes.size() > kMaxSnapshotTableBytes || list.size() > kMaxSnapshots)
-    co_return Outcome<uint64_t>{std::make_error_code(std::errc::file_too_large)};
+    co_return Outcome<uint64_t>{Refusal::too_many_snapshots};
   if (bytes.empty()) co_return Outcome<uint64_t>{};
   const uint64_t clusters = div_up(bytes.size(), image_.geometry.cluster_size());
   const Outcome<Run> run = co_await tables_.allocator.allocate_contiguous(clusters);
@@ -200,6 +204,7 @@ Task<std::error_code> Snapshots::publish(Outcome<Next> next) {
   tables_.allocator.accept_shadow();
   tables_.map.replace_l1(std::move(next.value.l1));
   list_ = std::move(next.value.list);
+  for (SnapshotInfo& info : list_) info.complete = true;
   image_.snapshot_table_bytes = serialise_snapshots(list_).size();
   note_l1s();
   [[maybe_unused]] const std::error_code later = co_await tables_.settle();
@@ -212,11 +217,11 @@ Task<std::error_code> Snapshots::drop_active_l1() {
 }
 
 Task<std::error_code> Snapshots::create(std::string name) {
-  if (image_.geometry.data_file || image_.geometry.refcount_max() < 2)
-    co_return std::make_error_code(std::errc::not_supported);
+  if (image_.geometry.data_file) co_return Refusal::data_file_without_snapshots;
+  if (image_.geometry.refcount_max() < 2) co_return Refusal::narrow_counts_without_snapshots;
   for (const SnapshotInfo& info : list_)
     if (info.name == name) co_return std::make_error_code(std::errc::file_exists);
-  if (name.size() > 0xffff) co_return std::make_error_code(std::errc::filename_too_long);
+  if (name.size() > 0xffff) co_return Refusal::snapshot_name_too_long;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count();
   SnapshotInfo info{.id = next_id(),
@@ -250,16 +255,12 @@ Task<std::error_code> Snapshots::apply(std::string id_or_name) {
   co_return co_await publish(std::move(next));
 }
 
-uint64_t Snapshots::disk_size(const SnapshotInfo& info) const noexcept {
-  return info.disk_size != 0 ? info.disk_size : image_.header.size;
-}
-
 // Long enough for the snapshot's disk.
 Task<Outcome<std::vector<uint64_t>>> Snapshots::read_l1(SnapshotInfo info) {
   using Result = Outcome<std::vector<uint64_t>>;
   Result l1 = co_await tree_.read_l1(info.l1_offset, info.l1_entries);
   if (l1.error) co_return l1;
-  const uint64_t size = disk_size(info);
+  const uint64_t size = info.disk_size;
   const uint64_t needed = image_.geometry.l1_entries_for(size);
   if (size >= uint64_t{1} << 63 || needed * 8 > kMaxL1Bytes) co_return Result{io_error()};
   if (l1.value.size() < needed) l1.value.resize(needed);
@@ -270,7 +271,7 @@ Task<std::error_code> Snapshots::show(std::string id_or_name) {
   const SnapshotInfo* found = find(id_or_name);
   if (found == nullptr) co_return std::make_error_code(std::errc::no_such_file_or_directory);
   SnapshotInfo info = *found;
-  const uint64_t size = disk_size(info);
+  const uint64_t size = info.disk_size;
   Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
   if (l1.error) co_return l1.error;
   image_.header.size = size;
@@ -308,6 +309,13 @@ Task<std::error_code> Snapshots::let_go(std::vector<uint64_t> clusters) {
   co_return co_await publish(std::move(next));
 }
 
+Task<std::error_code> Snapshots::rewrite() {
+  const std::error_code error = co_await begin();
+  if (error) co_return error;
+  Outcome<Next> next = co_await unchanged();
+  co_return co_await publish(std::move(next));
+}
+
 Task<Outcome<Snapshots::Next>> Snapshots::unchanged() {
   Next next{list_, tables_.map.l1(), image_.header.size};
   const std::error_code error = co_await drop_active_l1();
@@ -315,7 +323,7 @@ Task<Outcome<Snapshots::Next>> Snapshots::unchanged() {
 }
 
 Task<Outcome<Snapshots::Next>> Snapshots::returned_to(SnapshotInfo info) {
-  const uint64_t size = disk_size(info);
+  const uint64_t size = info.disk_size;
   Outcome<std::vector<uint64_t>> l1 = co_await read_l1(std::move(info));
   if (l1.error) co_return Outcome<Next>{l1.error};
   Next next{list_, std::move(l1.value), size};

@@ -24,7 +24,8 @@ struct SnapshotInfo {
   uint32_t date_nanoseconds = 0;
   uint64_t vm_clock_nanoseconds = 0;
   uint64_t vm_state_size = 0;
-  uint64_t disk_size = 0;          // 0: not recorded (version 2)
+  uint64_t disk_size = 0;
+  bool complete = true;            // disk_size is recorded, as version 3 demands
   std::vector<std::byte> unknown;  // extra data this version does not know; kept
   bool operator==(const SnapshotInfo&) const = default;
 
@@ -62,6 +63,8 @@ class Snapshots {
   Task<std::error_code> let_go(std::vector<uint64_t> clusters);
   // Writes a table to new clusters, which nothing names yet; gives its offset (0 for an empty one).
   Task<Outcome<uint64_t>> write_list(std::vector<SnapshotInfo> list);
+  // Writes the table anew, with all that its entries have to have.
+  Task<std::error_code> rewrite();
 
  private:
   // What an image is made of at the end of an operation.
@@ -76,7 +79,6 @@ class Snapshots {
   Task<Outcome<Next>> emptied();
   Task<Outcome<Next>> unchanged();
   Task<Outcome<std::vector<uint64_t>>> read_l1(SnapshotInfo info);
-  uint64_t disk_size(const SnapshotInfo& info) const noexcept;
   Task<std::error_code> begin();
   Task<std::error_code> publish(Outcome<Next> next);
   Task<Outcome<Header>> write_tables(Next& next);

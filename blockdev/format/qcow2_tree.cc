@@ -1,6 +1,7 @@
 #include "blockdev/format/qcow2_tree.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include <fmt/core.h>
 
@@ -212,18 +213,20 @@ Task<Outcome<std::vector<uint64_t>>> Tree::with_true_flags(std::vector<uint64_t>
 
 Task<Outcome<uint64_t>> Tree::check_copied(bool fix) {
   uint64_t wrong = 0;
+  std::unordered_set<uint64_t> seen;  // two entries may lead to one table
   const size_t count = tables_.map.l1().size();
   for (size_t i = 0; i < count; ++i) {
     const uint64_t entry = tables_.map.l1()[i];
     const uint64_t table = entry & kOffsetMask;
-    if (table == 0) continue;
+    if (table == 0 || tables_.map.bad_table(table)) continue;
     const Outcome<bool> flag = co_await check_flag(table, entry);
     if (flag.error) co_return Outcome<uint64_t>{flag.error};
     if (flag.value) {
       ++wrong;
       if (fix) tables_.map.set_l1_entry(i, entry ^ kCopied);
     }
-    for (uint64_t slice = 0; slice < slices_in_table() && !image_.geometry.data_file; ++slice) {
+    if (image_.geometry.data_file || !seen.insert(table).second) continue;
+    for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
       const Outcome<uint64_t> some = co_await check_slice(table, slice, fix);
       if (some.error) co_return some;
       wrong += some.value;

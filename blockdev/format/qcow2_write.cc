@@ -11,6 +11,18 @@ namespace {
 
 constexpr size_t kParallelPieces = 16;
 
+// Gives a place back.
+class Place {
+ public:
+  explicit Place(Semaphore& places) noexcept : places_(places) {}
+  Place(const Place&) = delete;
+  Place& operator=(const Place&) = delete;
+  ~Place() { places_.release(); }
+
+ private:
+  Semaphore& places_;
+};
+
 }  // namespace
 
 Writer::Writer(Image& image, Tables& tables, Reader& reader)
@@ -44,9 +56,9 @@ bool Writer::valid(const L2Entry& entry) const noexcept {
 // Sure to read as zeros wherever it is not written.
 bool Writer::known_zero(const L2Entry& entry) const noexcept {
   if (entry.compressed()) return false;
-  if (geometry_.extended_l2) return entry.allocated_bits() == 0 && reader_.backing() == nullptr;
+  if (geometry_.extended_l2) return entry.allocated_bits() == 0 && !image_.has_backing();
   const Kind kind = entry.kind(geometry_, 0);
-  return kind == Kind::zero || (kind == Kind::unallocated && reader_.backing() == nullptr);
+  return kind == Kind::zero || (kind == Kind::unallocated && !image_.has_backing());
 }
 
 void Writer::plan_new(Plan& plan) const {
@@ -244,10 +256,15 @@ Task<Outcome<Buffer>> Writer::copied(uint64_t guest, uint64_t length, const L2En
   co_return Outcome<Buffer>{error, std::move(bytes)};
 }
 
-// The guest's bytes and what has to be copied around them, in one request.
+// The guest's bytes and what has to be copied around them, in one request. The copies' memory is
+// bounded: clusters may be large, and requests many.
 Task<std::error_code> Writer::write_data(const Plan& plan, IoVecs from) {
   const uint64_t base = plan.old.first_cluster << geometry_.cluster_bits;
   const uint64_t tail_at = plan.guest + plan.length;
+  if (plan.start == plan.guest && plan.end == tail_at)
+    co_return co_await guest_file_.write(plan.host + (plan.guest - base), std::move(from));
+  co_await copies_.acquire();
+  const Place place(copies_);
   Outcome<Buffer> head, tail;
   if (plan.start < plan.guest) {
     head =

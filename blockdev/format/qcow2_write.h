@@ -23,12 +23,14 @@ namespace vireo::blk::qcow2 {
 
 class Writer {
  public:
+  static constexpr size_t kParallelCopies = 16;
+
   Writer(Image& image, Tables& tables, Reader& reader);
 
   Task<std::error_code> write(uint64_t guest, IoVecs from);
   // One cluster (the last one of the disk may be shorter), stored compressed if that is smaller.
   Task<std::error_code> write_compressed(uint64_t guest, IoVecs from);
-  Task<std::error_code> zero(uint64_t guest, uint64_t length, bool may_unmap);
+  Task<std::error_code> zero(uint64_t guest, uint64_t length, ZeroFlags flags);
   Task<std::error_code> discard(uint64_t guest, uint64_t length);
   // Allocates what is not allocated without writing data; `length` may be anything.
   Task<std::error_code> preallocate(uint64_t guest, uint64_t length, Preallocation how);
@@ -50,7 +52,8 @@ class Writer {
     uint64_t host = 0;      // of the first cluster
     bool zeros = false;     // the host clusters are known to read as zeros
   };
-  enum class Change : uint8_t { zero, zero_and_unmap };
+  // hold: also where the range reads as zeros already.
+  enum class Change : uint8_t { zero, zero_and_unmap, hold };
 
   bool must_not_write(uint64_t host, uint64_t length) const noexcept;
   bool needs_cluster(const L2Entry& entry) const noexcept;
@@ -66,12 +69,14 @@ class Writer {
   Task<std::error_code> find_place(Plan& plan);
   Task<std::error_code> write_data(const Plan& plan, IoVecs from);
   Task<Outcome<Buffer>> copied(uint64_t guest, uint64_t length, const L2Entry& old, bool needed);
-  Task<std::error_code> write_zeros(uint64_t guest, uint64_t length);
+  Task<std::error_code> write_zeros(uint64_t guest, uint64_t length, Change how);
   Task<std::error_code> zero_part(uint64_t guest, uint64_t length, Change how);
   Task<std::error_code> zero_granules(uint64_t guest, uint64_t end, Change how);
   Task<std::error_code> change(uint64_t guest, uint64_t length, Change how);
   Task<Outcome<uint64_t>> change_some(uint64_t guest, uint64_t length, Change how);
-  uint64_t unchanged_by_zeroing(uint64_t guest, uint64_t length) const noexcept;
+  Change change_of(ZeroFlags flags) const noexcept;
+  bool needs_zeros(Change how) const noexcept;
+  uint64_t unchanged_by_zeroing(uint64_t guest, uint64_t length, Change how) const noexcept;
   L2Entry zeroed(const L2Entry& old, uint64_t mask, Change how) const noexcept;
   Task<std::error_code> zero_data_file(uint64_t guest, uint64_t length, Change how);
   Task<Outcome<bool>> store_compressed(uint64_t guest, std::span<const std::byte> packed);
@@ -86,7 +91,8 @@ class Writer {
   HostFile& guest_file_;
   const Geometry geometry_;
   Claims claims_;
-  AsyncMutex packing_;  // compressed pieces that share a block of the file
+  Semaphore copies_{kParallelCopies};  // each of up to two clusters
+  AsyncMutex packing_;                 // compressed pieces that share a block of the file
 };
 
 }  // namespace vireo::blk::qcow2

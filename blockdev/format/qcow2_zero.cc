@@ -14,14 +14,15 @@ constexpr uint64_t kZeroChunk = 2 * 1024 * 1024;
 
 }  // namespace
 
-Task<std::error_code> Writer::write_zeros(uint64_t guest, uint64_t length) {
-  const Outcome<bool> zero = co_await reader_.reads_zero(guest, length);
-  if (zero.error || zero.value) co_return zero.error;
-  Buffer zeros = Buffer::zeros(std::min(length, kZeroChunk));
+Task<std::error_code> Writer::write_zeros(uint64_t guest, uint64_t length, Change how) {
+  if (how != Change::hold) {
+    const Outcome<bool> zero = co_await reader_.reads_zero(guest, length);
+    if (zero.error || zero.value) co_return zero.error;
+  }
   std::error_code error;
   for (uint64_t done = 0; done < length && !error;) {
-    const uint64_t some = std::min<uint64_t>(length - done, zeros.size());
-    IoVecs from{{zeros.data(), some}};
+    const uint64_t some = std::min(length - done, kZeroChunk);
+    IoVecs from = zero_vectors(some);
     error = co_await write(guest + done, std::move(from));
     done += some;
   }
@@ -32,7 +33,7 @@ Task<std::error_code> Writer::write_zeros(uint64_t guest, uint64_t length) {
 Task<std::error_code> Writer::zero_part(uint64_t guest, uint64_t length, Change how) {
   const Outcome<EntryRange> found = co_await map_.entries(guest >> geometry_.cluster_bits, 1);
   if (found.error) co_return found.error;
-  if (found.value.entries.front().compressed()) co_return co_await write_zeros(guest, length);
+  if (found.value.entries.front().compressed()) co_return co_await write_zeros(guest, length, how);
   co_return co_await change(guest, length, how);
 }
 
@@ -48,10 +49,20 @@ Task<std::error_code> Writer::zero_granules(uint64_t guest, uint64_t end, Change
   co_return error;
 }
 
-Task<std::error_code> Writer::zero(uint64_t guest, uint64_t length, bool may_unmap) {
+Writer::Change Writer::change_of(ZeroFlags flags) const noexcept {
+  if (flags.hold) return Change::hold;
+  return flags.may_unmap || !geometry_.zero_flag ? Change::zero_and_unmap : Change::zero;
+}
+
+// What is not allocated would show a backing image.
+bool Writer::needs_zeros(Change how) const noexcept {
+  return how == Change::hold || image_.has_backing();
+}
+
+Task<std::error_code> Writer::zero(uint64_t guest, uint64_t length, ZeroFlags flags) {
+  const Change how = change_of(flags);
   // Version 2 cannot say "zero"; without a backing image "unallocated" means the same.
-  if (!geometry_.zero_flag && reader_.backing() != nullptr)
-    co_return co_await write_zeros(guest, length);
+  if (!geometry_.zero_flag && needs_zeros(how)) co_return co_await write_zeros(guest, length, how);
   const uint64_t granule = geometry_.granule();
   const uint64_t end = guest + length;
   const uint64_t inner = std::min(align_up(guest, granule), end);
@@ -59,18 +70,17 @@ Task<std::error_code> Writer::zero(uint64_t guest, uint64_t length, bool may_unm
   const bool to_the_end = end >= image_.header.size;
   const uint64_t inner_end =
       to_the_end ? align_up(end, geometry_.cluster_size()) : align_down(end, granule);
-  if (inner >= inner_end || inner >= end) co_return co_await write_zeros(guest, length);
+  if (inner >= inner_end || inner >= end) co_return co_await write_zeros(guest, length, how);
   std::error_code error;
-  if (guest < inner) error = co_await write_zeros(guest, inner - guest);
-  const Change how = may_unmap || !geometry_.zero_flag ? Change::zero_and_unmap : Change::zero;
+  if (guest < inner) error = co_await write_zeros(guest, inner - guest, how);
   if (!error) error = co_await zero_granules(inner, inner_end, how);
-  if (!error && inner_end < end) error = co_await write_zeros(inner_end, end - inner_end);
+  if (!error && inner_end < end) error = co_await write_zeros(inner_end, end - inner_end, how);
   co_return error;
 }
 
 Task<std::error_code> Writer::discard(uint64_t guest, uint64_t length) {
   // Version 2 with a backing image: discarded clusters would show what the backing image holds.
-  if (!geometry_.zero_flag && reader_.backing() != nullptr) co_return std::error_code{};
+  if (!geometry_.zero_flag && image_.has_backing()) co_return std::error_code{};
   const uint64_t cluster = geometry_.cluster_size();
   const uint64_t end = guest + length;
   const uint64_t inner = align_up(guest, cluster);
@@ -84,7 +94,7 @@ Task<std::error_code> Writer::change(uint64_t guest, uint64_t length, Change how
   std::error_code error;
   for (uint64_t done = 0; done < length && !error;) {
     if (image_.is_corrupt()) co_return io_error();
-    const uint64_t nothing = unchanged_by_zeroing(guest + done, length - done);
+    const uint64_t nothing = unchanged_by_zeroing(guest + done, length - done, how);
     done += nothing;
     if (nothing > 0) continue;
     const Outcome<uint64_t> some = co_await change_some(guest + done, length - done, how);
@@ -95,8 +105,8 @@ Task<std::error_code> Writer::change(uint64_t guest, uint64_t length, Change how
 }
 
 // A missing L2 table without a backing image reads as zeros already: as far as the table reaches.
-uint64_t Writer::unchanged_by_zeroing(uint64_t guest, uint64_t length) const noexcept {
-  if (reader_.backing() != nullptr || image_.header.raw_data_file()) return 0;
+uint64_t Writer::unchanged_by_zeroing(uint64_t guest, uint64_t length, Change how) const noexcept {
+  if (needs_zeros(how) || image_.header.raw_data_file()) return 0;
   if (map_.table_offset(geometry_.l1_index(guest)) != 0) return 0;
   const uint64_t coverage = geometry_.l2_coverage();
   return std::min(length, coverage - guest % coverage);
@@ -104,10 +114,10 @@ uint64_t Writer::unchanged_by_zeroing(uint64_t guest, uint64_t length) const noe
 
 // `mask`: the subclusters concerned, all 32 of them without extended entries.
 L2Entry Writer::zeroed(const L2Entry& old, uint64_t mask, Change how) const noexcept {
-  if (old == L2Entry{} && reader_.backing() == nullptr) return old;
+  if (old == L2Entry{} && !needs_zeros(how)) return old;
   if (!geometry_.zero_flag) return {};
-  const bool keep =
-      how == Change::zero && old.has_host(geometry_) && (old.copied() || geometry_.data_file);
+  const bool keep = how != Change::zero_and_unmap && old.has_host(geometry_) &&
+                    (old.copied() || geometry_.data_file);
   if (!geometry_.extended_l2) return {keep ? old.descriptor | kZeroFlag : kZeroFlag, 0};
   if (mask == kAllSubclusters) return {keep ? old.descriptor : 0, mask << 32};
   if (old.compressed()) return old;  // written anew while we looked: that write comes later
@@ -191,8 +201,7 @@ Task<Outcome<uint64_t>> Writer::preallocate_some(uint64_t guest, uint64_t length
   range.entries.resize(run.value.clusters);
   error = co_await fill(run.value, how);
   // With a backing image the subclusters stay unallocated: it must go on showing through.
-  const uint64_t bitmap =
-      geometry_.extended_l2 && reader_.backing() == nullptr ? kAllSubclusters : 0;
+  const uint64_t bitmap = geometry_.extended_l2 && !image_.has_backing() ? kAllSubclusters : 0;
   for (size_t i = 0; i < range.entries.size(); ++i)
     range.entries[i] = {(run.value.offset + i * cluster) | kCopied, bitmap};
   if (!error) error = co_await map_.replace(std::move(range));
@@ -209,10 +218,9 @@ Task<std::error_code> Writer::fill(Run run, Preallocation how) {
       (how == Preallocation::metadata && !run.zeros && !image_.data))
     co_return co_await guest_file_.node().zero(run.offset, bytes, ZeroFlags{});
   if (how == Preallocation::metadata) co_return error;
-  Buffer zeros = Buffer::zeros(std::min(bytes, kZeroChunk));
   for (uint64_t done = 0; done < bytes && !error;) {
-    const uint64_t some = std::min<uint64_t>(bytes - done, zeros.size());
-    IoVecs from{{zeros.data(), some}};
+    const uint64_t some = std::min(bytes - done, kZeroChunk);
+    IoVecs from = zero_vectors(some);
     error = co_await guest_file_.write(run.offset + done, std::move(from));
     done += some;
   }
@@ -260,7 +268,7 @@ Task<Outcome<bool>> Writer::store_compressed(uint64_t guest, std::span<const std
 }
 
 Task<std::error_code> Writer::write_compressed(uint64_t guest, IoVecs from) {
-  if (geometry_.data_file) co_return std::make_error_code(std::errc::not_supported);
+  if (geometry_.data_file) co_return Refusal::data_file_without_compression;
   Buffer joined;
   std::span<const std::byte> plain{static_cast<const std::byte*>(from.front().iov_base),
                                    from.front().iov_len};

@@ -54,7 +54,7 @@ Task<std::error_code> RawNode::zero(uint64_t offset, uint64_t length, ZeroFlags 
 }
 
 Task<std::error_code> RawNode::resize(uint64_t size) {
-  if (!resizable_) co_return std::make_error_code(std::errc::not_supported);
+  if (!resizable_) co_return Refusal::window_keeps_size;
   const std::error_code error = co_await below_->resize(start_ + size);
   if (!error) limits_.size = size;
   co_return error;

@@ -85,7 +85,7 @@ struct Chain {
     }
     auto top = store.open("top.qcow2");
     auto& image = dynamic_cast<Qcow2&>(top->graph());
-    RebaseOptions options{.has_backing = image.backing() != nullptr, .between = Layers(disks)};
+    RebaseOptions options{.between = Layers(disks)};
     std::unique_ptr<Disk> below;
     if (!base.empty()) below = store.open_read_only(base);
     if (below) options.backing.add(*below);
@@ -263,12 +263,30 @@ TEST_CASE("rebasing within the chain copies only what lies between") {
   const Bytes expected = store.content("top.qcow2");
   auto top = store.open("top.qcow2"), below = store.open_read_only("base.raw");
   auto between = store.open_alone("mid.qcow2");
-  const RebaseOptions options{
-      .backing = Source(*below), .has_backing = true, .between = Layers({between.get()})};
+  const RebaseOptions options{.backing = Source(*below), .between = Layers({between.get()})};
   REQUIRE_FALSE(store.run(rebase(*top, options, {})).error);
   CHECK(below->counters().bytes_read == 65536);
   CHECK(top->counters().bytes_written == 65536);
   for (auto* disk : {&top, &below, &between}) store.close(std::move(*disk));
+}
+
+TEST_CASE("zeros of an image that gets its first backing image are held without data") {
+  ImageStore store;
+  constexpr uint64_t kSize = 1024 * 1024;
+  store.raw("base.raw", kSize);
+  auto base = store.open("base.raw");
+  REQUIRE_FALSE(store.write(*base, 0, Bytes(kSize, std::byte{1})));
+  store.close(std::move(base));
+  store.qcow2("top.qcow2", {.size = kSize});
+  auto top = store.open("top.qcow2"), below = store.open_read_only("base.raw");
+  const RebaseOptions options{.backing = Source(*below)};
+  REQUIRE_FALSE(store.run(rebase(*top, options, {})).error);
+  auto& image = dynamic_cast<Qcow2&>(top->graph());
+  REQUIRE_FALSE(store.run(image.set_backing("base.raw", "raw")));
+  store.close(std::move(top));
+  store.close(std::move(below));
+  CHECK(store.content("top.qcow2") == Bytes(kSize));
+  CHECK(store.file("top.qcow2").bytes.size() < kSize);
 }
 
 TEST_CASE("a rebase that fails or is stopped leaves the overlay as it was") {

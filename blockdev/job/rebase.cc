@@ -25,7 +25,7 @@ class Rebaser {
       : overlay_(overlay),
         backing_(std::move(options.backing)),
         between_(std::move(options.between)),
-        zero_hides_(options.has_backing && overlay.limits().can_zero),
+        zero_hides_(overlay.limits().can_zero),
         size_(overlay.limits().size),
         granule_(overlay.limits().optimal_block),
         steps_(std::move(control), size_),
@@ -50,7 +50,7 @@ class Rebaser {
   Disk& overlay_;
   Source backing_;
   Layers between_;
-  const bool zero_hides_;  // zeroing what is not allocated hides what the backing image holds
+  const bool zero_hides_;  // zeros can be held without data
   const uint64_t size_;
   const uint64_t granule_;
   JobSteps steps_;
@@ -153,7 +153,8 @@ Task<std::error_code> Rebaser::keep_differing(Run run, const JobBuffers::Loan& o
 Task<std::error_code> Rebaser::keep(uint64_t offset, IoVecs from, bool zeros) {
   if (!zeros || !zero_hides_) co_return co_await overlay_.write(offset, std::move(from));
   const uint64_t length = total_length(from);
-  co_return co_await overlay_.zero(offset, length);
+  const ZeroFlags flags{.hold = true};
+  co_return co_await overlay_.zero(offset, length, flags);
 }
 
 }  // namespace

@@ -14,8 +14,7 @@
 namespace vireo::blk {
 
 struct RebaseOptions {
-  Source backing{};          // the new one with its chain; empty: none, all is to be copied
-  bool has_backing = false;  // the overlay has one now
+  Source backing{};  // the new one with its chain; empty: none, all is to be copied
   // When the new backing image is one of the overlay's chain: those between the two. Where they
   // hold nothing, nothing differs.
   Layers between{};

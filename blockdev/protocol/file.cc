@@ -212,7 +212,7 @@ std::error_code FileNode::File::resize(uint64_t new_size) const noexcept {
     return repeat_interrupted([&] { return ::ftruncate(fd, static_cast<off_t>(new_size)); });
   uint64_t device_size = 0;
   if (::ioctl(fd, BLKGETSIZE64, &device_size) != 0) return last_error();
-  if (new_size != device_size) return std::make_error_code(std::errc::not_supported);
+  if (new_size != device_size) return Refusal::device_keeps_size;
   return {};
 }
 

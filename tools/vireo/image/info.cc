@@ -99,6 +99,7 @@ Json to_json(const ImageDescription& image) {
   if (qcow2) json.add("cluster-size", qcow2->header.geometry().cluster_size());
   json.add("format", image.format).add("actual-size", image.actual_size);
   if (!qcow2) return json.add("dirty-flag", false);
+  if (qcow2->header.encryption != 0) json.add("encrypted", true);
   json.add("format-specific", qcow2_json(*qcow2));
   if (const std::string& name = qcow2->header.backing_file; !name.empty())
     json.add("full-backing-filename", blk::resolve_reference(image.path, name))
@@ -153,6 +154,7 @@ void print_human(const ImageDescription& image) {
               printable(image.path).c_str(), image.format.c_str(), human_size(size).c_str(),
               static_cast<unsigned long long>(size), human_size(image.actual_size).c_str());
   if (!image.qcow2) return;
+  if (image.qcow2->header.encryption != 0) std::printf("encrypted: yes\n");
   const uint64_t cluster = image.qcow2->header.geometry().cluster_size();
   if (image.qcow2->header.dirty()) std::printf("cleanly shut down: no\n");
   std::printf("cluster_size: %llu\n", static_cast<unsigned long long>(cluster));
@@ -160,13 +162,6 @@ void print_human(const ImageDescription& image) {
   if (!image.qcow2->snapshots.empty())
     std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
   print_specifics(*image.qcow2);
-}
-
-// The image that `image` lies over.
-blk::Spec backing_spec(blk::Spec spec, const ImageDescription& image) {
-  spec.path = blk::resolve_reference(image.path, image.qcow2->header.backing_file);
-  spec.format = image.qcow2->header.backing_format();
-  return spec;
 }
 
 bool has_backing(const ImageDescription& image) {
@@ -194,7 +189,7 @@ std::vector<ImageDescription> describe_chain(Session& session, blk::Spec spec, b
     chain.push_back(context.empty() ? describe() : with_context(context, describe));
     if (!whole || !has_backing(chain.back())) return chain;
     context = fmt::format("the backing file of '{}'", spec.path);
-    spec = backing_spec(std::move(spec), chain.back());
+    spec = blk::backing_spec(spec, chain.back());
   }
 }
 

@@ -21,6 +21,18 @@ const blk::Spec& checked(const blk::Spec& spec) {
   return spec;
 }
 
+// A signal ends the repair of an image that was not closed, too.
+std::unique_ptr<blk::Disk> open_disk(Session& session, blk::Spec spec) {
+  spec.progress = [&session](uint64_t, uint64_t) { return !session.interrupted(); };
+  try {
+    std::string name = spec.path;
+    return session.run(blk::open_disk(session.host(), std::move(name), std::move(spec)));
+  } catch (...) {
+    session.stop_if_interrupted();
+    throw;
+  }
+}
+
 }  // namespace
 
 void add_image_options(Options& command, ImageArguments& image, bool file_required) {
@@ -53,7 +65,7 @@ blk::Spec image_spec(const ImageArguments& image) {
   spec.path = image.path;
   spec.format = image.format;
   spec.cache = blk::parse_cache_mode(image.cache);
-  spec.backing = true;  // the owner names the image
+  spec.references = blk::References::any;  // the owner names the image
   spec.empty = true;
   spec.lock = !image.force_share;
   spec.internal = without_key(image.snapshot);
@@ -63,7 +75,7 @@ blk::Spec image_spec(const ImageArguments& image) {
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
-      disk_(session.run(blk::open_disk(session.host(), spec.path, checked(spec)))),
+      disk_(open_disk(session, checked(spec))),
       qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {}
 
 Image::~Image() {

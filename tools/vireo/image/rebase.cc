@@ -59,8 +59,8 @@ Images open_between(Session& session, const Chain& chain, const blk::Spec& backi
 }
 
 void copy_differences(Session& session, const RebaseArguments& arguments, Image& overlay,
-                      const Chain& chain, Image* backing, const Images& between) {
-  blk::RebaseOptions options{.has_backing = chain.size() > 1};
+                      Image* backing, const Images& between) {
+  blk::RebaseOptions options;
   if (backing != nullptr) options.backing.add(backing->disk());
   std::vector<blk::Disk*> disks;
   for (const auto& image : between) disks.push_back(&image->disk());
@@ -102,7 +102,7 @@ void rebase_safe(Session& session, const RebaseArguments& arguments, blk::Spec s
   }
   Image overlay(session, spec);
   overlay.need_qcow2("backing file");
-  copy_differences(session, arguments, overlay, chain, backing.get(), between);
+  copy_differences(session, arguments, overlay, backing.get(), between);
   name_backing(session, arguments, overlay, format);
 }
 
