@@ -1,8 +1,8 @@
 // Lazy coroutines. A Task runs only when it is awaited, on the thread that awaits it, and is
 // awaited exactly once. No thread of its own, no allocation besides its frame.
 //
-// Rules that keep g++ 12 and clang 14 honest (tools/lint/coro.py checks 1 and 3 and what can be seen
-// of 6, task_test.cc is the canary):
+// Rules that keep g++ 12 and clang 14 honest (tools/lint/coro.py checks 1, 3 and what shows of 6,
+// task_test.cc is the canary):
 //  1. Coroutines are named functions or members; a lambda is never a coroutine.
 //  2. Parameters by value, or `this`; a reference only to what the joined Scope outlives.
 //  3. The operand of co_await is one call with named arguments: no temporary with a destructor but
