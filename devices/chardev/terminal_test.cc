@@ -181,10 +181,10 @@ TEST_CASE("a process that comes back to the foreground takes the terminal as it 
     Terminal terminal(pty.slave.get());
     terminal.set_raw();
     // What a shell does for fg, in its own mode.
+    ::signal(SIGTTOU, SIG_IGN);
     termios mode = pty.mode();
     mode.c_lflag &= ~static_cast<tcflag_t>(ECHO);
     ::tcsetattr(pty.slave.get(), TCSANOW, &mode);
-    ::signal(SIGTTOU, SIG_IGN);
     ::tcsetpgrp(pty.slave.get(), ::getpgrp());
     terminal.set_raw();
     if (!pty.is_raw()) ::_exit(1);

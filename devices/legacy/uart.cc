@@ -92,8 +92,10 @@ void Uart::write_register(uint64_t offset, uint8_t value) {
   const std::lock_guard lock(mutex_);
   const Uart16550::Sources before = chip_.pending();
   chip_.write(static_cast<uint8_t>(offset), value);
-  // Whoever sends has looked whether it may; a guest that sets up the port does not listen yet.
-  polls_ = offset == Uart16550::kTransmitter ? std::max(polls_ - 1, 0) : 0;
+  if (offset != Uart16550::kTransmitter)
+    polls_ = 0;  // a guest that sets up the port does not listen yet
+  else if (polls_ < kPolls)
+    polls_ = std::max(polls_ - 1, 0);  // whoever sends has looked whether it may
   settle(before);
 }
 
