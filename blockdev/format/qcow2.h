@@ -4,7 +4,8 @@
 //
 // The parts: qcow2_header (the first cluster), qcow2_alloc (host clusters and the order of writes),
 // qcow2_map (guest to host), qcow2_tables (both, and flushing), qcow2_read, qcow2_write,
-// qcow2_snapshot, qcow2_resize, qcow2_check, qcow2_create. This class lets requests in and out.
+// qcow2_snapshot, qcow2_bitmap_store, qcow2_resize, qcow2_amend, qcow2_check, qcow2_create. This
+// class lets requests in and out.
 //
 // Thread: the graph's loop; requests run side by side, operations on the whole image (snapshots,
 // resize, check, close) wait until the others are done and keep new ones out meanwhile.
