@@ -125,14 +125,6 @@ TEST_CASE("an image is described without opening what it names") {
   REQUIRE(bench.describe_file(bench.dir.file("plain", 5000)).format == "raw");
 }
 
-TEST_CASE("names in an image are relative to it") {
-  REQUIRE(resolve_reference("/images/top.qcow2", "base.raw") == "/images/base.raw");
-  REQUIRE(resolve_reference("top.qcow2", "base.raw") == "base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "../base.raw") == "a/../base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "/base.raw") == "/base.raw");
-  REQUIRE(resolve_reference("a/top.qcow2", "file:base.raw") == "a/base.raw");
-}
-
 TEST_CASE("the layout of an image tells kinds and places") {
   Bench bench;
   const std::string path = bench.dir.path("disk.qcow2");

@@ -12,16 +12,14 @@
 #include "blockdev/buffer.h"
 #include "blockdev/filter/overlay.h"
 #include "blockdev/format/qcow2.h"
+#include "blockdev/probe.h"
 #include "blockdev/protocol/file.h"
 #include "blockdev/protocol/temporary.h"
-#include "vmm/base/bytes.h"
 #include "vmm/base/error.h"
 
 namespace vireo::blk {
 
 namespace {
-
-constexpr uint32_t kQcow2Magic = 0x514649fb;  // "QFI\xfb", the first four bytes
 
 struct Ending {
   std::string_view text;
@@ -30,38 +28,36 @@ struct Ending {
 constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
                               Ending{".qcow2", "qcow2"}};
 
-// Empty: the name does not tell.
-std::string format_by_name(const std::string& path) {
-  for (const Ending& ending : kEndings)
-    if (path.ends_with(ending.text)) return std::string(ending.format);
-  return "";
+FileOptions file_options(const Spec& spec) {
+  return {.cache = spec.cache,
+          .aio = spec.aio,
+          .read_only = spec.read_only,
+          .lock = spec.lock,
+          .links = spec.links};
 }
 
-Task<bool> starts_like_qcow2(Node& file, std::string path) {
+Task<std::string> format_of_content(Node& file, std::string path) {
   const uint32_t block = file.limits().block;
-  const Buffer buffer{std::max<size_t>(block, sizeof(be32)), file.limits().buffer_alignment};
+  const Buffer buffer{std::max<size_t>(block, kProbeBytes), file.limits().buffer_alignment};
   if (!buffer) throw_errno(fmt::format("cannot read disk image '{}'", path), ENOMEM);
   IoVecs into = buffer.vectors(0, buffer.size());
   const std::error_code error = co_await file.read(0, std::move(into));
   if (error) throw std::system_error(error, fmt::format("cannot read disk image '{}'", path));
-  co_return ByteReader(buffer.bytes()).get<be32>() == kQcow2Magic;
+  co_return probe_format(buffer.bytes());
 }
 
 // A file that is called .img and starts like a qcow2 image is more often a mistake than a raw disk:
 // published cloud images are named so. Only refuses; nothing is taken from the content.
 Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
-  const bool hidden = co_await starts_like_qcow2(file, path);
-  if (!hidden) co_return;
+  const std::string found = co_await format_of_content(file, path);
+  if (found != "qcow2") co_return;
   throw ConfigError(
       fmt::format("disk image '{}' starts with a qcow2 header but is named like a raw image; "
                   "write format=qcow2, or format=raw if its content is meant to be one",
                   path));
 }
 
-Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
-  const FileOptions options{
-      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
-  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+Task<std::unique_ptr<Node>> open_raw(std::unique_ptr<Node> file, Spec spec) {
   if (file->limits().size == 0 && !spec.empty)
     throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
                                   spec.path, spec.path));
@@ -72,23 +68,22 @@ Task<std::unique_ptr<Node>> open_raw(FileEngines& engines, Spec spec) {
   co_return with_context(fmt::format("cannot use disk image '{}'", spec.path), make);
 }
 
+Qcow2Options qcow2_options(const Spec& spec) {
+  return {.path = spec.path,
+          .read_only = spec.read_only,
+          .references = spec.references,
+          .data_file = spec.data_file,
+          .no_backing = spec.no_backing,
+          .snapshot = spec.internal,
+          .for_repair = spec.for_repair,
+          .metadata_cache = spec.metadata_cache};
+}
+
 Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
                                            ImageReference reference);
 
-// `chain`: the images that lead to this one.
-Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
-                                       std::vector<std::string> chain) {
-  const FileOptions file_options{
-      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
-  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, file_options);
-  Qcow2Options options{.path = spec.path,
-                       .read_only = spec.read_only,
-                       .backing = spec.backing,
-                       .no_backing = spec.no_backing,
-                       .snapshot = spec.internal,
-                       .for_repair = spec.for_repair,
-                       .metadata_cache = spec.metadata_cache,
-                       .chain = std::move(chain)};
+Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
+                                       Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
     return open_reference(engines, spec, std::move(reference));
   };
@@ -98,42 +93,60 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, Spec spec,
   co_return image;
 }
 
-// It may be empty, and grows.
-Task<std::unique_ptr<Node>> open_data_file(FileEngines& engines, Spec spec) {
-  const FileOptions options{
-      .cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
-  std::unique_ptr<FileNode> file = co_await open_file(engines, spec.path, options);
-  co_return file;
-}
-
-// What an image names is opened as the image itself was.
-Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
-                                           ImageReference reference) {
+Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.path = reference.path;
   spec.format = reference.format;
   spec.window = {};
   spec.read_only = reference.read_only;
   spec.for_repair = false;
   spec.internal = {};
-  if (spec.format == "qcow2")
-    return open_image(engines, std::move(spec), std::move(reference.chain));
-  if (reference.is_data) return open_data_file(engines, std::move(spec));
-  return open_raw(engines, std::move(spec));
+  spec.data_file = {};
+  spec.links = reference.links;
+  return spec;
 }
 
-[[noreturn]] void refuse_format(const Spec& spec, const std::string& format) {
+// What an image names is opened as the image itself was. A data file may be empty, and grows.
+Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
+                                           ImageReference reference) {
+  spec = spec_of(std::move(spec), reference);
+  const FileOptions options = file_options(spec);
+  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  if (reference.is_data) co_return file;
+  if (spec.format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
+  Qcow2Options image = qcow2_options(spec);
+  image.chain = std::move(reference.chain);
+  co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
+}
+
+[[noreturn]] void refuse_format(const std::string& path, const std::string& format) {
   throw ConfigError(
-      fmt::format("disk image '{}' has the format '{}', which this build does not know; "
-                  "convert it to raw",
-                  spec.path, format));
+      fmt::format("disk image '{}' has the format '{}', which cannot be read; convert it to raw or "
+                  "qcow2 first",
+                  path, format));
+}
+
+// Gives the format that `file` is opened as. Found by looking, it may contradict what the file is
+// called; then the image may name nothing.
+Task<bool> settle_format(Node& file, Spec& spec) {
+  if (spec.format != kProbe) co_return false;
+  spec.format = co_await format_of_content(file, spec.path);
+  co_return spec.format != format_by_name(spec.path);
 }
 
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
+  if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
+    refuse_format(spec.path, format);
+  const FileOptions options = file_options(spec);
+  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  const bool probed = co_await settle_format(*file, spec);
   const std::string format = format_of(spec);
-  if (format == "raw") return open_raw(engines, std::move(spec));
-  if (format == "qcow2") return open_image(engines, std::move(spec), {});
-  refuse_format(spec, format);
+  if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
+  if (format != "qcow2") refuse_format(spec.path, format);
+  if (probed) spec.references = References::none;
+  Qcow2Options image = qcow2_options(spec);
+  image.probed = probed;
+  co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
 }
 
 uint64_t actual_size(const std::string& path) {
@@ -142,6 +155,12 @@ uint64_t actual_size(const std::string& path) {
 }
 
 }  // namespace
+
+std::string format_by_name(const std::string& path) {
+  for (const Ending& ending : kEndings)
+    if (path.ends_with(ending.text)) return std::string(ending.format);
+  return "";
+}
 
 std::string format_of(const Spec& spec) {
   if (!spec.format.empty()) return spec.format;
@@ -184,22 +203,27 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
-  const FileOptions options{
-      .cache = spec.cache, .aio = spec.aio, .read_only = true, .lock = spec.lock};
+  spec.read_only = true;
+  if (spec.format.empty()) spec.format = kProbe;
+  const FileOptions options = file_options(spec);
   std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  const bool probed = co_await settle_format(*file, spec);
   ImageDescription image{.path = spec.path,
                          .format = spec.format,
-                         .virtual_size = file->limits().size,
+                         .probed = probed,
                          .actual_size = actual_size(spec.path)};
-  if (image.format.empty()) {
-    const bool is_qcow2 = co_await starts_like_qcow2(*file, spec.path);
-    image.format = is_qcow2 ? "qcow2" : "raw";
-  }
-  if (image.format == "raw") co_return image;
-  if (image.format != "qcow2") refuse_format(spec, image.format);
+  if (image.format == "raw") image.virtual_size = file->limits().size;
+  if (image.format != "qcow2") co_return image;
   image.qcow2 = co_await describe_qcow2(std::move(file), spec.path);
   image.virtual_size = image.qcow2->header.size;
   co_return image;
+}
+
+Spec backing_spec(const Spec& spec, const ImageDescription& image) {
+  Qcow2Options options = qcow2_options(spec);
+  options.probed = image.probed;
+  if (image.probed) options.references = References::none;
+  return spec_of(spec, backing_reference(options, image.qcow2->header));
 }
 
 }  // namespace vireo::blk

@@ -1,8 +1,8 @@
 // From a description to an open graph: the only file that names all drivers.
 //
-// Thread: opening is awaited on the graph's loop. Formats are never guessed: they come from
-// `format`, or from the ending of the file's name (.qcow2, .raw, .img) when `format` is empty.
-// Throws ConfigError or std::system_error naming the file, the cause and what to do.
+// Thread: opening is awaited on the graph's loop. The format comes from `format`, or from the
+// ending of the file's name (.qcow2, .raw, .img) when `format` is empty; only "probe" looks at the
+// content. Throws ConfigError or std::system_error naming the file, the cause and what to do.
 #pragma once
 
 #include <cstdint>
@@ -18,13 +18,18 @@
 
 namespace vireo::blk {
 
+// A Spec's format: what the header says, raw when it says nothing. Such an image opens no file that
+// it names, unless the ending of its own name says the same format.
+inline constexpr const char* kProbe = "probe";
+
 struct Spec {
   std::string path;
-  std::string format;  // "raw", "qcow2", or empty: by the name's ending
+  std::string format;  // "raw", "qcow2", empty: by the name's ending, or kProbe
   CacheMode cache = CacheMode::writeback;
   AioMode aio = AioMode::automatic;
   bool read_only = false;
-  bool backing = false;         // may open the backing files an image names
+  References references = References::none;  // the files an image names that may be opened
+  std::string data_file;        // of a qcow2 that has one: the user's own, wherever it lies
   bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool no_backing = false;      // leaves a qcow2's backing image out: its share reads as zeros
@@ -33,6 +38,7 @@ struct Spec {
   bool empty = false;           // a raw image may have no bytes at all
   bool lock = true;             // refuse what another process or machine writes
   RawWindow window{};           // format raw: only this part of the file
+  Links links = Links::all;     // that `path` may go through: fewer for a name out of an image
   ThrottleRates throttle{};
 };
 
@@ -40,18 +46,26 @@ struct Spec {
 // when neither tells.
 std::string format_of(const Spec& spec);
 
+// What the ending of a name says; empty: nothing.
+std::string format_by_name(const std::string& path);
+
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
 struct ImageDescription {
   std::string path;
   std::string format;
+  bool probed = false;        // the content says so, and the ending of the name does not
   uint64_t virtual_size = 0;  // of the disk, in bytes
   uint64_t actual_size = 0;   // that the host has set aside for the file itself
   std::optional<Qcow2Description> qcow2{};
 };
 
-// Looks at an image and opens nothing that it names, for which reason the format may come from the
-// content here: empty, it is qcow2 for what starts like one.
+// Looks at an image and opens nothing that it names, for which reason an empty format means kProbe
+// here. Formats that cannot be opened are told, with a virtual size of 0.
 Task<ImageDescription> describe_image(Host host, Spec spec);
+
+// What opens the backing image of the image that `spec` opens and `image` describes, which has one.
+// Throws ConfigError when spec.references does not let it.
+Spec backing_spec(const Spec& spec, const ImageDescription& image);
 
 }  // namespace vireo::blk

@@ -1,11 +1,17 @@
 #include "blockdev/open.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <filesystem>
 #include <fstream>
 
 #include <catch2/catch.hpp>
 
+#include "blockdev/create.h"
 #include "blockdev/testing/fixtures.h"
 #include "vmm/base/error.h"
+#include "vmm/base/fd.h"
 
 using namespace vireo;
 using namespace vireo::blk;
@@ -25,6 +31,19 @@ struct Bench {
       return describe(error);
     }
     return "";
+  }
+
+  // A qcow2 image with these names in it.
+  std::string image(const std::string& name, const std::string& backing,
+                    const std::string& data = "") {
+    const std::string path = dir.path(name);
+    host.wait(create_image(host.host(), "qcow2",
+                           {.path = path,
+                            .size = 65536,
+                            .backing_file = backing,
+                            .backing_format = backing.empty() ? "" : "raw",
+                            .data_file = data}));
+    return path;
   }
 
   TempDir dir;
@@ -134,4 +153,114 @@ TEST_CASE("who moves the bytes can be chosen, as far as the cache mode allows") 
   const std::unique_ptr<Disk> disk = bench.open({.path = path, .aio = AioMode::threads});
   REQUIRE_FALSE(write_bytes(bench.host, *disk, 1000, pattern(5000, 1)));
   REQUIRE_FALSE(bench.host.wait(disk->close()));
+}
+
+TEST_CASE("a looked-at format opens what it is, and no other file") {
+  Bench bench;
+  (void)bench.dir.file("base", 65536);
+  const auto probed = [](const std::string& path) {
+    return Spec{.path = path, .format = kProbe, .references = References::any};
+  };
+  REQUIRE(bench.refusal(probed(bench.image("plain", ""))).empty());
+  REQUIRE(bench.refusal(probed(bench.dir.file("disk", 4096))).empty());
+  const std::string top = bench.image("top", "base");
+  REQUIRE_THAT(bench.refusal(probed(top)), Contains("'base'") && Contains("looking"));
+  REQUIRE_THAT(bench.refusal(probed(bench.image("held", "", "data"))), Contains("'data'"));
+  REQUIRE(bench.refusal({.path = top, .format = "qcow2", .references = References::any}).empty());
+  // The ending says the same.
+  REQUIRE(bench.refusal(probed(bench.image("top.qcow2", "base"))).empty());
+  REQUIRE_THAT(bench.refusal(probed(bench.image("top.img", "base"))), Contains("'base'"));
+}
+
+TEST_CASE("formats that cannot be read are named") {
+  Bench bench;
+  const std::string path = bench.dir.file("disk", 65536);
+  std::fstream(path, std::ios::in | std::ios::out | std::ios::binary).write("KDMV", 4);
+  REQUIRE_THAT(bench.refusal({.path = path, .format = kProbe}), Contains("vmdk"));
+  const ImageDescription image = bench.host.wait(describe_image(bench.host.host(), {.path = path}));
+  REQUIRE(image.format == "vmdk");
+  REQUIRE(image.virtual_size == 0);
+}
+
+TEST_CASE("a data file lies beside its image unless the user names it") {
+  Bench bench;
+  std::filesystem::create_directory(bench.dir.path("images"));
+  const std::string victim = bench.dir.file("victim", 65536);
+  const auto spec = [](const std::string& path, const std::string& data = "") {
+    return Spec{.path = path, .references = References::any, .data_file = data};
+  };
+  const std::string beside = bench.image("images/good.qcow2", "", "data.raw");
+  REQUIRE(bench.refusal(spec(beside)).empty());
+  const std::string away = bench.image("images/evil.qcow2", "", "../victim");
+  REQUIRE_THAT(bench.refusal(spec(away)), Contains("../victim") && Contains("data-file="));
+  REQUIRE(bench.refusal(spec(away, victim)).empty());
+  REQUIRE(
+      bench.refusal({.path = away, .references = References::none, .data_file = victim}).empty());
+  const std::string absolute = bench.image("images/absolute.qcow2", "", victim);
+  REQUIRE_THAT(bench.refusal(spec(absolute)), Contains(victim));
+  SECTION("a link leads away") {
+    std::filesystem::remove(bench.dir.path("images/data.raw"));
+    std::filesystem::create_symlink(victim, bench.dir.path("images/data.raw"));
+    REQUIRE_THAT(bench.refusal(spec(beside)), Contains("link"));
+  }
+  SECTION("a FIFO is no data") {
+    std::filesystem::remove(bench.dir.path("images/data.raw"));
+    REQUIRE(::mkfifo(bench.dir.path("images/data.raw").c_str(), 0600) == 0);
+    REQUIRE_THAT(bench.refusal(spec(beside)), Contains("neither"));
+  }
+}
+
+TEST_CASE("a backing file is a file, whatever name leads to it") {
+  Bench bench;
+  const std::string base = bench.dir.file("base", 65536);
+  const UniqueFd open_file{::open(base.c_str(), O_RDONLY | O_CLOEXEC)};
+  REQUIRE(::mkfifo(bench.dir.path("fifo").c_str(), 0600) == 0);
+  std::filesystem::create_symlink(base, bench.dir.path("link"));
+  const std::string descriptor = std::to_string(open_file.get());
+  std::filesystem::create_symlink("/proc/self/fd/" + descriptor, bench.dir.path("inside"));
+  const auto refusal = [&](const std::string& name, References references = References::any) {
+    return bench.refusal({.path = bench.image("top.qcow2", name), .references = references});
+  };
+  REQUIRE(refusal("base").empty());
+  REQUIRE(refusal("file:base").empty());
+  REQUIRE(refusal("link").empty());
+  REQUIRE_THAT(refusal("fifo"), Contains("neither"));
+  REQUIRE_THAT(refusal("file:fifo"), Contains("neither"));
+  REQUIRE_THAT(refusal("/dev/null"), Contains("neither"));
+  REQUIRE_THAT(refusal("/dev/fd/" + descriptor), Contains("link"));
+  REQUIRE_THAT(refusal("file:/proc/self/fd/" + descriptor), Contains("link"));
+  REQUIRE_THAT(refusal("/proc/self/root" + base), Contains("link"));
+  REQUIRE_THAT(refusal("inside"), Contains("link"));
+  REQUIRE_THAT(refusal("/proc/version"), Contains("kernel"));
+  REQUIRE_THAT(refusal("nbd:localhost:10809"), Contains("no file"));
+}
+
+TEST_CASE("backing=beside keeps to the image's own folder") {
+  Bench bench;
+  std::filesystem::create_directory(bench.dir.path("images"));
+  const std::string base = bench.dir.file("base", 65536);
+  (void)bench.dir.file("images/near", 65536);
+  std::filesystem::create_symlink(base, bench.dir.path("images/link"));
+  const auto refusal = [&](const std::string& name) {
+    return bench.refusal(
+        {.path = bench.image("images/top.qcow2", name), .references = References::beside});
+  };
+  REQUIRE(refusal("near").empty());
+  REQUIRE(refusal(bench.dir.path("images/near")).empty());
+  REQUIRE_THAT(refusal("../base"), Contains("own folder"));
+  REQUIRE_THAT(refusal(base), Contains("own folder"));
+  REQUIRE_THAT(refusal("link"), Contains("link"));
+}
+
+TEST_CASE("the backing image of a description is what an opened image would open") {
+  Bench bench;
+  const std::string base = bench.dir.file("base", 65536);
+  Spec spec{.path = bench.image("top.qcow2", base), .references = References::any};
+  const auto describe = [&] { return bench.host.wait(describe_image(bench.host.host(), spec)); };
+  const Spec below = backing_spec(spec, describe());
+  REQUIRE(below.path == base);
+  REQUIRE(below.format == "raw");
+  REQUIRE(below.read_only);
+  spec.references = References::none;
+  REQUIRE_THROWS_WITH(backing_spec(spec, describe()), Contains("backing=on"));
 }

@@ -46,13 +46,14 @@ void check_image(const fs::path& image) {
 }
 
 void use_from_four_processors(const fs::path& top) {
-  LinuxMachine machine({.vcpus = 4,
-                        .memory = 256 * MiB,
-                        .disks = {{.spec = {.path = top, .format = "qcow2", .backing = true},
-                                   .config = {.serial = "S-42", .queues = 4},
-                                   .iothread = true}},
-                        .append = "vireo.mount=/dev/vda:/disk",
-                        .reboot = true});
+  LinuxMachine machine(
+      {.vcpus = 4,
+       .memory = 256 * MiB,
+       .disks = {{.spec = {.path = top, .format = "qcow2", .references = blk::References::any},
+                  .config = {.serial = "S-42", .queues = 4},
+                  .iothread = true}},
+       .append = "vireo.mount=/dev/vda:/disk",
+       .reboot = true});
   machine.come_up();
   CHECK(machine.run("ls /sys/block/vda/mq | wc -l") == "4\n");
   CHECK(machine.run("cat /sys/block/vda/serial; echo") == "S-42\n");

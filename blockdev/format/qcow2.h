@@ -22,6 +22,8 @@
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
+#include "blockdev/protocol/file.h"
+#include "blockdev/reference.h"
 
 namespace vireo::blk {
 
@@ -104,23 +106,12 @@ struct Qcow2Description {
 // ConfigError or std::system_error that names the image.
 Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path);
 
-// A name in an image is relative to the image's directory, not to where the program was started.
-std::string resolve_reference(const std::string& image_path, const std::string& name);
-
-// A file that an image names, and who asked for it.
-struct ImageReference {
-  std::string path;    // relative ones resolved against the image
-  std::string format;  // "raw", "qcow2"
-  bool read_only = true;
-  bool is_data = false;            // an external data file, not a backing image
-  std::vector<std::string> chain;  // the images above it, the outermost first
-};
-using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
-
 struct Qcow2Options {
   std::string path;  // of the image: names in it are relative to its directory
   bool read_only = false;
-  bool backing = false;            // may open the files that the image names
+  References references = References::none;  // the files it names that may be opened
+  bool probed = false;                       // its format was found by looking
+  std::string data_file;                     // the user's own, instead of the named one
   bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
   std::string snapshot;            // show this internal snapshot; read_only
   bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so
@@ -128,6 +119,21 @@ struct Qcow2Options {
   uint64_t metadata_cache = 0;     // bytes; 0: kDefaultCache
   std::vector<std::string> chain;  // the images above this one
 };
+
+// A file that an image names, and who asked for it.
+struct ImageReference {
+  std::string path;    // relative ones resolved against the image
+  std::string format;  // "raw", "qcow2"
+  bool read_only = true;
+  bool is_data = false;            // an external data file, not a backing image
+  Links links = Links::ordinary;   // that its path may go through
+  std::vector<std::string> chain;  // the images above it, the outermost first
+};
+// How the backing image of the image with this header is opened. Throws ConfigError when it may not
+// be, or cannot.
+ImageReference backing_reference(const Qcow2Options& options, const qcow2::Header& header);
+using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
+
 inline constexpr uint64_t kQcow2DefaultCache = 32 * 1024 * 1024;
 inline constexpr size_t kMaxBackingDepth = 64;
 

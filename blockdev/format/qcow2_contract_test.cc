@@ -75,7 +75,8 @@ class Chain {
     const auto other = std::make_shared<std::unique_ptr<Node>>();
     if (level > 0) *other = open_level(host, level - 1, true);
     if (data_) *other = std::make_unique<ScriptedMemory>(data_);
-    Qcow2Options options{.path = "image.qcow2", .read_only = read_only, .backing = true};
+    Qcow2Options options{
+        .path = "image.qcow2", .read_only = read_only, .references = References::any};
     options.path += std::to_string(level);
     auto file = std::make_unique<ScriptedMemory>(files_[level]);
     return host.wait(open_qcow2(host.host(), std::move(file), std::move(options),

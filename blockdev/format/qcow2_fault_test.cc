@@ -98,7 +98,7 @@ class Bench {
     auto own = std::make_unique<FaultNode>(world.loop, std::make_unique<ScriptedMemory>(files.own));
     Opened opened{nullptr, own.get()};
     Qcow2Options options{.path = "test.qcow2", .read_only = read_only, .metadata_cache = 4096};
-    options.backing = files.other != nullptr;
+    options.references = References::any;
     const auto other = std::make_shared<std::unique_ptr<Node>>();
     if (files.other) {
       auto faults =

@@ -22,15 +22,24 @@ std::string printable(std::string text) {
   return text;
 }
 
-bool has_scheme(const std::string& name) {
-  const size_t colon = name.find(':');
-  return colon != std::string::npos && name.find('/') > colon;
+std::string resolve(const Qcow2Options& options, const std::string& name) {
+  if (names_protocol(name))
+    refuse(options, fmt::format("it names '{}', which is no file; only files are supported",
+                                printable(name)));
+  return resolve_reference(options.path, name);
 }
 
-std::string resolve(const Qcow2Options& options, const std::string& name) {
-  if (name.starts_with("json:"))
-    refuse(options, fmt::format("it names '{}'; 'json:' names are not supported", printable(name)));
-  return resolve_reference(options.path, name);
+// `role`: how the image needs the file.
+void check_references(const Qcow2Options& options, const std::string& role,
+                      const std::string& name) {
+  if (options.references != References::none) return;
+  const char* const hint = options.probed
+                               ? "the format was found by looking at the image, so name the "
+                                 "format (qcow2)"
+                               : "add backing=on";
+  refuse(options, fmt::format("it {} '{}', which may not be opened for it; {} if you trust the "
+                              "image",
+                              role, printable(name), hint));
 }
 
 std::string same_file_key(const std::string& path) {
@@ -85,29 +94,39 @@ Task<std::unique_ptr<Node>> open_named(const Qcow2Options& options, ImageReferen
   }
 }
 
-Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header& header,
-                                      const OpenReference& open_reference) {
+// It is written to, so an image reaches nothing but its neighbours with it.
+std::string named_data_file(const Qcow2Options& options, const Header& header) {
   const std::string name = header.data_file();
   if (name.empty()) refuse(options, "it keeps its data in another file and does not name it");
-  if (!options.backing)
-    refuse(options, fmt::format("it keeps its data in '{}', which may not be opened for it; add "
-                                "backing=on if you trust the image",
+  check_references(options, "keeps its data in", name);
+  std::string path = resolve(options, name);
+  if (!lies_beside(options.path, path))
+    refuse(options, fmt::format("it keeps its data in '{}', which does not lie beside it; name the "
+                                "data file (data-file=PATH) if you trust the image",
                                 printable(name)));
-  ImageReference reference{.path = resolve(options, name),
+  return path;
+}
+
+Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header& header,
+                                      const OpenReference& open_reference) {
+  ImageReference reference{.path = options.data_file,
                            .format = "raw",
                            .read_only = options.read_only,
                            .is_data = true,
+                           .links = Links::all,
                            .chain = extended_chain(options)};
+  if (options.data_file.empty()) {
+    reference.path = named_data_file(options, header);
+    reference.links = Links::none;
+  }
   co_return co_await open_named(options, std::move(reference), open_reference);
 }
 
-Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Header& header,
-                                         const OpenReference& open_reference) {
+}  // namespace
+
+ImageReference backing_reference(const Qcow2Options& options, const Header& header) {
   const std::string& name = header.backing_file;
-  if (!options.backing)
-    refuse(options, fmt::format("it needs its backing file '{}', which may not be opened for it; "
-                                "add backing=on if you trust the image",
-                                printable(name)));
+  check_references(options, "needs its backing file", name);
   const std::string format =
       options.backing_format.empty() ? header.backing_format() : options.backing_format;
   if (format != "raw" && format != "qcow2")
@@ -118,12 +137,20 @@ Task<std::unique_ptr<Node>> open_backing(const Qcow2Options& options, const Head
                              printable(name))
                : fmt::format("its backing file '{}' has the format '{}', which is not supported",
                              printable(name), printable(format)));
-  ImageReference reference{.path = resolve(options, name),
-                           .format = format,
-                           .read_only = true,
-                           .chain = extended_chain(options)};
-  co_return co_await open_named(options, std::move(reference), open_reference);
+  const std::string path = resolve(options, name);
+  const bool beside = options.references == References::beside;
+  if (beside && !lies_beside(options.path, path))
+    refuse(options, fmt::format("its backing file '{}' does not lie in its own folder; add "
+                                "backing=on if you trust the image",
+                                printable(name)));
+  return {.path = path,
+          .format = format,
+          .read_only = true,
+          .links = beside ? Links::none : Links::ordinary,
+          .chain = extended_chain(options)};
 }
+
+namespace {
 
 void check_blocks(const Qcow2Options& options, const Node& file, const Geometry& geometry) {
   if (file.limits().block <= geometry.cluster_size() && file.limits().block <= 4096) return;
@@ -147,12 +174,6 @@ void throw_if(std::error_code error, const std::string& what, const std::string&
 }
 
 }  // namespace
-
-std::string resolve_reference(const std::string& image_path, const std::string& name) {
-  const std::string file = name.starts_with("file:") ? name.substr(5) : name;
-  if (has_scheme(file) || file.starts_with('/')) return file;
-  return (std::filesystem::path(image_path).parent_path() / file).string();
-}
 
 Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path) {
   FirstCluster start = co_await read_first_cluster(*file, path);
@@ -182,7 +203,7 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   std::unique_ptr<Node> data, backing;
   if (header.has_data_file()) data = co_await open_data(options, header, open_reference);
   if (!header.backing_file.empty() && !options.no_backing)
-    backing = co_await open_backing(options, header, open_reference);
+    backing = co_await open_named(options, backing_reference(options, header), open_reference);
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
                                        bytes, options.read_only);
   if (data) image->data = std::make_unique<HostFile>(std::move(data));

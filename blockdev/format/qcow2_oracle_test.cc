@@ -22,7 +22,7 @@ Task<std::unique_ptr<Qcow2>> open_path(Host host, std::string path, Qcow2Options
   auto storage = std::make_shared<Storage>();
   storage->load(path);
   options.path = path;
-  options.backing = true;
+  options.references = References::any;
   std::unique_ptr<Node> file = std::make_unique<ScriptedMemory>(storage);
   OpenReference opener = [host](ImageReference r) { return open_reference(host, std::move(r)); };
   co_return co_await open_qcow2(host, std::move(file), std::move(options), std::move(opener));
@@ -245,7 +245,7 @@ TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   CHECK_THROWS_WITH(
       host.wait(open_disk(host.host(), "d", spec)),
       Catch::Matchers::Contains("mid.qcow2") && Catch::Matchers::Contains("backing=on"));
-  spec.backing = true;
+  spec.references = References::any;
   spec.cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough);
   auto disk = host.wait(open_disk(host.host(), "d", spec));
   const std::vector<std::byte> bytes = pattern(200'704, 7);

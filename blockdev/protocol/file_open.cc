@@ -1,8 +1,12 @@
 // Opening and probing; everything here blocks and runs on the worker pool.
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +32,6 @@ constexpr uint32_t kLargestBlock = 4096;
 int open_flags(const FileOptions& options) noexcept {
   int flags = O_CLOEXEC | O_NOCTTY;
   flags |= options.read_only ? O_RDONLY : O_RDWR;
-  if (options.create) flags |= O_CREAT;
   if (options.cache == CacheMode::none) flags |= O_DIRECT;
   if (options.cache == CacheMode::writethrough) flags |= O_DSYNC;
   return flags;
@@ -42,6 +45,12 @@ int open_flags(const FileOptions& options) noexcept {
       if (options.create)
         throw ConfigError(fmt::format("cannot create {}: its directory does not exist", image));
       throw ConfigError(image + " does not exist; check its path or create it first");
+    case ELOOP:
+      if (options.links != Links::all)
+        throw ConfigError(image +
+                          " is reached through a link that an image may not name; name "
+                          "the file itself");
+      throw ConfigError(image + " is reached through a loop of symbolic links");
     case EISDIR:
       throw ConfigError(image + " is a directory; give the file inside it");
     case EACCES:
@@ -64,10 +73,20 @@ int open_flags(const FileOptions& options) noexcept {
   }
 }
 
-UniqueFd open_or_throw(const std::string& path, const FileOptions& options, int more_flags) {
+// -1 and errno.
+int open_path(const std::string& path, int flags, Links links) noexcept {
+  if (links == Links::all) return ::open(path.c_str(), flags, 0644);
+  if (links == Links::none) flags |= O_NOFOLLOW;
+  ::open_how how{};
+  how.flags = static_cast<uint64_t>(flags);
+  how.resolve = RESOLVE_NO_MAGICLINKS;
+  return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
+}
+
+UniqueFd open_or_throw(const std::string& path, const FileOptions& options, int flags) {
   int fd = -1;
   do {
-    fd = ::open(path.c_str(), open_flags(options) | more_flags, 0644);
+    fd = open_path(path, flags, options.links);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) throw_open_error(path, options, errno);
   return UniqueFd{fd};
@@ -118,6 +137,7 @@ uint32_t direct_block(int fd, bool is_device, uint64_t size) noexcept {
 // Only regular files and block devices: a FIFO or a terminal is no disk.
 bool is_device_or_throw(const struct ::stat& status, const std::string& path) {
   if (S_ISDIR(status.st_mode)) throw_open_error(path, FileOptions{}, EISDIR);
+  if (S_ISLNK(status.st_mode)) throw_open_error(path, {.links = Links::none}, ELOOP);
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
     throw ConfigError(fmt::format(
         "'{}' is neither a regular file nor a block device; it cannot be a disk", path));
@@ -156,19 +176,34 @@ Limits limits_of(const OpenFile& file, const FileOptions& options, const struct 
 // O_EXCL without O_CREAT: a block device that the host itself has mounted is refused. O_NONBLOCK
 // means nothing to a regular file, but keeps a FIFO that took its place from making us wait.
 int special_flags(bool is_device, const FileOptions& options) noexcept {
-  if (!is_device) return O_NONBLOCK;
-  return options.lock && !options.read_only ? O_EXCL : 0;
+  if (is_device) return options.lock && !options.read_only ? O_EXCL : 0;
+  return options.create ? O_NONBLOCK | O_CREAT : O_NONBLOCK;
+}
+
+// The kernel's own file systems call regular what is none: /proc/kcore, /proc/1/mem.
+void refuse_kernel_file(int fd, const std::string& path) {
+  struct ::statfs system {};
+  if (::fstatfs(fd, &system) != 0) throw_errno(fmt::format("cannot examine disk image '{}'", path));
+  if (system.f_type != PROC_SUPER_MAGIC && system.f_type != SYSFS_MAGIC) return;
+  throw ConfigError(fmt::format("'{}' is a file of the kernel; an image may not name it", path));
+}
+
+// Without opening it; nothing when it is not there and may be made.
+std::optional<bool> look_for_device(const std::string& path, const FileOptions& options) {
+  const int fd = open_path(path, O_PATH | O_CLOEXEC, options.links);
+  if (fd < 0 && errno == ENOENT && options.create) return std::nullopt;
+  if (fd < 0) throw_open_error(path, options, errno);
+  const UniqueFd there{fd};
+  if (options.links != Links::all) refuse_kernel_file(fd, path);
+  return is_device_or_throw(stat_or_throw(fd, path), path);
 }
 
 // The path is examined before it is opened, because opening a device node can have effects (a tape
 // rewinds), and again afterwards, because it may have been exchanged meanwhile.
 OpenFile open_now(const std::string& path, const FileOptions& options) {
-  struct ::stat before {};
-  const bool there = ::stat(path.c_str(), &before) == 0;
-  if (!there && !(options.create && errno == ENOENT)) throw_open_error(path, options, errno);
-  const bool is_device = there && is_device_or_throw(before, path);
-  OpenFile file{.fd = open_or_throw(path, options, special_flags(is_device, options)),
-                .limits = {}};
+  const bool is_device = look_for_device(path, options).value_or(false);
+  const int flags = open_flags(options) | special_flags(is_device, options);
+  OpenFile file{.fd = open_or_throw(path, options, flags), .limits = {}};
   const struct ::stat status = stat_or_throw(file.fd.get(), path);
   file.is_device = is_device_or_throw(status, path);
   if (options.lock) lock_image(file.fd.get(), path, !options.read_only);

@@ -20,7 +20,7 @@ Task<std::unique_ptr<Node>> ImageStore::open_node(std::string name, Qcow2Options
   auto file = std::make_unique<ScriptedMemory>(files_.at(name), shuffle_.get());
   if (!is_qcow2(name)) co_return std::make_unique<RawNode>(std::move(file));
   options.path = name;
-  options.backing = true;
+  options.references = References::any;
   OpenReference opener = [this](ImageReference reference) {
     return open_reference(std::move(reference));
   };

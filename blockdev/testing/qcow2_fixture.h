@@ -76,7 +76,7 @@ struct World {
   std::unique_ptr<Qcow2> open(std::shared_ptr<Storage> storage, Qcow2Options options = {},
                               std::unique_ptr<Node> other = nullptr, Shuffle* shuffle = nullptr) {
     if (options.path.empty()) options.path = "test.qcow2";
-    options.backing = other != nullptr;
+    if (other) options.references = References::any;
     const auto held = std::make_shared<std::unique_ptr<Node>>(std::move(other));
     return block_on(loop,
                     open_qcow2(host(), std::make_unique<ScriptedMemory>(storage, shuffle), options,

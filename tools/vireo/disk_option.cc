@@ -19,7 +19,10 @@ const char* const kDiskHelp =
   format=F           raw or qcow2; needed unless the name ends in .raw, .img or .qcow2: it is never
                      guessed from the content, which is the guest's to write
   readonly=on        the guest cannot write
-  backing=off        do not open the backing files that a qcow2 image names
+  backing=off        do not open the backing files that a qcow2 image names; backing=beside: only
+                     those in the image's own folder, for images that one has not made oneself
+  data-file=FILE     the data file of a qcow2 image that has one: the name in the image counts only
+                     when the file lies beside it
   snapshot=on        throw all writes away at the end
   cache=MODE         writeback: the host's page cache; none: O_DIRECT; writethrough: every write is
                      flushed; unsafe: flushes are ignored
@@ -80,6 +83,7 @@ DiskOption parse_disk(const std::string& text, size_t index) {
                         "aio",
                         "metadata-cache",
                         "backing",
+                        "data-file",
                         "snapshot",
                         "queues",
                         "iothread",
@@ -113,7 +117,8 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   if (const std::string aio = keys.choice("aio", {"", "native", "threads"}); !aio.empty())
     disk.spec.aio = blk::parse_aio_mode(aio);
   disk.spec.metadata_cache = keys.size("metadata-cache", 0);
-  disk.spec.backing = keys.flag("backing", true);
+  disk.spec.references = blk::parse_references(keys.choice("backing", {"on", "off", "beside"}));
+  disk.spec.data_file = keys.get("data-file", "");
   disk.spec.snapshot = keys.flag("snapshot", false);
   for (const RateKeys& rate : kRates)
     disk.spec.throttle.*rate.limit = parse_rate("--disk", keys, rate.key, rate.in_bytes);

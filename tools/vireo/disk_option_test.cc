@@ -26,7 +26,7 @@ TEST_CASE("a bare path is a disk with what most want") {
   CHECK(disk.spec.format.empty());
   CHECK(disk.spec.cache == blk::CacheMode::writeback);
   CHECK(disk.spec.aio == blk::AioMode::automatic);
-  CHECK(disk.spec.backing);
+  CHECK(disk.spec.references == blk::References::any);
   CHECK_FALSE(disk.spec.throttle.any());
   CHECK(disk.queues == 1);
   CHECK_FALSE(disk.iothread);
@@ -36,7 +36,7 @@ TEST_CASE("a bare path is a disk with what most want") {
 TEST_CASE("all keys of a disk arrive") {
   const DiskOption disk = parse(
       "path=x,,y,format=qcow2,readonly=on,id=vda,serial=S1,cache=none,backing=off,snapshot=on,"
-      "aio=threads,metadata-cache=1M,queues=4,iothread=on,on-enospc=stop");
+      "aio=threads,metadata-cache=1M,queues=4,iothread=on,on-enospc=stop,data-file=d.raw");
   CHECK(disk.spec.path == "x,y");
   CHECK(disk.spec.format == "qcow2");
   CHECK(disk.spec.read_only);
@@ -45,7 +45,9 @@ TEST_CASE("all keys of a disk arrive") {
   CHECK(disk.spec.cache == blk::CacheMode::none);
   CHECK(disk.spec.aio == blk::AioMode::threads);
   CHECK(disk.spec.metadata_cache == 1048576);
-  CHECK_FALSE(disk.spec.backing);
+  CHECK(disk.spec.references == blk::References::none);
+  CHECK(disk.spec.data_file == "d.raw");
+  CHECK(parse("x.qcow2,backing=beside").spec.references == blk::References::beside);
   CHECK(disk.spec.snapshot);
   CHECK(disk.queues == 4);
   CHECK(disk.iothread);

@@ -31,13 +31,7 @@ std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec) {
     chain.push_back(spec);
     if (!image.qcow2 || image.qcow2->header.backing_file.empty()) return chain;
     context = fmt::format("the backing file of '{}'", printable(spec.path));
-    spec.path = blk::resolve_reference(image.path, image.qcow2->header.backing_file);
-    spec.format = image.qcow2->header.backing_format();
-    if (spec.format.empty())
-      throw ConfigError(
-          fmt::format("{}: its format is not recorded; record it with 'vireo image "
-                      "rebase -u -b FILE -F FMT'",
-                      context));
+    spec = blk::backing_spec(spec, image);
   }
 }
 

@@ -43,7 +43,7 @@ std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& optio
   spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
   spec.format = options.image.backing_format;
   spec.read_only = true;
-  spec.backing = true;
+  spec.references = blk::References::any;
   spec.empty = true;
   std::error_code ignored;
   if (std::filesystem::equivalent(spec.path, options.image.path, ignored))

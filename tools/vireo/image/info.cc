@@ -162,13 +162,6 @@ void print_human(const ImageDescription& image) {
   print_specifics(*image.qcow2);
 }
 
-// The image that `image` lies over.
-blk::Spec backing_spec(blk::Spec spec, const ImageDescription& image) {
-  spec.path = blk::resolve_reference(image.path, image.qcow2->header.backing_file);
-  spec.format = image.qcow2->header.backing_format();
-  return spec;
-}
-
 bool has_backing(const ImageDescription& image) {
   return image.qcow2 && !image.qcow2->header.backing_file.empty();
 }
@@ -194,7 +187,7 @@ std::vector<ImageDescription> describe_chain(Session& session, blk::Spec spec, b
     chain.push_back(context.empty() ? describe() : with_context(context, describe));
     if (!whole || !has_backing(chain.back())) return chain;
     context = fmt::format("the backing file of '{}'", spec.path);
-    spec = backing_spec(std::move(spec), chain.back());
+    spec = blk::backing_spec(spec, chain.back());
   }
 }
 

@@ -53,7 +53,7 @@ blk::Spec image_spec(const ImageArguments& image) {
   spec.path = image.path;
   spec.format = image.format;
   spec.cache = blk::parse_cache_mode(image.cache);
-  spec.backing = true;  // the owner names the image
+  spec.references = blk::References::any;  // the owner names the image
   spec.empty = true;
   spec.lock = !image.force_share;
   spec.internal = without_key(image.snapshot);

@@ -1,0 +1,30 @@
+// The files that an image names: its backing file and its external data file. Whoever made the
+// image chose the names, so they are untrusted: here stands which of them may be opened, and
+// file.h's Links says how.
+//
+// Any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace vireo::blk {
+
+// What an image may name. A data file is written to, and lies beside its image in any case.
+enum class References : uint8_t {
+  none,    // the image opens no other file
+  beside,  // only files in the image's own folder
+  any,     // a backing file may lie anywhere
+};
+References parse_references(const std::string& word);  // off, beside, on; throws ConfigError
+
+// A name in an image is relative to the image's directory, not to where the program was started.
+std::string resolve_reference(const std::string& image_path, const std::string& name);
+
+// The name begins like "nbd:…" or "json:…": no file is meant. "file:" is taken for what it says.
+bool names_protocol(const std::string& name);
+
+// Both lie in one folder, whatever links lead to it.
+bool lies_beside(const std::string& image_path, const std::string& path);
+
+}  // namespace vireo::blk
