@@ -9,6 +9,7 @@
 
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
   // the loop's thread allocates while a guest runs.
   ::mallopt(M_ARENA_MAX, 1);
   try {
+    if (vireo::cli::speaks_qemu()) return vireo::cli::run_image(argc, argv);
     if (argc > 1 && std::string_view(argv[1]) == "image")
       return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);

@@ -65,6 +65,11 @@ Option Options::option(const std::string& names, const std::string& value, std::
   return Option(*app_->add_option(names, text, help)->type_name(value));
 }
 
+Option Options::option(const std::string& names, const std::string& value,
+                       std::optional<std::string>& text, const std::string& help) {
+  return Option(*app_->add_option(names, text, help)->type_name(value));
+}
+
 Option Options::option(const std::string& names, const std::string& value, uint64_t& number,
                        const std::string& help) {
   return Option(*app_->add_option(names, number, help)->type_name(value));
@@ -78,7 +83,25 @@ Option Options::option(const std::string& names, const std::string& value,
   return Option(option);
 }
 
+Option Options::each(const std::string& names, const std::string& value,
+                     std::function<void(const std::string&)> look, const std::string& help) {
+  CLI::Option& option = *app_->add_option_function<std::vector<std::string>>(
+      names,
+      [look = std::move(look)](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) look(text);
+      },
+      help);
+  option.type_name(value)->expected(1)->allow_extra_args(false);
+  option.multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  return Option(option);
+}
+
 Option Options::operand(const std::string& name, std::string& text, const std::string& help) {
+  return Option(*app_->add_option(name, text, help)->type_name(""));
+}
+
+Option Options::operand(const std::string& name, std::optional<std::string>& text,
+                        const std::string& help) {
   return Option(*app_->add_option(name, text, help)->type_name(""));
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,13 +49,20 @@ class Options {
   Option flag(const std::string& names, bool& given, const std::string& help);
   Option option(const std::string& names, const std::string& value, std::string& text,
                 const std::string& help);
+  Option option(const std::string& names, const std::string& value,
+                std::optional<std::string>& text, const std::string& help);
   Option option(const std::string& names, const std::string& value, uint64_t& number,
                 const std::string& help);
   // May be given several times; each adds one text.
   Option option(const std::string& names, const std::string& value, std::vector<std::string>& texts,
                 const std::string& help);
+  // May be given several times; each text is looked at, and refused by an exception.
+  Option each(const std::string& names, const std::string& value,
+              std::function<void(const std::string&)> look, const std::string& help);
   // A word that belongs to no option, or all such words that are left.
   Option operand(const std::string& name, std::string& text, const std::string& help);
+  Option operand(const std::string& name, std::optional<std::string>& text,
+                 const std::string& help);
   Option operands(const std::string& name, std::vector<std::string>& texts,
                   const std::string& help);
 
