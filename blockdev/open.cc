@@ -14,6 +14,7 @@
 #include "blockdev/format/qcow2.h"
 #include "blockdev/probe.h"
 #include "blockdev/protocol/file.h"
+#include "blockdev/protocol/null.h"
 #include "blockdev/protocol/temporary.h"
 #include "vmm/base/error.h"
 
@@ -34,6 +35,19 @@ FileOptions file_options(const Spec& spec) {
           .read_only = spec.read_only,
           .lock = spec.lock,
           .links = spec.links};
+}
+
+// What a format lies on.
+Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
+  std::unique_ptr<Node> bytes;
+  const FileOptions options = file_options(spec);
+  if (spec.null_size)
+    bytes = std::make_unique<NullNode>(*spec.null_size);
+  else
+    bytes = co_await open_file(engines, spec.path, options);
+  if (!spec.faults.empty())
+    bytes = std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults);
+  co_return bytes;
 }
 
 Task<std::string> format_of_content(Node& file, std::string path) {
@@ -73,6 +87,7 @@ Qcow2Options qcow2_options(const Spec& spec) {
           .read_only = spec.read_only,
           .references = spec.references,
           .data_file = spec.data_file,
+          .other_backing = spec.below != nullptr,
           .no_backing = spec.no_backing,
           .snapshot = spec.internal,
           .for_repair = spec.for_repair,
@@ -83,9 +98,12 @@ Qcow2Options qcow2_options(const Spec& spec) {
 Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
                                            ImageReference reference);
 
+Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec);
+
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
+    if (spec.below != nullptr && !reference.is_data) return open_format(engines, *spec.below);
     return open_reference(engines, spec, std::move(reference));
   };
   const Host host = engines.host();
@@ -102,6 +120,9 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.for_repair = false;
   spec.internal = {};
   spec.data_file = {};
+  spec.null_size = {};
+  spec.faults = {};
+  spec.below = {};
   spec.links = reference.links;
   return spec;
 }
@@ -110,8 +131,7 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
 Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
                                            ImageReference reference) {
   spec = spec_of(std::move(spec), reference);
-  const FileOptions options = file_options(spec);
-  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   if (reference.is_data) co_return file;
   if (spec.format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
   Qcow2Options image = qcow2_options(spec);
@@ -138,8 +158,7 @@ Task<bool> settle_format(Node& file, Spec& spec) {
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
     refuse_format(spec.path, format);
-  const FileOptions options = file_options(spec);
-  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   const std::string format = format_of(spec);
   if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
@@ -206,8 +225,7 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
   spec.read_only = true;
   if (spec.format.empty()) spec.format = kProbe;
-  const FileOptions options = file_options(spec);
-  std::unique_ptr<Node> file = co_await open_file(engines, spec.path, options);
+  std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   ImageDescription image{.path = spec.path,
                          .format = spec.format,

@@ -9,8 +9,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "blockdev/disk.h"
+#include "blockdev/filter/fault.h"
 #include "blockdev/filter/throttle.h"
 #include "blockdev/format/qcow2.h"
 #include "blockdev/format/raw.h"
@@ -41,6 +43,9 @@ struct Spec {
   RawWindow window{};           // format raw: only this part of the file
   Links links = Links::all;     // that `path` may go through: fewer for a name out of an image
   ThrottleRates throttle{};
+  std::optional<uint64_t> null_size{};  // no file: a disk of so many bytes that holds nothing
+  std::vector<FaultRule> faults{};      // of the file's requests
+  std::shared_ptr<const Spec> below{};  // the backing image, whatever a qcow2 names itself
 };
 
 // What it is opened as: the given format, else what the ending of its name says. Throws ConfigError

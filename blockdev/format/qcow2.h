@@ -129,6 +129,7 @@ struct Qcow2Options {
   References references = References::none;  // the files it names that may be opened
   bool probed = false;                       // its format was found by looking
   std::string data_file;                     // the user's own, instead of the named one
+  bool other_backing = false;                // the opener has a backing image of its own for it
   bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
   std::string snapshot;            // show this internal snapshot; read_only
   bool for_repair = false;         // also open what is marked dirty or corrupt, and leave it so

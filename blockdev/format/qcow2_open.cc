@@ -204,7 +204,9 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   check_blocks(options, *file, header.geometry());
   std::unique_ptr<Node> data, backing;
   if (header.has_data_file()) data = co_await open_data(options, header, open_reference);
-  if (!header.backing_file.empty() && !options.no_backing)
+  if (options.other_backing)
+    backing = co_await open_reference({});
+  else if (!header.backing_file.empty() && !options.no_backing)
     backing = co_await open_named(options, backing_reference(options, header), open_reference);
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
                                        bytes, options.read_only);

@@ -184,9 +184,10 @@ Task<std::error_code> Converter::write_pieces(const Piece& piece, const JobBuffe
   std::error_code error;
   for (uint64_t done = 0; done < piece.length && !error;) {
     const std::span<const std::byte> rest = buffer.bytes(done, piece.length - done);
-    uint64_t some = options_.sparse == 0 ? 0 : run_length(rest, true);
+    const bool look = options_.sparse != 0 && options_.find_zeros;
+    uint64_t some = look ? run_length(rest, true) : 0;
     const bool zeros = some > 0;
-    if (!zeros) some = options_.sparse == 0 ? rest.size() : run_length(rest, false);
+    if (!zeros) some = look ? run_length(rest, false) : rest.size();
     IoVecs from = buffer.vectors(done, some);
     error = co_await write(piece.offset + done, std::move(from), zeros);
     done += some;

@@ -8,6 +8,7 @@
 #include "tools/vireo/command_line.h"
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/message.h"
 #include "tools/vireo/run.h"
@@ -40,6 +41,7 @@ int main(int argc, char** argv) {
   ::mallopt(M_ARENA_MAX, 1);
   try {
     vireo::cli::open_missing_standard_streams();
+    if (vireo::cli::speaks_qemu()) return vireo::cli::run_image(argc, argv);
     if (argc > 1 && std::string_view(argv[1]) == "image")
       return vireo::cli::run_image(argc - 1, argv + 1);
     return run(argc, argv);

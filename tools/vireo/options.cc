@@ -66,6 +66,11 @@ Option Options::option(const std::string& names, const std::string& value, std::
   return Option(*app_->add_option(names, text, help)->type_name(value));
 }
 
+Option Options::option(const std::string& names, const std::string& value,
+                       std::optional<std::string>& text, const std::string& help) {
+  return Option(*app_->add_option(names, text, help)->type_name(value));
+}
+
 Option Options::option(const std::string& names, const std::string& value, uint64_t& number,
                        const std::string& help) {
   return Option(*app_->add_option(names, number, help)->type_name(value));
@@ -91,6 +96,11 @@ Option Options::option(const std::string& names, const std::string& value,
 }
 
 Option Options::operand(const std::string& name, std::string& text, const std::string& help) {
+  return Option(*app_->add_option(name, text, help)->type_name(""));
+}
+
+Option Options::operand(const std::string& name, std::optional<std::string>& text,
+                        const std::string& help) {
   return Option(*app_->add_option(name, text, help)->type_name(""));
 }
 

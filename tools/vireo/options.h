@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,8 @@ class Options {
   Option flag(const std::string& names, bool& given, const std::string& help);
   Option option(const std::string& names, const std::string& value, std::string& text,
                 const std::string& help);
+  Option option(const std::string& names, const std::string& value,
+                std::optional<std::string>& text, const std::string& help);
   Option option(const std::string& names, const std::string& value, uint64_t& number,
                 const std::string& help);
   // May be given several times; each adds one text.
@@ -59,6 +62,8 @@ class Options {
                 std::function<void(const std::string&)> given, const std::string& help);
   // A word that belongs to no option, or all such words that are left.
   Option operand(const std::string& name, std::string& text, const std::string& help);
+  Option operand(const std::string& name, std::optional<std::string>& text,
+                 const std::string& help);
   Option operands(const std::string& name, std::vector<std::string>& texts,
                   const std::string& help);
 

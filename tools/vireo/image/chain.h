@@ -19,4 +19,7 @@ std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec);
 // name of the same file. The chain's size if there is none.
 size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& name);
 
+// ConfigError: an image of a chain is the image at `path` again. `context`: which one names it.
+[[noreturn]] void throw_chain_loop(const std::string& context, const std::string& path);
+
 }  // namespace vireo::cli

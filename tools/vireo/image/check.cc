@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
@@ -111,8 +112,9 @@ int check(const CheckArguments& arguments) {
   Session session;
   Image image(session, spec_of(arguments));
   if (image.qcow2() == nullptr) {
-    std::fprintf(stderr, "vireo: '%s' is a raw image, in which there is nothing to check\n",
-                 image.path().c_str());
+    complain(speaks_qemu() ? "This image format does not support checks"
+                           : fmt::format("'{}' is a raw image, in which there is nothing to check",
+                                         image.path()));
     return kCheckNotSupported;
   }
   const Repair repair = arguments.repair.empty()    ? Repair::none

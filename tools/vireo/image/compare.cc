@@ -29,6 +29,7 @@ std::unique_ptr<Image> open(Session& session, const CompareArguments& arguments,
                             ImageArguments image) {
   image.cache = arguments.first.cache;
   image.force_share = arguments.first.force_share;
+  image.path_is_options = arguments.first.path_is_options;
   blk::Spec spec = image_spec(image);
   spec.read_only = true;
   return std::make_unique<Image>(session, spec);
@@ -84,6 +85,7 @@ void add_compare(Options& image) {
   command.option("-f", "FMT", arguments->first.format,
                  "Format of the first (default: by its ending)");
   command.option("-F", "FMT", arguments->second.format, "Format of the second");
+  add_name_options(command, arguments->first);
   add_cache_option(command, "-T", arguments->first.cache, "Cache of both");
   command.flag("-s,--strict", arguments->strict, "Size and allocation have to agree as well");
   command.flag("-U,--force-share", arguments->first.force_share,

@@ -12,6 +12,8 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/bitmaps.h"
 #include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/dialect.h"
+#include "tools/vireo/image/image_name.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/target.h"
@@ -31,7 +33,9 @@ struct ConvertArguments {
   std::string sparse = "4k", rate = "0";
   std::vector<std::string> options;
   size_t in_flight = 8;
-  bool compressed = false, any_order = false, force_share = false;
+  bool compressed = false, any_order = false, force_share = false, quick = false;
+  bool target_is_options = false;
+  ImageArguments sources;  // what is said of all of them
   bool existing = false, target_is_zero = false, salvage = false;
   bool bitmaps = false, skip_broken_bitmaps = false;
   ProgressArguments progress;
@@ -51,6 +55,12 @@ uint64_t sparse_of(const ConvertArguments& arguments) {
 }
 
 CreateOptions target_options(const ConvertArguments& arguments) {
+  if (arguments.target_is_options) {
+    const blk::Spec spec = parse_image_name("", parse_image_options(arguments.files.back()));
+    CreateOptions options{.name = spec.path, .format = spec.format};
+    options.image.path = spec.path;
+    return options;
+  }
   CreateOptions options =
       parse_create_options(arguments.files.back(), arguments.target_format, arguments.options);
   if (!arguments.backing.empty()) options.image.backing_file = arguments.backing;
@@ -62,7 +72,9 @@ void check_arguments(const ConvertArguments& arguments, const CreateOptions& tar
   if (arguments.files.size() < 2) refuse("convert needs a source and a target (try --help)");
   const bool over_backing = !target.image.backing_file.empty();
   if (over_backing && arguments.files.size() > 2)
-    refuse("-B: several sources cannot share one backing file; convert them one by one");
+    refuse(worded("-B: several sources cannot share one backing file; convert them one by one",
+                  "Having a backing file for the target makes no sense when concatenating multiple "
+                  "input images"));
   if (arguments.compressed && target.format != "qcow2")
     refuse("-c: only qcow2 images are compressed; add -O qcow2");
   if (arguments.compressed && target.image.preallocation != blk::Preallocation::off)
@@ -77,22 +89,33 @@ void check_arguments(const ConvertArguments& arguments, const CreateOptions& tar
     refuse("--bitmaps: only qcow2 images have bitmaps; add -O qcow2");
   if (arguments.skip_broken_bitmaps && !arguments.bitmaps)
     refuse("--skip-broken-bitmaps: it is about --bitmaps");
-  if (arguments.existing && !arguments.options.empty())
-    refuse("-n: a target that exists has its options; leave -o out");
+  if (arguments.target_is_options && !arguments.existing)
+    refuse("--target-image-opts is about a target that exists; add -n");
+  if (arguments.quick && arguments.sparse != "4k")
+    refuse(worded("-C copies without looking for zeros; leave -S out",
+                  "Cannot enable copy offloading when -S is used"));
+  if (arguments.quick && arguments.compressed)
+    refuse(worded("-C copies as it is; leave -c out",
+                  "Cannot enable copy offloading when -c is used"));
+  if (!arguments.existing || arguments.options.empty()) return;
+  if (!speaks_qemu()) refuse("-n: a target that exists has its options; leave -o out");
+  complain("-o has no effect when skipping image creation");
 }
 
-Images open_sources(Session& session, const ConvertArguments& arguments) {
+Images open_sources(Session& session, const ConvertArguments& arguments,
+                    const CreateOptions& target) {
   Images sources;
   for (size_t i = 0; i + 1 < arguments.files.size(); ++i) {
     blk::Spec spec = image_spec({.path = arguments.files[i],
                                  .format = arguments.format,
                                  .cache = arguments.cache,
                                  .snapshot = arguments.snapshot,
+                                 .path_is_options = arguments.sources.path_is_options,
                                  .force_share = arguments.force_share});
     spec.read_only = true;
     spec.throttle.bps.rate = parse_size("-r", arguments.rate);
     std::error_code ignored;
-    if (std::filesystem::equivalent(spec.path, arguments.files.back(), ignored))
+    if (std::filesystem::equivalent(spec.path, target.image.path, ignored))
       refuse(fmt::format("'{}' is source and target; give the target another name", spec.path));
     sources.push_back(std::make_unique<Image>(session, spec));
   }
@@ -102,7 +125,9 @@ Images open_sources(Session& session, const ConvertArguments& arguments) {
 // Opened and locked while the target is made.
 std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& options) {
   if (options.image.backing_file.empty()) return nullptr;
-  blk::Spec spec = image_spec({});
+  blk::Spec spec;
+  spec.references = blk::References::any;
+  spec.empty = true;
   spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
   spec.format = options.image.backing_format;
   spec.read_only = true;
@@ -114,6 +139,7 @@ void create_target(Session& session, CreateOptions options, uint64_t size) {
   if (options.size && *options.size < size)
     refuse(fmt::format("-o: size: the source has {} bytes", size));
   options.image.size = options.size.value_or(size);
+  prepare_host_file(options.image.path, options.file);
   blk::check_create(options.format, options.image);
   const std::unique_ptr<Image> backing = open_backing(session, options);
   const auto watch = [&session](uint64_t, uint64_t) { return !session.interrupted(); };
@@ -122,8 +148,10 @@ void create_target(Session& session, CreateOptions options, uint64_t size) {
 
 std::unique_ptr<Image> open_target(Session& session, const ConvertArguments& arguments,
                                    const CreateOptions& options) {
-  blk::Spec spec = image_spec(
-      {.path = arguments.files.back(), .format = options.format, .cache = arguments.target_cache});
+  blk::Spec spec = image_spec({.path = arguments.files.back(),
+                               .format = arguments.target_is_options ? "" : options.format,
+                               .cache = arguments.target_cache,
+                               .path_is_options = arguments.target_is_options});
   return std::make_unique<Image>(session, spec);
 }
 
@@ -143,13 +171,13 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
   blk::ConvertOptions how{.sparse = sparse_of(arguments),
                           .target_is_zero = new_file || arguments.target_is_zero,
                           .only_allocated = over_backing,
-                          .any_order = arguments.any_order};
+                          .any_order = arguments.any_order,
+                          .find_zeros = !arguments.quick};
   if (arguments.compressed)
     how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();
   if (arguments.salvage)
     how.salvage = [](uint64_t offset, std::error_code error) {
-      fmt::print(stderr, "vireo: cannot read at offset {}: {}; zeros instead\n", offset,
-                 error.message());
+      complain(fmt::format("cannot read at offset {}: {}; zeros instead", offset, error.message()));
     };
   {
     Progress progress(arguments.progress);
@@ -175,11 +203,11 @@ int convert(const ConvertArguments& arguments) {
   const CreateOptions options = target_options(arguments);
   check_arguments(arguments, options);
   Session session;
-  const Images sources = open_sources(session, arguments);
+  const Images sources = open_sources(session, arguments, options);
   blk::Source source;
   for (const auto& image : sources) source.add(image->disk());
   if (arguments.bitmaps) check_copied_bitmaps(*sources.front(), arguments.skip_broken_bitmaps);
-  Target target(arguments.files.back());
+  Target target(options.image.path);
   if (!arguments.existing) create_target(session, options, source.size());
   copy(session, arguments, options, source, sources);
   target.complete();
@@ -189,6 +217,7 @@ int convert(const ConvertArguments& arguments) {
 void add_source_options(Options& command, ConvertArguments& arguments) {
   command.option("-f,--format", "FMT", arguments.format,
                  "Format of the sources (default: by ending)");
+  add_name_options(command, arguments.sources);
   add_snapshot_option(command, arguments.snapshot);
   add_cache_option(command, "-T", arguments.cache, "Cache of the sources");
   command.flag("-U,--force-share", arguments.force_share,
@@ -216,6 +245,8 @@ void add_target_options(Options& command, ConvertArguments& arguments) {
       .show_default();
   command.option("-t", "CACHE", arguments.target_cache, "Cache of the target, as -T")
       .show_default();
+  command.flag("--target-image-opts", arguments.target_is_options,
+               "The target is options, as with --image-opts; needs -n");
   command.flag("-n", arguments.existing, "The target exists: write into it");
   command.flag("--target-is-zero", arguments.target_is_zero, "...and reads as zeros");
 }
@@ -237,6 +268,7 @@ void add_convert(Options& image) {
   command.option("-m", "COUNT", arguments->in_flight, "Requests at a time")
       .within(1, 64)
       .show_default();
+  command.flag("-C", arguments->quick, "Copy data as it is, without looking for zeros in it");
   command.flag("-W", arguments->any_order, "Write in any order");
   add_progress_options(command, arguments->progress);
   command.operands("FILES", arguments->files, "The source, or several to be joined; the target");

@@ -10,8 +10,10 @@
 #include "blockdev/create.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
+#include "tools/vireo/image/qemu_words.h"
 #include "tools/vireo/image/target.h"
 #include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
@@ -21,67 +23,63 @@ namespace vireo::cli {
 namespace {
 
 struct CreateArguments {
-  std::string path, format, size;
-  std::string backing, backing_format;
+  std::string path, format;
+  std::optional<std::string> size, backing, backing_format;
   bool unsafe = false;
   std::vector<std::string> options;
   ProgressArguments progress;
 };
 
+// What stands outside of -o says the same as a key inside.
 CreateOptions options_of(const CreateArguments& arguments) {
-  CreateOptions options = parse_create_options(arguments.path, arguments.format, arguments.options);
-  if (!arguments.backing.empty()) options.image.backing_file = arguments.backing;
-  if (!arguments.backing_format.empty()) options.image.backing_format = arguments.backing_format;
-  if (!arguments.size.empty()) options.size = parse_size("SIZE", arguments.size);
+  CreateOptions options = read_create_options(arguments.path, arguments.format, arguments.options);
+  const auto give = [&options](const char* key, const std::optional<std::string>& value) {
+    if (value) options.given[key] = *value;
+  };
+  if (arguments.size && options.given.contains("size"))
+    throw ConfigError(worded("the size is given twice: in -o and behind the name",
+                             "The image size must be specified only once"));
+  if (arguments.backing && arguments.backing->empty())
+    throw ConfigError(worded("-b: the name of the backing file is empty; leave -b out for none",
+                             "Expected backing file name, got empty string"));
+  if (arguments.backing && options.format == "raw")
+    throw ConfigError(worded("-b: a raw image cannot have a backing file; write -f qcow2",
+                             "Backing file not supported for file format 'raw'"));
+  give("size", arguments.size);
+  give("backing_file", arguments.backing);
+  give("backing_fmt", arguments.backing_format);
   return options;
 }
 
 // The image below, opened to be sure of it and to learn its size. While it is open, it and what is
 // below it are locked, so that the new image cannot overwrite any of them.
 std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& options) {
+  const auto named = options.given.find("backing_file");
+  if (named == options.given.end()) return nullptr;
+  const auto format = options.given.find("backing_fmt");
   blk::Spec spec;
-  spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
-  spec.format = options.image.backing_format;
+  spec.path = blk::resolve_reference(options.image.path, named->second);
+  if (format != options.given.end()) spec.format = format->second;
   spec.read_only = true;
   spec.references = blk::References::any;
   spec.empty = true;
   std::error_code ignored;
   if (std::filesystem::equivalent(spec.path, options.image.path, ignored))
     throw ConfigError(
-        fmt::format("'{}' cannot be its own backing file; give the new image another name",
-                    options.image.path));
-  return with_context(fmt::format("the backing file of '{}'", options.image.path),
-                      [&] { return std::make_unique<Image>(session, spec); });
+        worded("the image cannot be its own backing file; give the new image another name",
+               "Error: Trying to create an image with the same filename as the backing file"));
+  return with_context("the backing file", [&] { return std::make_unique<Image>(session, spec); });
 }
 
-void print_plan(const CreateOptions& options) {
-  const blk::Qcow2CreateOptions& image = options.image;
-  std::string text = fmt::format("Formatting '{}', fmt={}", image.path, options.format);
-  const auto add = [&text](const char* key, const auto& value) {
-    text += fmt::format(" {}={}", key, value);
-  };
-  const auto on_off = [](bool value) { return value ? "on" : "off"; };
-  const bool qcow2 = options.format == "qcow2";
-  if (qcow2) {
-    add("cluster_size", image.cluster_size);
-    add("extended_l2", on_off(image.extended_l2));
-    const bool zstd = image.compression == blk::qcow2::Compression::zstd;
-    add("compression_type", zstd ? "zstd" : "zlib");
-  }
-  add("size", image.size);
-  if (!image.backing_file.empty()) {
-    add("backing_file", image.backing_file);
-    add("backing_fmt", image.backing_format);
-  }
-  if (!image.data_file.empty()) {
-    add("data_file", image.data_file);
-    add("data_file_raw", on_off(image.data_file_raw));
-  }
-  if (qcow2) {
-    add("lazy_refcounts", on_off(image.lazy_refcounts));
-    add("refcount_bits", image.refcount_bits);
-  }
-  std::printf("%s\n", text.c_str());
+// The size of the disk, in bytes and in the plan: as given, else that of the image below.
+void settle_size(CreateOptions& options, const Image* backing) {
+  const auto given = options.given.find("size");
+  if (given == options.given.end() && backing == nullptr)
+    throw ConfigError(worded("a size is needed: write it behind the name, such as 10G",
+                             "Image creation needs a size parameter"));
+  const uint64_t size =
+      given == options.given.end() ? backing->size() : parse_size("SIZE", given->second);
+  options.given["size"] = std::to_string(size);
 }
 
 void make(Session& session, const CreateOptions& options, const ProgressArguments& shown) {
@@ -89,7 +87,7 @@ void make(Session& session, const CreateOptions& options, const ProgressArgument
   std::optional<Target> data;
   if (!options.image.data_file.empty())
     data.emplace(blk::resolve_reference(options.image.path, options.image.data_file));
-  if (!shown.quiet) print_plan(options);
+  prepare_host_file(options.image.path, options.file);
   {
     Progress progress(shown);
     const auto watch = [&](uint64_t done, uint64_t total) {
@@ -102,25 +100,37 @@ void make(Session& session, const CreateOptions& options, const ProgressArgument
   if (data) data->complete();
 }
 
+void print_plan(const CreateArguments& arguments, const CreateOptions& options) {
+  if (!arguments.progress.quiet) std::printf("%s\n", plan_line(options).c_str());
+}
+
+void create_image(const CreateArguments& arguments) {
+  CreateOptions options = options_of(arguments);
+  Session session;
+  std::unique_ptr<Image> backing;
+  if (!arguments.unsafe) backing = open_backing(session, options);
+  settle_size(options, backing.get());
+  if (speaks_qemu()) print_plan(arguments, options);  // before it looks at what the values say
+  set_values(options);
+  options.image.size = *options.size;
+  blk::check_create(options.format, options.image);
+  if (!speaks_qemu()) print_plan(arguments, options);
+  make(session, options, arguments.progress);
+}
+
 int create(const CreateArguments& arguments) {
   if (asks_for_help(arguments.options)) {
     std::fputs(create_options_help(arguments.format).c_str(), stdout);
     return kOk;
   }
   if (arguments.path.empty()) throw ConfigError("FILE is required (try --help)");
-  CreateOptions options = options_of(arguments);
-  blk::check_create(options.format, options.image);
-  Session session;
-  std::unique_ptr<Image> backing;
-  if (!options.image.backing_file.empty() && !arguments.unsafe)
-    backing = open_backing(session, options);
-  if (!options.size && backing) options.size = backing->size();
-  if (!options.size)
-    throw ConfigError(fmt::format("'{}' needs a size: write it behind the name, such as 10G",
-                                  options.image.path));
-  options.image.size = *options.size;
-  blk::check_create(options.format, options.image);
-  make(session, options, arguments.progress);
+  try {
+    create_image(arguments);
+  } catch (const ConfigError& error) {
+    if (!speaks_qemu()) throw;
+    std::fflush(stdout);
+    throw ConfigError(fmt::format("{}: {}", arguments.path, qemu_create_reason(error)));
+  }
   return kOk;
 }
 

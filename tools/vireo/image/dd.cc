@@ -67,10 +67,10 @@ Operands parse_operands(const std::vector<std::string>& texts) {
 
 void copy(Session& session, const Operands& operands, const CreateOptions& options,
           const blk::Source& source) {
-  blk::Spec spec = image_spec({.path = operands.output, .format = options.format});
+  blk::Spec spec = image_spec({.path = options.image.path, .format = options.format});
   Image target(session, spec);
   std::error_code ignored;
-  const bool new_file = std::filesystem::is_regular_file(operands.output, ignored);
+  const bool new_file = std::filesystem::is_regular_file(options.image.path, ignored);
   Progress progress({.quiet = true});
   const auto result = session.run(blk::convert(source, target.disk(), {.target_is_zero = new_file},
                                                job_control(session, progress)));
@@ -87,14 +87,14 @@ int run(const DdArguments& arguments) {
   spec.read_only = true;
   Session session;
   std::error_code ignored;
-  if (std::filesystem::equivalent(operands.input, operands.output, ignored))
+  if (std::filesystem::equivalent(spec.path, local_path(operands.output), ignored))
     throw ConfigError(fmt::format("'{}' is input and output", operands.input));
   Image source(session, spec);
   const uint64_t offset = std::min(operands.offset, source.size());
   const uint64_t length = std::min(operands.length, source.size() - offset);
   CreateOptions options = parse_create_options(operands.output, arguments.target_format, {});
   options.image.size = length;
-  Target target(operands.output);
+  Target target(options.image.path);
   session.run_job(blk::create_image(session.host(), options.format, options.image));
   copy(session, operands, options, blk::Source(source.disk(), offset, length));
   target.complete();
@@ -113,6 +113,7 @@ void add_dd(Options& image) {
                  "Format of the input (default: by the ending)");
   command.option("-O,--target-format", "FMT", arguments->target_format,
                  "Format of the output: raw or qcow2 (default: by the ending, else raw)");
+  add_name_options(command, arguments->source);
   command.flag("-U,--force-share", arguments->source.force_share,
                "Open the input although another program may be writing to it");
   command.operands("OPERANDS", arguments->operands,

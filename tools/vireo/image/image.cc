@@ -1,7 +1,9 @@
 #include "tools/vireo/image/image.h"
 
 #include <cstdio>
-#include <cstring>
+#include <string_view>
+
+#include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/amend.h"
@@ -13,6 +15,7 @@
 #include "tools/vireo/image/convert.h"
 #include "tools/vireo/image/create.h"
 #include "tools/vireo/image/dd.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/info.h"
 #include "tools/vireo/image/io.h"
@@ -30,9 +33,13 @@ namespace vireo::cli {
 
 namespace {
 
+constexpr int kQemuFailure = 1;
+constexpr int kCompareFailed = 2;  // 1: the images differ
+
 constexpr const char* kFooter =
-    R"(Formats are raw and qcow2. The format of an image is what -f says, or the ending of its name
-(.qcow2, .raw, .img); it is never guessed from the content, which a guest may have written.
+    R"(Formats are raw and qcow2. The format of an image is what -f says, else what its header says,
+which a guest may have written: such an image opens no other file unless its name ends like its
+format (.qcow2).
 Sizes are bytes, or numbers with k, M, G, T, P or E, in powers of 1024.
 
 Exit status, where a command does not say otherwise:
@@ -64,31 +71,50 @@ void add_commands(Options& image) {
   add_snapshot(image);
 }
 
-int run_command(int argc, char** argv) {
-  Options image(kImageSummary, "vireo image");
+// Scripts look for the version of QEMU whose words and options these are.
+std::string version_text() {
+  if (!speaks_qemu()) return "vireo " VIREO_VERSION;
+  return fmt::format("{} version 7.2.0 (Vireo " VIREO_VERSION ")", program_name());
+}
+
+int run_image_command(int argc, char** argv) {
+  Options image(kImageSummary, speaks_qemu() ? program_name() : "vireo image");
   image.footer(kFooter);
+  image.version("-V,--version", version_text());
   add_commands(image);
   const int status = image.parse(argc, argv);
   flush_standard_output();
   return status;
 }
 
+int run_io(int argc, char** argv) {
+  Options io(kIoSummary, program_name());
+  io.version("-V,--version", version_text());
+  add_io_options(io);
+  return io.parse(argc, argv);
+}
+
+// What `error` ends the command with, whose statuses say more than that it failed where it is check
+// or compare.
+int failure_status(const std::exception& error, std::string_view command) {
+  if (command == "check") return kCheckFailed;
+  if (speaks_qemu()) return command == "compare" ? kCompareFailed : kQemuFailure;
+  const bool usage = dynamic_cast<const UsageError*>(&error) != nullptr ||
+                     dynamic_cast<const ConfigError*>(&error) != nullptr;
+  return usage ? kUsageError : kHostError;
+}
+
 }  // namespace
 
 int run_image(int argc, char** argv) {
-  // The statuses of check say what was found; errors must not look like findings.
-  const bool is_check = argc > 1 && std::strcmp(argv[1], "check") == 0;
   try {
-    return run_command(argc, argv);
+    return dialect() == Dialect::qemu_io ? run_io(argc, argv) : run_image_command(argc, argv);
   } catch (const Interrupted& stop) {
-    std::fprintf(stderr, "vireo: %s\n", stop.what());
+    std::fprintf(stderr, "%s: %s\n", program_name(), stop.what());
     return kStopped;
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "vireo: %s\n", printable(describe(error)).c_str());
-    if (is_check) return kCheckFailed;
-    const bool usage = dynamic_cast<const UsageError*>(&error) != nullptr ||
-                       dynamic_cast<const ConfigError*>(&error) != nullptr;
-    return usage ? kUsageError : kHostError;
+    complain(describe(error));
+    return failure_status(error, argc > 1 ? argv[1] : "");
   }
 }
 

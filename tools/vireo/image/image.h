@@ -8,9 +8,9 @@ namespace vireo::cli {
 inline constexpr const char* kImageSummary =
     "Make, examine and change disk images, as qemu-img does";
 
-// The command: `argv[0]` is "image". It has a parser of its own, so that building its many options
-// costs the start of the other commands nothing. Tells of errors in one line and returns the exit
-// status.
+// The command: `argv[0]` is not looked at. Called as qemu-io, it is that command's. It has a parser
+// of its own, so that building its many options costs the start of the other commands nothing.
+// Tells of errors in one line and returns the exit status.
 int run_image(int argc, char** argv);
 
 }  // namespace vireo::cli

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/chain.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
@@ -107,8 +108,8 @@ Json to_json(const ImageDescription& image) {
   return json.add("dirty-flag", qcow2->header.dirty());
 }
 
-void print_bitmaps(const Qcow2Description& qcow2) {
-  if (qcow2.bitmaps.empty()) return;
+std::string bitmap_lines(const Qcow2Description& qcow2) {
+  if (qcow2.bitmaps.empty()) return "";
   std::string text = "    bitmaps:\n";
   for (size_t i = 0; i < qcow2.bitmaps.size(); ++i) {
     const auto& bitmap = qcow2.bitmaps[i];
@@ -118,23 +119,7 @@ void print_bitmaps(const Qcow2Description& qcow2) {
     text += fmt::format("            name: {}\n            granularity: {}\n",
                         printable(bitmap.name), bitmap.granularity);
   }
-  std::fputs(text.c_str(), stdout);
-}
-
-void print_specifics(const Qcow2Description& qcow2) {
-  const blk::qcow2::Header& header = qcow2.header;
-  std::printf("Format specific information:\n    compat: %s\n    compression type: %s\n",
-              header.version < 3 ? "0.10" : "1.1", compression_name(header));
-  const auto yes_no = [](bool value) { return value ? "true" : "false"; };
-  if (header.version >= 3) std::printf("    lazy refcounts: %s\n", yes_no(header.lazy_refcounts()));
-  print_bitmaps(qcow2);
-  std::printf("    refcount bits: %u\n", header.geometry().refcount_bits());
-  if (header.has_data_file())
-    std::printf("    data file: %s\n    data file raw: %s\n", printable(header.data_file()).c_str(),
-                yes_no(header.raw_data_file()));
-  if (header.version >= 3)
-    std::printf("    corrupt: %s\n    extended l2: %s\n", yes_no(header.corrupt()),
-                yes_no(header.geometry().extended_l2));
+  return text;
 }
 
 void print_backing(const ImageDescription& image) {
@@ -161,7 +146,7 @@ void print_human(const ImageDescription& image) {
   print_backing(image);
   if (!image.qcow2->snapshots.empty())
     std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
-  print_specifics(*image.qcow2);
+  std::fputs(qcow2_specifics(*image.qcow2).c_str(), stdout);
 }
 
 bool has_backing(const ImageDescription& image) {
@@ -179,13 +164,11 @@ std::vector<ImageDescription> describe_chain(Session& session, blk::Spec spec, b
   std::vector<ImageDescription> chain;
   std::set<std::string> seen;
   for (std::string context;;) {
-    if (!seen.insert(file_key(spec.path)).second)
-      throw ConfigError(
-          fmt::format("{}: '{}' comes twice: the chain is a loop", context, spec.path));
+    if (!seen.insert(file_key(spec.path)).second) throw_chain_loop(context, spec.path);
     if (chain.size() > blk::kMaxBackingDepth)
       throw ConfigError(
           fmt::format("{}: the chain is deeper than {}", context, blk::kMaxBackingDepth));
-    const auto describe = [&] { return session.run(blk::describe_image(session.host(), spec)); };
+    const auto describe = [&] { return describe_image(session, spec); };
     chain.push_back(context.empty() ? describe() : with_context(context, describe));
     if (!whole || !has_backing(chain.back())) return chain;
     context = fmt::format("the backing file of '{}'", spec.path);
@@ -217,12 +200,30 @@ int info(const InfoArguments& arguments) {
 
 }  // namespace
 
+std::string qcow2_specifics(const Qcow2Description& qcow2) {
+  const blk::qcow2::Header& header = qcow2.header;
+  const bool v3 = header.version >= 3;
+  std::string text =
+      fmt::format("Format specific information:\n    compat: {}\n    compression type: {}\n",
+                  v3 ? "1.1" : "0.10", compression_name(header));
+  if (v3) text += fmt::format("    lazy refcounts: {}\n", header.lazy_refcounts());
+  text += bitmap_lines(qcow2);
+  text += fmt::format("    refcount bits: {}\n", header.geometry().refcount_bits());
+  if (header.has_data_file())
+    text += fmt::format("    data file: {}\n    data file raw: {}\n", printable(header.data_file()),
+                        header.raw_data_file());
+  if (v3)
+    text += fmt::format("    corrupt: {}\n    extended l2: {}\n", header.corrupt(),
+                        header.geometry().extended_l2);
+  return text;
+}
+
 void add_info(Options& image) {
   auto arguments = std::make_shared<InfoArguments>();
   Options command = image.command("info", "Tell what an image is");
   command.footer(
       "Nothing that the image names is opened, but for --backing-chain. Without -f, the format is\n"
-      "qcow2 for what starts like one, else raw.");
+      "what the header says; formats that cannot be read are named, too.");
   add_image_options(command, arguments->image);
   add_output_option(command, arguments->output);
   command.flag("--backing-chain", arguments->chain, "All images of the chain, top first");

@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "tools/vireo/exit_status.h"
-#include "tools/vireo/image/format.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/io_shell.h"
 #include "vmm/base/error.h"
 
@@ -19,7 +19,7 @@ constexpr int kCommandFailed = 1;  // as qemu-io's
 
 struct IoArguments {
   IoImage image;
-  bool uncached = false;
+  bool uncached = false, native = false;
   std::vector<std::string> commands;
 };
 
@@ -69,7 +69,7 @@ bool run_lines(Session& session, IoShell& shell) {
   Lines lines(session);
   bool good = true;
   while (!shell.quits()) {
-    if (terminal) std::fputs("vireo-io> ", stdout);
+    if (terminal || speaks_qemu()) std::fputs(speaks_qemu() ? "qemu-io> " : "vireo-io> ", stdout);
     std::fflush(stdout);
     const std::optional<std::string> line = lines.next();
     if (!line) break;
@@ -90,13 +90,14 @@ bool run_commands(Session& session, IoShell& shell, const std::vector<std::strin
 
 int io(IoArguments arguments) {
   if (arguments.uncached) arguments.image.image.cache = "none";
+  if (arguments.native) arguments.image.image.aio = "native";
   Session session;
   IoShell shell(session, arguments.image);
   if (!arguments.image.image.path.empty()) {
     try {
       shell.open();
     } catch (const std::exception& error) {
-      std::fprintf(stderr, "vireo: %s\n", printable(describe(error)).c_str());
+      complain(describe(error));
       return kCommandFailed;
     }
   }
@@ -107,8 +108,12 @@ int io(IoArguments arguments) {
 }  // namespace
 
 void add_io(Options& image) {
+  Options command = image.command("io", kIoSummary);
+  add_io_options(command);
+}
+
+void add_io_options(Options& command) {
   auto arguments = std::make_shared<IoArguments>();
-  Options command = image.command("io", "Read and write parts of an image, as qemu-io does");
   command.footer(
       "  vireo image io -c 'write -P 0x11 0 64k' -c 'read -P 0x11 0 64k' disk.qcow2\n"
       "Without -c, commands come from standard input, one on a line. 'help' lists them, and\n"
@@ -122,6 +127,11 @@ void add_io(Options& image) {
   command.flag("-n,--nocache", arguments->uncached, "The same as -t none");
   command.option("-t,--cache", "CACHE", arguments->image.image.cache, "Cache mode of the image")
       .show_default();
+  command.option("-i,--aio", "AIO", arguments->image.image.aio,
+                 "threads, native (needs -t none) or io_uring (the best that there is)");
+  command.flag("-k,--native-aio", arguments->native, "The same as -i native");
+  command.option("-d,--discard", "MODE", arguments->image.discard, "ignore or off; unmap or on")
+      .one_of({"ignore", "off", "unmap", "on"});
   command.action([arguments] { return io(*arguments); });
 }
 

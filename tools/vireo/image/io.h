@@ -5,7 +5,10 @@
 
 namespace vireo::cli {
 
-// Adds the subcommand.
+inline constexpr const char* kIoSummary = "Read and write parts of an image, as qemu-io does";
+
+// Adds the subcommand, or only makes a command or program of its own the same.
 void add_io(Options& image);
+void add_io_options(Options& command);
 
 }  // namespace vireo::cli

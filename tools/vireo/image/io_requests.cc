@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "blockdev/create.h"
+#include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/io_shell.h"
 
@@ -58,6 +60,15 @@ void check(const IoRequest& request, const IoWords& words) {
                                 value == request.offset ? "offset" : "count"));
 }
 
+// QEMU's disks have whole sectors: what a file lacks at its end reads as zeros.
+blk::IoVecs inside(blk::IoVecs vectors, uint64_t offset, uint64_t size) {
+  const uint64_t end = offset + blk::total_length(vectors);
+  if (end <= size || offset >= size || end > (size + kSector - 1) / kSector * kSector)
+    return vectors;
+  blk::fill_zero(blk::slice(vectors, size - offset, end - size));
+  return blk::slice(vectors, 0, size - offset);
+}
+
 }  // namespace
 
 uint64_t IoRequest::total() const noexcept {
@@ -68,6 +79,7 @@ uint64_t IoRequest::total() const noexcept {
 
 const char* IoRequest::name() const noexcept {
   if (asynchronous) return write ? "aio_write" : "aio_read";
+  if (vectored) return write ? "writev" : "readv";
   return write ? "write" : "read";
 }
 
@@ -116,7 +128,10 @@ Task<std::error_code> IoShell::transfer(const IoRequest& request, blk::Buffer& b
     vectors.push_back({buffer.data() + at, length});
     at += length;
   }
-  if (!request.write) co_return co_await disk.read(request.offset, std::move(vectors));
+  if (!request.write) {
+    vectors = inside(std::move(vectors), request.offset, disk.limits().size);
+    co_return co_await disk.read(request.offset, std::move(vectors));
+  }
   const blk::WriteFlags flags{.fua = request.fua, .compressed = request.compressed};
   co_return co_await disk.write(request.offset, std::move(vectors), flags);
 }
@@ -162,7 +177,7 @@ bool IoShell::read(const IoWords& words) {
 }
 
 bool IoShell::readv(const IoWords& words) {
-  return request(words, IoRequest{});
+  return request(words, IoRequest{.vectored = true});
 }
 
 bool IoShell::write(const IoWords& words) {
@@ -170,7 +185,7 @@ bool IoShell::write(const IoWords& words) {
 }
 
 bool IoShell::writev(const IoWords& words) {
-  return request(words, IoRequest{.write = true});
+  return request(words, IoRequest{.write = true, .vectored = true});
 }
 
 bool IoShell::aio_read(const IoWords& words) {
@@ -193,7 +208,8 @@ bool IoShell::aio_flush(const IoWords&) {
 bool IoShell::discard(const IoWords& words) {
   const uint64_t offset = io_number(words.rest[0]), length = io_length(words.rest[1]);
   const auto start = std::chrono::steady_clock::now();
-  const std::error_code error = session_.run(image_->disk().discard(offset, length));
+  std::error_code error;
+  if (how_.discards()) error = session_.run(image_->disk().discard(offset, length));
   const auto time = std::chrono::steady_clock::now() - start;
   if (error) {
     say(fmt::format("discard failed: {}\n", failure(error)));
@@ -212,7 +228,13 @@ bool IoShell::flush(const IoWords&) {
 
 bool IoShell::truncate(const IoWords& words) {
   session_.run(settle());
-  image_->check(session_.run(image_->disk().resize(io_number(words.rest.front()))), "resize");
+  const std::string how = words.has('m') ? words.options.at('m') : "off";
+  const blk::Preallocation preallocation = parse_preallocation("-m", how);
+  const uint64_t before = image_->size(), size = io_number(words.rest.front());
+  image_->check(session_.run(image_->disk().resize(size)), "resize");
+  if (preallocation != blk::Preallocation::off && size > before)
+    image_->check(session_.run(blk::preallocate(image_->disk().graph(), before, preallocation)),
+                  "set space aside for");
   return true;
 }
 

@@ -1,10 +1,16 @@
 #include "tools/vireo/image/io_shell.h"
 
+#include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include <fmt/format.h>
 
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
+#include "tools/vireo/image/image_name.h"
+#include "tools/vireo/image/info.h"
+#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -19,7 +25,8 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
-void complain(const std::string& text) {
+// Without the program's name, as qemu-io says what is wrong with a command.
+void object(const std::string& text) {
   std::fprintf(stderr, "%s\n", printable(text).c_str());
 }
 
@@ -34,6 +41,10 @@ struct IoShell::Command {
   size_t rest_least = 0, rest_most = 0;  // of the words that are no options
   std::string arguments, summary, details{};
 
+  bool writes() const {
+    return name == "write" || name == "writev" || name == "aio_write" || name == "discard" ||
+           name == "truncate";
+  }
   std::string usage() const {
     return name + (arguments.empty() ? "" : " ") + arguments + " -- " + summary + "\n";
   }
@@ -41,6 +52,8 @@ struct IoShell::Command {
 
 const std::vector<IoShell::Command>& IoShell::commands() {
   static const std::vector<Command> list{
+      {"abort", "", &IoShell::abort, 0, 0, "", false, 0, 0, "",
+       "simulate a program crash using abort(3)"},
       {"aio_flush", "", &IoShell::aio_flush, 0, 0, "", true, 0, 0, "",
        "completes all outstanding aio requests"},
       {"aio_read", "", &IoShell::aio_read, 2, kAny, "CqvP:", true, 2, kAny,
@@ -60,15 +73,22 @@ const std::vector<IoShell::Command>& IoShell::commands() {
        "flush all in-core file state to disk"},
       {"help", "?", &IoShell::help, 0, 1, "", false, 0, 1, "[command]",
        "help for one or all commands"},
+      {"info", "i", &IoShell::info, 0, 0, "", true, 0, 0, "",
+       "prints information about the current file"},
       {"length", "l", &IoShell::length, 0, 0, "", true, 0, 0, "",
        "gets the length of the current file"},
       {"map", "", &IoShell::map, 0, 0, "", true, 0, 0, "", "prints the allocated areas of a file"},
-      {"open", "o", &IoShell::open_image, 0, kAny, "rsnUt:f:o:", false, 0, 1,
-       "[-rsnU] [-t cache] [-f fmt] [path]", "open the file specified by path",
+      {"open", "o", &IoShell::open_image, 0, kAny, "rsnUkt:i:d:f:o:", false, 0, 1,
+       "[-rsnkU] [-t cache] [-i aio] [-d discard] [-o options] [path]",
+       "open the file specified by path",
        " -r, -- open file read-only\n -s, -- throw writes away at the end\n"
        " -n, -- without the host's cache, short for -t none\n"
        " -U, -- although another program may be writing to it; needs -r\n"
-       " -t, -- cache mode\n -f, -- format, also as -o driver=FMT\n"},
+       " -t, -- cache mode\n -i, -- aio mode (threads, native or io_uring); -k is short for -i "
+       "native\n"
+       " -d, -- discards: unmap or ignore\n"
+       " -o, -- options: driver=FMT,offset=SIZE,backing.file.filename=FILE,...\n"
+       " -f, -- format, the same as -o driver=FMT\n"},
       {"quit", "q", &IoShell::quit, 0, kAny, "", false, 0, kAny, "", "exit the program"},
       {"read", "r", &IoShell::read, 2, kAny, "CqvpP:s:l:", true, 2, 2,
        "[-Cqv] [-P pattern [-s off] [-l len]] off len",
@@ -82,12 +102,15 @@ const std::vector<IoShell::Command>& IoShell::commands() {
       {"readv", "rv", &IoShell::readv, 2, kAny, "CqvP:", true, 2, kAny,
        "[-Cqv] [-P pattern] off len [len..]", "reads a number of bytes at a specified offset",
        " As read does, into a buffer for each length.\n"},
-      {"reopen", "", &IoShell::reopen, 0, kAny, "rwc:", true, 0, 0, "[(-r|-w)] [-c cache]",
-       "reopens an image with new options",
-       " -r, -- read-only\n -w, -- read-write\n -c, -- another cache mode\n"},
+      {"reopen", "", &IoShell::reopen, 0, kAny, "rwc:o:", true, 0, 0,
+       "[(-r|-w)] [-c cache] [-o options]", "reopens an image with new options",
+       " -r, -- read-only\n -w, -- read-write\n -c, -- another cache mode\n -o, -- other options, "
+       "as those of open\n"},
+      {"sigraise", "", &IoShell::raise_signal, 1, 1, "", false, 1, 1, "signal", "raises a signal",
+       " Sends the signal of this number to this process.\n"},
       {"sleep", "", &IoShell::sleep_command, 1, 1, "", false, 1, 1, "",
        "waits for the given value in milliseconds"},
-      {"truncate", "t", &IoShell::truncate, 1, 1, "", true, 1, 1, "off",
+      {"truncate", "t", &IoShell::truncate, 1, 3, "m:", true, 1, 1, "[-m prealloc_mode] off",
        "truncates the current file at the given offset"},
       {"write", "w", &IoShell::write, 2, kAny, "CcfqpuzP:s:", true, 2, 2,
        "[-cCfquz] [-P pattern | -s source_file] off len",
@@ -127,7 +150,7 @@ bool IoShell::execute(const std::string& line) {
   if (words.empty()) return true;
   const Command* const command = find(words.front());
   if (command == nullptr) {
-    complain(fmt::format("command \"{}\" not found", words.front()));
+    object(fmt::format("command \"{}\" not found", words.front()));
     return false;
   }
   try {
@@ -135,27 +158,31 @@ bool IoShell::execute(const std::string& line) {
   } catch (const IoError& error) {
     say(printable(error.what()) + "\n");
   } catch (const std::exception& error) {
-    complain("vireo: " + describe(error));
+    complain(describe(error));
   }
   return false;
 }
 
 bool IoShell::run(const Command& command, const std::vector<std::string>& words) {
   if (command.needs_image && !image_) {
-    complain("no file open, try 'help open'");
+    object("no file open, try 'help open'");
+    return false;
+  }
+  if (command.writes() && image_->disk().limits().read_only) {
+    complain("Block node is read-only");
     return false;
   }
   const size_t count = words.size() - 1;
   if (count < command.least || count > command.most) {
-    complain(fmt::format("bad argument count {} to {}, expected {}", count, words.front(),
-                         expected_words(command.least, command.most)));
+    object(fmt::format("bad argument count {} to {}, expected {}", count, words.front(),
+                       expected_words(command.least, command.most)));
     return false;
   }
   IoWords parsed;
   try {
     parsed = parse_words(command.name, std::span(words).subspan(1), command.options);
   } catch (const IoError& error) {
-    complain(error.what());
+    object(error.what());
     say(command.usage());
     return false;
   }
@@ -170,7 +197,7 @@ bool IoShell::help(const IoWords& words) {
   if (!words.rest.empty()) {
     const Command* const command = find(words.rest.front());
     if (command == nullptr) {
-      complain(fmt::format("command {} not found", words.rest.front()));
+      object(fmt::format("command {} not found", words.rest.front()));
       return true;
     }
     say(command->usage() + (command->details.empty() ? "" : "\n" + command->details + "\n"));
@@ -188,31 +215,54 @@ bool IoShell::quit(const IoWords&) {
 
 void IoShell::open() {
   blk::Spec spec = image_spec(how_.image);
-  spec.read_only = how_.read_only;
+  spec.read_only = spec.read_only || how_.read_only;
   spec.snapshot = how_.snapshot;
   image_ = std::make_unique<Image>(session_, spec);
 }
 
-bool IoShell::open_image(const IoWords& words) {
-  if (image_) {
-    complain("file open already, try 'help close'");
-    return false;
-  }
-  if (words.rest.empty()) throw IoError("open: which file?");
+namespace {
+
+// What cannot change while the image stays the same one.
+void apply_new_options(const IoWords& words, ImageArguments& image) {
+  const std::string& text = words.options.at('o');
+  const ImageOptions options = parse_image_options(text);
+  for (const char* key : {"driver", "node-name"})
+    if (options.contains(key)) throw ConfigError(fmt::format("Cannot change the option '{}'", key));
+  if ((words.has('r') || words.has('w')) && options.contains("read-only"))
+    throw ConfigError("Cannot set both -r/-w and 'read-only'");
+  const bool caches = options.contains("cache.direct") || options.contains("cache.no-flush") ||
+                      options.contains("cache.writeback");
+  if (words.has('c') && caches) throw ConfigError("Cannot set both -c and the cache options");
+  std::string& all = image.path_is_options ? image.path : image.options;
+  all += (all.empty() ? "" : ",") + text;
+}
+
+IoImage what_to_open(const IoWords& words) {
   IoImage how;
-  how.image.path = words.rest.front();
+  ImageArguments& image = how.image;
+  if (!words.rest.empty()) image.path = words.rest.front();
   how.read_only = words.has('r');
   how.snapshot = words.has('s');
-  how.image.force_share = words.has('U');
-  if (words.has('n')) how.image.cache = "none";
-  if (words.has('t')) how.image.cache = words.options.at('t');
-  if (words.has('f')) how.image.format = words.options.at('f');
-  if (words.has('o')) {
-    const std::string& option = words.options.at('o');
-    if (!option.starts_with("driver=")) throw IoError("open: -o takes driver=FMT only");
-    how.image.format = option.substr(7);
+  image.force_share = words.has('U');
+  if (words.has('n')) image.cache = "none";
+  if (words.has('t')) image.cache = words.options.at('t');
+  if (words.has('k')) image.aio = "native";
+  if (words.has('i')) image.aio = words.options.at('i');
+  if (words.has('d')) how.discard = words.options.at('d');
+  if (words.has('f')) image.format = words.options.at('f');
+  if (words.has('o')) image.options = words.options.at('o');
+  return how;
+}
+
+}  // namespace
+
+bool IoShell::open_image(const IoWords& words) {
+  if (image_) {
+    object("file open already, try 'help close'");
+    return false;
   }
-  how_ = std::move(how);
+  if (words.rest.empty() && !words.has('o')) throw IoError("open: which file?");
+  how_ = what_to_open(words);
   open();
   return true;
 }
@@ -220,9 +270,10 @@ bool IoShell::open_image(const IoWords& words) {
 bool IoShell::reopen(const IoWords& words) {
   IoImage how = how_;
   if (words.has('r') && words.has('w')) throw IoError("Only one -r/-w option may be given");
+  if (words.has('o')) apply_new_options(words, how.image);
   if (words.has('r') || words.has('w')) how.read_only = words.has('r');
   if (words.has('c')) how.image.cache = words.options.at('c');
-  (void)image_spec(how.image);  // throws for an unknown cache mode
+  (void)image_spec(how.image);  // throws for what is not known
   if (how.snapshot) throw IoError("reopen: what was written under -s would be lost");
   if (!close()) return false;
   how_ = std::move(how);
@@ -238,7 +289,7 @@ bool IoShell::close() {
     image->close();
     return true;
   } catch (const std::exception& error) {
-    complain("vireo: " + describe(error));
+    complain(describe(error));
     return false;
   }
 }
@@ -253,6 +304,42 @@ bool IoShell::finish() {
 
 IoShell::~IoShell() {
   session_.run(settle());
+}
+
+namespace {
+
+// Behind the disk, at the first byte that its last L1 entry does not map.
+uint64_t vm_state_offset(const blk::qcow2::Header& header) {
+  const blk::qcow2::Geometry geometry = header.geometry();
+  const uint64_t entry = geometry.extended_l2 ? 16 : 8;
+  const uint64_t mapped = geometry.cluster_size() / entry * geometry.cluster_size();
+  return (header.size + mapped - 1) / mapped * mapped;
+}
+
+}  // namespace
+
+bool IoShell::raise_signal(const IoWords& words) {
+  std::fflush(stdout);
+  const auto number = parse_number("sigraise", words.rest.front(), 1, SIGRTMAX);
+  ::raise(static_cast<int>(number));
+  return true;
+}
+
+bool IoShell::abort(const IoWords&) {
+  std::fflush(stdout);
+  std::abort();
+}
+
+bool IoShell::info(const IoWords&) {
+  blk::Qcow2* const qcow2 = image_->qcow2();
+  const blk::qcow2::Header* const header = qcow2 == nullptr ? nullptr : &qcow2->header();
+  const auto size = [](uint64_t bytes) { return io_size(static_cast<double>(bytes)); };
+  say(fmt::format("format name: {}\ncluster size: {}\nvm state offset: {}\n",
+                  header == nullptr ? "raw" : "qcow2",
+                  size(header == nullptr ? 0 : header->geometry().cluster_size()),
+                  size(header == nullptr ? 0 : vm_state_offset(*header))));
+  if (qcow2 != nullptr) say(qcow2_specifics({.header = *header, .snapshots = {}, .bitmaps = {}}));
+  return true;
 }
 
 bool IoShell::length(const IoWords&) {

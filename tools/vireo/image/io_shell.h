@@ -17,7 +17,7 @@ namespace vireo::cli {
 
 // What a command asks of the disk.
 struct IoRequest {
-  bool write = false, asynchronous = false;
+  bool write = false, vectored = false, asynchronous = false;
   bool verbose = false, quiet = false, for_machines = false;
   bool zero = false, unmap = false, compressed = false, fua = false;
   std::optional<std::byte> pattern;
@@ -36,6 +36,9 @@ struct IoImage {
   ImageArguments image;
   bool read_only = false;
   bool snapshot = false;
+  std::string discard = "unmap";  // ignore, off: discards do nothing
+
+  bool discards() const { return discard == "unmap" || discard == "on"; }
 };
 
 class IoShell {
@@ -82,6 +85,9 @@ class IoShell {
   bool reopen(const IoWords& words);
   bool close_image(const IoWords& words);
   bool sleep_command(const IoWords& words);
+  bool raise_signal(const IoWords& words);
+  bool abort(const IoWords& words);
+  bool info(const IoWords& words);
   bool help(const IoWords& words);
   bool quit(const IoWords& words);
 

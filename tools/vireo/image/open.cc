@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include "tools/vireo/image/dialect.h"
+#include "tools/vireo/image/image_name.h"
+#include "tools/vireo/image/qemu_words.h"
+#include "tools/vireo/image/secret.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -37,10 +41,17 @@ std::unique_ptr<blk::Disk> open_disk(Session& session, blk::Spec spec) {
 
 void add_image_options(Options& command, ImageArguments& image, bool file_required) {
   command.option("-f,--format", "FMT", image.format,
-                 "Format: raw or qcow2 (default: by the ending)");
+                 "Format: raw or qcow2 (default: what the header says)");
   command.flag("-U,--force-share", image.force_share,
                "Open it although another program may be writing to it");
+  add_name_options(command, image);
   command.operand("FILE", image.path, "The image").require(file_required);
+}
+
+void add_name_options(Options& command, ImageArguments& image) {
+  command.flag("--image-opts", image.path_is_options,
+               "FILE is options: driver=raw,file.filename=disk.img,offset=1M");
+  add_secret_option(command);
 }
 
 void add_cache_option(Options& command, const std::string& option, std::string& cache,
@@ -61,22 +72,68 @@ void add_output_option(Options& command, std::string& output) {
 }
 
 blk::Spec image_spec(const ImageArguments& image) {
-  blk::Spec spec;
-  spec.path = image.path;
-  spec.format = image.format;
-  spec.cache = blk::parse_cache_mode(image.cache);
+  if (image.path_is_options && !image.format.empty())
+    throw ConfigError("--image-opts and -f exclude each other; write driver=FMT");
+  const std::string name = image.path_is_options ? "" : image.path;
+  const std::string options = image.path_is_options ? image.path : image.options;
+  blk::Spec spec = parse_image_name(name, parse_image_options(options));
+  if (!image.format.empty()) spec.format = image.format;
+  if (spec.format.empty()) spec.format = blk::kProbe;
+  if (spec.cache == blk::CacheMode::writeback) spec.cache = blk::parse_cache_mode(image.cache);
+  if (!image.aio.empty() && image.aio != "io_uring") spec.aio = blk::parse_aio_mode(image.aio);
   spec.references = blk::References::any;  // the owner names the image
   spec.empty = true;
-  spec.lock = !image.force_share;
-  spec.internal = without_key(image.snapshot);
+  if (image.force_share) spec.lock = false;
+  if (!image.snapshot.empty()) spec.internal = without_key(image.snapshot);
   return spec;
+}
+
+std::string local_path(const std::string& name) {
+  return parse_image_name(name, {}).path;
+}
+
+void warn_of_ending(const blk::Spec& spec, const std::string& format) {
+  const std::string named = blk::format_by_name(spec.path);
+  if (spec.format != blk::kProbe || named.empty() || named == format) return;
+  complain(
+      fmt::format("'{}' is a {} image by its header, not {} as its name says; write -f to be "
+                  "sure",
+                  spec.path, format, named));
+}
+
+namespace {
+
+// What opening throws, in QEMU's words where they are asked for.
+template <class Function>
+auto in_words(const blk::Spec& spec, Function open) {
+  try {
+    return open();
+  } catch (const std::exception& error) {
+    if (!speaks_qemu()) throw;
+    const std::string reason = qemu_reason(error);
+    throw ConfigError(dialect() == Dialect::qemu_io
+                          ? fmt::format("can't open device {}: {}", spec.path, reason)
+                          : fmt::format("Could not open '{}': {}", spec.path, reason));
+  }
+}
+
+std::unique_ptr<blk::Disk> open_graph(Session& session, const blk::Spec& spec) {
+  return in_words(spec, [&] { return open_disk(session, checked(spec)); });
+}
+
+}  // namespace
+
+blk::ImageDescription describe_image(Session& session, const blk::Spec& spec) {
+  return in_words(spec, [&] { return session.run(blk::describe_image(session.host(), spec)); });
 }
 
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
-      disk_(open_disk(session, checked(spec))),
-      qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {}
+      disk_(open_graph(session, spec)),
+      qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {
+  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+}
 
 Image::~Image() {
   if (closed_) return;

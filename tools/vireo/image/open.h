@@ -18,14 +18,20 @@ namespace vireo::cli {
 // What the user says about an image. Cache words are QEMU's.
 struct ImageArguments {
   std::string path;
-  std::string format;  // empty: by the name's ending
+  std::string format;  // empty: as the name's options or the header say
   std::string cache = "writeback";
   std::string snapshot{};  // an internal one: its id or name, "snapshot.id=1", "snapshot.name=x"
+  std::string options{};   // on top of those in the name: "driver=raw,offset=1M"
+  std::string aio{};       // empty: as the cache mode wants it
+  bool path_is_options = false;  // --image-opts
   bool force_share = false;
 };
 
-// The options that most commands have: -f, -U and the positional FILE.
+// The options that most commands have: -f, -U, --image-opts, --object and the positional FILE.
 void add_image_options(Options& command, ImageArguments& image, bool file_required = true);
+
+// The word for an image is options, not a name; secrets for the images that need some.
+void add_name_options(Options& command, ImageArguments& image);
 
 // `option`, whose text begins with `what`: "Cache of both".
 void add_cache_option(Options& command, const std::string& option, std::string& cache,
@@ -39,6 +45,16 @@ void add_output_option(Options& command, std::string& output);
 
 // To be completed by commands with needs of their own (read_only, no_backing, …).
 blk::Spec image_spec(const ImageArguments& image);
+
+// What the image says about itself; it is opened for looking only, and nothing that it names.
+blk::ImageDescription describe_image(Session& session, const blk::Spec& spec);
+
+// A path on the command line, which may begin with "file:".
+std::string local_path(const std::string& name);
+
+// One line on standard error where the header of the image says something else than the ending of
+// its name does. `format`: what the header says.
+void warn_of_ending(const blk::Spec& spec, const std::string& format);
 
 // An open image; whatever happens, it is closed at the end of its scope.
 class Image {

@@ -8,6 +8,7 @@
 #include "blockdev/job/rebase.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/chain.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
 #include "vmm/base/error.h"
@@ -84,7 +85,11 @@ void rebase_unsafe(Session& session, const RebaseArguments& arguments, blk::Spec
   spec.no_backing = true;
   Image overlay(session, spec);
   if (arguments.backing_format.empty() && !arguments.backing.empty())
-    throw ConfigError("-u: say with -F what format the backing file has");
+    throw ConfigError(speaks_qemu()
+                          ? fmt::format("Could not change the backing file to '{}': backing format "
+                                        "must be specified",
+                                        arguments.backing)
+                          : "-u: say with -F what format the backing file has");
   name_backing(session, arguments, overlay, arguments.backing_format);
 }
 

@@ -8,6 +8,7 @@
 #include "blockdev/create.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
 #include "tools/vireo/parse.h"
@@ -42,7 +43,8 @@ uint64_t new_size(const std::string& text, uint64_t now) {
 // What does not go together.
 void check(const ResizeArguments& arguments, blk::Preallocation how, uint64_t size, Image& image) {
   if (size < image.size() && how != blk::Preallocation::off)
-    throw ConfigError("--preallocation is for growing images only");
+    throw ConfigError(worded("--preallocation is for growing images only",
+                             "Preallocation can only be used for growing images"));
   if (size < image.size() && !arguments.shrink)
     throw ConfigError(
         fmt::format("'{}' would lose the {} bytes behind its new end; add --shrink if that is "

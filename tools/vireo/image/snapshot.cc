@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/open.h"
 #include "vmm/base/error.h"
@@ -22,7 +23,7 @@ struct SnapshotArguments {
 
 int list(Session& session, const SnapshotArguments& arguments) {
   const blk::Spec spec = image_spec(arguments.image);
-  const blk::ImageDescription image = session.run(blk::describe_image(session.host(), spec));
+  const blk::ImageDescription image = describe_image(session, spec);
   if (!image.qcow2 || image.qcow2->snapshots.empty()) return kOk;
   std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
   return kOk;
@@ -31,6 +32,15 @@ int list(Session& session, const SnapshotArguments& arguments) {
 // What an error of the image means here.
 void check(std::error_code error, const std::string& action, const std::string& name,
            const Image& image) {
+  if (error && speaks_qemu() && action == "take")
+    throw ConfigError(fmt::format("Could not create snapshot '{}': {} ({})", name, -error.value(),
+                                  error.message()));
+  if (error && speaks_qemu())
+    throw ConfigError(
+        action == "delete"
+            ? fmt::format("Could not delete snapshot '{}': snapshot not found", name)
+            : fmt::format("Could not apply snapshot '{}': Failed to load snapshot: {}", name,
+                          error.message()));
   if (error == std::errc::no_such_file_or_directory)
     throw ConfigError(fmt::format("'{}' has no snapshot '{}'; snapshot -l lists them", image.path(),
                                   printable(name)));

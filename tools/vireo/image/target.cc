@@ -2,9 +2,10 @@
 
 #include <unistd.h>
 
-#include <cstdio>
 #include <tuple>
 #include <utility>
+
+#include "tools/vireo/image/dialect.h"
 
 namespace vireo::cli {
 
@@ -33,7 +34,7 @@ Target::~Target() {
   if (!before_)
     ::unlink(path_.c_str());
   else if (after && (S_ISBLK(after->st_mode) || changed(*before_, *after)))
-    std::fprintf(stderr, "vireo: '%s' is not complete\n", path_.c_str());
+    complain("'" + path_ + "' is not complete");
 }
 
 }  // namespace vireo::cli

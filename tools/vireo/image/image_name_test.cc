@@ -1,0 +1,88 @@
+#include "tools/vireo/image/image_name.h"
+
+#include <catch2/catch.hpp>
+
+#include "tools/vireo/image/blkdebug.h"
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+namespace {
+
+blk::Spec by_options(const std::string& text) {
+  return parse_image_name("", parse_image_options(text));
+}
+
+TEST_CASE("image names: files, with and without their protocol") {
+  CHECK(parse_image_name("a.img", {}).path == "a.img");
+  CHECK(parse_image_name("file:a:b.img", {}).path == "a:b.img");
+  CHECK(parse_image_name("a.img", {}).format.empty());
+  CHECK(parse_image_name("a.img", {{"driver", "qcow2"}}).format == "qcow2");
+}
+
+TEST_CASE("image names: options as text") {
+  const blk::Spec raw =
+      by_options("driver=raw,file.filename=a,,b.img,offset=1M,size=512,read-only");
+  CHECK(raw.path == "a,b.img");
+  CHECK(raw.format == "raw");
+  CHECK(raw.window.offset == 1 << 20);
+  CHECK(raw.window.size == 512);
+  CHECK(raw.read_only);
+  CHECK(by_options("file.filename=a").format.empty());
+  CHECK(by_options("driver=file,filename=a").format == "raw");
+  CHECK(by_options("driver=qcow2,file.driver=file,file.filename=a,force-share=on").lock == false);
+  CHECK(by_options("driver=qcow2,file.filename=a,cache.direct=on").cache == blk::CacheMode::none);
+  CHECK(by_options("driver=null-co,size=64k").null_size == 65536);
+}
+
+TEST_CASE("image names: JSON, with a backing image of one's own or none") {
+  const blk::Spec image =
+      parse_image_name(R"(json:{"driver":"qcow2","file":{"driver":"file","filename":"top"},)"
+                       R"("backing":{"driver":"raw","file":{"driver":"file","filename":"low"}}})",
+                       {});
+  CHECK(image.path == "top");
+  REQUIRE(image.below);
+  CHECK(image.below->path == "low");
+  CHECK(image.below->format == "raw");
+  CHECK(image.below->read_only);
+  CHECK(parse_image_name(R"(json:{"file":{"filename":"top"},"backing":null})", {}).no_backing);
+  CHECK(parse_image_name("null-co://", {}).null_size == uint64_t{1} << 30);
+  CHECK(parse_image_name(R"(json:{"driver":"raw","file.filename":"x"})", {}).path == "x");
+}
+
+TEST_CASE("image names: what is not known is refused by its name") {
+  for (const char* text :
+       {"driver=raw", "driver=raw,file.filename=a,nonsense=1", "",
+        "driver=raw,file.filename=a,read-only=maybe", "driver=qcow2,file.filename=a,backing=node",
+        "driver=qcow2,file.driver=nbd,file.host=x", "driver=null-co,size=x"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(by_options(text), ConfigError);
+  }
+  std::string nested = "a";
+  for (int i = 0; i < 100; ++i) nested = "blkdebug::" + nested;
+  CHECK_THROWS_AS(parse_image_name(nested, {}), ConfigError);
+  CHECK_THROWS_AS(parse_image_name("blkdebug:x", {}), ConfigError);
+  CHECK_THROWS_AS(parse_image_name("json:[]", {}), ConfigError);
+}
+
+TEST_CASE("blkdebug: rules become faults") {
+  const auto rules = parse_blkdebug_text(
+      "# faults\n[inject-error]\nevent = \"read_aio\"\nerrno = \"28\"\nonce = \"on\"\n\n"
+      "[inject-error]\nevent=\"none\"\niotype=\"flush\"\nsector = \"8\"\n");
+  REQUIRE(rules.size() == 2);
+  CHECK(rules[0].operation == blk::FaultRule::Operation::read);
+  CHECK(rules[0].error.value() == ENOSPC);
+  CHECK(rules[0].hits == 1);
+  CHECK(rules[1].operation == blk::FaultRule::Operation::flush);
+  CHECK(rules[1].error.value() == EIO);
+  CHECK(rules[1].offset == 4096);
+  CHECK(rules[1].length == 512);
+  for (const char* text : {"errno = 5", "[set-state]", "[inject-error]\nevent = \"l2_update\"",
+                           "[inject-error]\nstate = \"1\"", "[inject-error]\nerrno = \"x\"",
+                           "[inject-error]\nnonsense"}) {
+    CAPTURE(text);
+    CHECK_THROWS_AS(parse_blkdebug_text(text), ConfigError);
+  }
+}
+
+}  // namespace
+}  // namespace vireo::cli

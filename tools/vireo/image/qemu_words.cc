@@ -1,0 +1,146 @@
+#include "tools/vireo/image/qemu_words.h"
+
+#include <array>
+#include <string_view>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "vmm/base/error.h"
+
+namespace vireo::cli {
+
+namespace {
+
+struct Words {
+  std::string_view ours;  // a part of our sentence
+  std::string_view qemus;
+};
+
+// Of files: QEMU names the file and says the host's error.
+constexpr std::array kFileErrors{
+    Words{"does not exist", "No such file or directory"},
+    Words{"is a directory", "Is a directory"},
+    Words{"no permission to", "Permission denied"},
+    Words{"a read-only file system", "Read-only file system"},
+    Words{"a program being executed", "Text file busy"},
+    Words{"is in use by this host", "Device or resource busy"},
+    Words{"file system without O_DIRECT", "Invalid argument"},
+};
+
+// Of what lies in the image: the qcow2 driver's sentences.
+constexpr std::array kImageErrors{
+    Words{"its header claims to be", "qcow2 header exceeds cluster size"},
+    Words{"is longer than the header's cluster", "Header extension too large"},
+    Words{"its backing file name does not lie", "Invalid backing file offset"},
+    Words{"its backing file name is longer", "Backing file name too long"},
+    Words{"its refcount table of", "Reference count table too large"},
+    Words{"its refcount table starts", "Reference count table offset invalid"},
+    Words{"its refcount table ends", "Reference count table offset invalid"},
+    Words{"its L1 table of", "Active L1 table too large"},
+    Words{"its L1 table starts", "Active L1 table offset invalid"},
+    Words{"its L1 table ends", "Active L1 table offset invalid"},
+    Words{"snapshots", "Snapshot table too large"},
+    Words{"its snapshot table starts", "Snapshot table offset invalid"},
+    Words{"its snapshot table ends", "Snapshot table offset invalid"},
+    Words{"it is marked as damaged", "Image is corrupt; cannot be opened read/write"},
+    Words{"keeps its data in another file and does not name it",
+          "'data-file' is required for this image"},
+};
+
+// Of new images.
+constexpr std::array kCreateErrors{
+    Words{"the cluster size must be", "Cluster size must be a power of two between 512 and 2048k"},
+    Words{"refcount_bits must be",
+          "Refcount width must be a power of two and may not exceed 64 bits"},
+    Words{"other refcount_bits than 16",
+          "Different refcount widths than 16 bits require compatibility level 1.1 or above (use "
+          "version=v3 or greater)"},
+    Words{"lazy_refcounts needs",
+          "Lazy refcounts only supported with compatibility level 1.1 and above (use version=v3 or "
+          "greater)"},
+    Words{"extended_l2 needs compat",
+          "Extended L2 entries are only supported with compatibility level 1.1 and above (use "
+          "version=v3 or greater)"},
+    Words{"extended_l2 needs clusters",
+          "Extended L2 entries are only supported with cluster sizes of at least 16384 bytes"},
+    Words{"compression_type=zstd needs",
+          "Non-zlib compression type is only supported with compatibility level 1.1 and above (use "
+          "version=v3 or greater)"},
+    Words{"data_file needs compat",
+          "External data files are only supported with compatibility level 1.1 and above (use "
+          "version=v3 or greater)"},
+    Words{"data_file_raw needs", "data-file-raw requires data-file"},
+    Words{"data_file_raw and a backing file",
+          "Backing file and data-file-raw cannot be used at the same time"},
+    Words{"preallocation and a backing file",
+          "Backing file and preallocation can only be used at the same time if extended_l2 is "
+          "enabled"},
+    Words{"cannot map",
+          "The image size is too large for file format 'qcow2' (try using a larger "
+          "cluster size)"},
+    Words{"the size is absurd",
+          "The image size is too large for file format 'qcow2' (try using a "
+          "larger cluster size)"},
+    Words{"a raw image has no metadata", "Unsupported preallocation mode: metadata"},
+};
+
+// The first text in quotes, which in our sentences is the file's name.
+std::string first_name(const std::string& text) {
+  const size_t begin = text.find('\'');
+  const size_t end = begin == std::string::npos ? begin : text.find('\'', begin + 1);
+  return end == std::string::npos ? "" : text.substr(begin + 1, end - begin - 1);
+}
+
+}  // namespace
+
+std::string qemu_words(const std::string& text) {
+  constexpr std::string_view kBacking = "the backing file of '";
+  if (const size_t at = text.find(kBacking); at != std::string::npos) {
+    const size_t colon = text.find("': ", at + kBacking.size());
+    if (colon != std::string::npos)
+      return "Could not open backing file: " + qemu_words(text.substr(colon + 3));
+  }
+  if (const size_t at = text.find("its backing file '"); at != std::string::npos) {
+    const size_t format = text.find("has the format '", at);
+    if (format != std::string::npos)
+      return fmt::format("Could not open backing file: Unknown driver '{}'",
+                         first_name(text.substr(format)));
+  }
+  for (const Words& words : kFileErrors)
+    if (text.find(words.ours) != std::string::npos)
+      return fmt::format("Could not open '{}': {}", first_name(text), words.qemus);
+  if (const size_t at = text.find("has the format '"); at != std::string::npos)
+    return fmt::format("Unknown driver '{}'", first_name(text.substr(at)));
+  if (text.find("in use by another process") != std::string::npos)
+    return fmt::format("Failed to get \"write\" lock\nIs another process using the image [{}]?",
+                       first_name(text));
+  for (const Words& words : kImageErrors)
+    if (text.find(words.ours) != std::string::npos) return std::string(words.qemus);
+  return text;
+}
+
+std::string qemu_create_reason(const std::exception& error) {
+  const std::string text = describe(error);
+  for (const Words& words : kCreateErrors)
+    if (text.find(words.ours) != std::string::npos) return std::string(words.qemus);
+  if (text.find("the backing file: ") == 0)
+    return text.substr(text.find("': ") + 3) + "\nCould not open backing image.";
+  // "-o: compat=0.42: it is 0.10 or 1.1"
+  if (text.starts_with("-o: ") && text.find('=') < text.find(": ", 4)) {
+    const size_t equals = text.find('='), end = text.find(": ", 4);
+    const std::string key = text.substr(4, equals - 4);
+    return fmt::format("Parameter '{}' does not accept value '{}'",
+                       key == "compat" ? "version" : key,
+                       text.substr(equals + 1, end - equals - 1));
+  }
+  return text;
+}
+
+std::string qemu_reason(const std::exception& error) {
+  const auto* const system = dynamic_cast<const std::system_error*>(&error);
+  if (system == nullptr) return qemu_words(describe(error));
+  return fmt::format("Could not open '{}': {}", first_name(error.what()), system->code().message());
+}
+
+}  // namespace vireo::cli

@@ -1,0 +1,28 @@
+#include "tools/vireo/image/qemu_words.h"
+
+#include <system_error>
+
+#include <catch2/catch.hpp>
+
+namespace vireo::cli {
+
+TEST_CASE("QEMU's words: files") {
+  CHECK(qemu_words("disk image 'a' does not exist; check its path or create it first") ==
+        "Could not open 'a': No such file or directory");
+  CHECK(
+      qemu_reason(std::system_error(EIO, std::generic_category(), "cannot open disk image 'b'")) ==
+      "Could not open 'b': Input/output error");
+  CHECK(qemu_words("the backing file of 'top': disk image 'low' does not exist; check its path") ==
+        "Could not open backing file: Could not open 'low': No such file or directory");
+}
+
+TEST_CASE("QEMU's words: formats and images") {
+  CHECK(qemu_words("disk image 'a' has the format 'foo', which cannot be read") ==
+        "Unknown driver 'foo'");
+  CHECK(
+      qemu_words("cannot open qcow2 image 'a': its L1 table starts at 5, which is not a cluster") ==
+      "Active L1 table offset invalid");
+  CHECK(qemu_words("something of our own") == "something of our own");
+}
+
+}  // namespace vireo::cli
