@@ -62,10 +62,10 @@ SlirpLimits::Packet SlirpLimits::parse(std::span<const std::byte> frame) {
   }
   if (four && protocol == kIcmp) return {.kind = Kind::datagram};
   if (protocol != kUdp) return {};
-  Source source{.port = word_at(payload, 0)};
+  Source source{{}, word_at(payload, 0)};
   const auto address = ip.subspan(std::min<size_t>(four ? 12 : 8, ip.size()));
   std::ranges::copy(address.first(std::min<size_t>(four ? 4 : 16, address.size())),
-                    source.address.begin());
+                    source.first.begin());
   return {.kind = Kind::datagram, .source = source};
 }
 

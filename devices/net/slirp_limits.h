@@ -8,13 +8,13 @@
 
 #include <array>
 #include <chrono>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "blockdev/filter/throttle.h"
 
@@ -39,11 +39,7 @@ class SlirpLimits {
 
  private:
   // Of the guest: libslirp has a socket for each.
-  struct Source {
-    std::array<std::byte, 16> address{};
-    uint16_t port = 0;
-    auto operator<=>(const Source&) const = default;
-  };
+  using Source = std::pair<std::array<std::byte, 16>, uint16_t>;  // its address and port
   struct Packet {
     // Of what it may make libslirp open or keep.
     enum class Kind : uint8_t { nothing, connection, datagram, fragment } kind = Kind::nothing;

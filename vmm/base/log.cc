@@ -79,11 +79,11 @@ struct Logger::Shared {
   std::function<Clock::time_point()> now;
   std::shared_ptr<LineWriter> writer;  // behind the sink, when it is one of ours
   std::mutex mutex;
-  std::map<LogPlace, LineLimit> limits;  // guarded by the mutex
+  std::map<std::pair<const char*, uint32_t>, LineLimit> limits;  // guarded by the mutex
 
   std::optional<uint64_t> admit(LogPlace place) {
     const std::lock_guard lock(mutex);
-    return limits[place].admit(now());
+    return limits[{place.file, place.line}].admit(now());
   }
 };
 

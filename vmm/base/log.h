@@ -10,7 +10,6 @@
 #pragma once
 
 #include <chrono>
-#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -34,7 +33,6 @@ struct LogPlace {
                                     uint32_t line = __builtin_LINE()) noexcept {
     return {file, line};
   }
-  auto operator<=>(const LogPlace&) const = default;
 };
 
 class Logger {
