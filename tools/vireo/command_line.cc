@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <numeric>
+#include <sstream>
 #include <utility>
 
 #include <CLI/CLI.hpp>  // the parts that App.hpp declares only
@@ -135,7 +137,9 @@ void parse_command_line(CLI::App& app, int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) explain(app, error);
-    app.exit(error);  // --help, --version
+    std::ostringstream text;
+    app.exit(error, text, text);  // --help, --version
+    std::fputs(text.str().c_str(), stdout);
   }
 }
 

@@ -5,7 +5,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <iostream>
 
 #include "vmm/base/error.h"
 
@@ -22,7 +21,6 @@ void open_missing_standard_streams() {
 
 void flush_standard_output() {
   errno = EIO;  // where an earlier failure left no reason
-  std::cout.flush();
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
     throw_errno("cannot write to standard output");
 }
