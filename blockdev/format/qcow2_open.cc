@@ -204,10 +204,13 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   check_blocks(options, *file, header.geometry());
   std::unique_ptr<Node> data, backing;
   if (header.has_data_file()) data = co_await open_data(options, header, open_reference);
-  if (options.other_backing)
-    backing = co_await open_reference({});
-  else if (!header.backing_file.empty() && !options.no_backing)
-    backing = co_await open_named(options, backing_reference(options, header), open_reference);
+  if (options.other_backing) {
+    ImageReference own;
+    backing = co_await open_reference(std::move(own));
+  } else if (!header.backing_file.empty() && !options.no_backing) {
+    ImageReference reference = backing_reference(options, header);
+    backing = co_await open_named(options, std::move(reference), open_reference);
+  }
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
                                        bytes, options.read_only);
   if (data) image->data = std::make_unique<HostFile>(std::move(data));

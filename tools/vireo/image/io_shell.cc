@@ -269,7 +269,7 @@ bool IoShell::open_image(const IoWords& words) {
 
 bool IoShell::reopen(const IoWords& words) {
   IoImage how = how_;
-  if (words.has('r') && words.has('w')) throw IoError("Only one -r/-w option may be given");
+  if (words.has('r') && words.has('w')) throw ConfigError("Only one -r/-w option may be given");
   if (words.has('o')) apply_new_options(words, how.image);
   if (words.has('r') || words.has('w')) how.read_only = words.has('r');
   if (words.has('c')) how.image.cache = words.options.at('c');
@@ -321,6 +321,10 @@ uint64_t vm_state_offset(const blk::qcow2::Header& header) {
 bool IoShell::raise_signal(const IoWords& words) {
   std::fflush(stdout);
   const auto number = parse_number("sigraise", words.rest.front(), 1, SIGRTMAX);
+  sigset_t signal;
+  ::sigemptyset(&signal);
+  ::sigaddset(&signal, static_cast<int>(number));
+  ::pthread_sigmask(SIG_UNBLOCK, &signal, nullptr);  // those that end a job wait to be asked for
   ::raise(static_cast<int>(number));
   return true;
 }

@@ -73,7 +73,8 @@ void add_output_option(Options& command, std::string& output) {
 
 blk::Spec image_spec(const ImageArguments& image) {
   if (image.path_is_options && !image.format.empty())
-    throw ConfigError("--image-opts and -f exclude each other; write driver=FMT");
+    throw ConfigError(worded("--image-opts and -f exclude each other; write driver=FMT",
+                             "--image-opts and --format are mutually exclusive"));
   const std::string name = image.path_is_options ? "" : image.path;
   const std::string options = image.path_is_options ? image.path : image.options;
   blk::Spec spec = parse_image_name(name, parse_image_options(options));

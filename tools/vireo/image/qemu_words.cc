@@ -1,6 +1,7 @@
 #include "tools/vireo/image/qemu_words.h"
 
 #include <array>
+#include <cstdio>
 #include <string_view>
 #include <system_error>
 
@@ -141,6 +142,19 @@ std::string qemu_reason(const std::exception& error) {
   const auto* const system = dynamic_cast<const std::system_error*>(&error);
   if (system == nullptr) return qemu_words(describe(error));
   return fmt::format("Could not open '{}': {}", first_name(error.what()), system->code().message());
+}
+
+std::string qemu_finding(const std::string& text) {
+  const bool repairs = text.starts_with("repairing ");
+  if (!repairs && !text.starts_with("found in ")) return text;
+  const size_t colon = text.find(": ");
+  const std::string what = colon == std::string::npos ? text : text.substr(colon + 2);
+  unsigned long long cluster = 0, stored = 0, found = 0;
+  if (std::sscanf(what.c_str(), "cluster %llu is counted %llu times and used %llu times", &cluster,
+                  &stored, &found) != 3)
+    return (repairs ? "Repairing " : "ERROR ") + what;
+  const char* const verb = repairs ? "Repairing" : stored > found ? "Leaked" : "ERROR";
+  return fmt::format("{} cluster {} refcount={} reference={}", verb, cluster, stored, found);
 }
 
 }  // namespace vireo::cli

@@ -18,4 +18,7 @@ std::string qemu_create_reason(const std::exception& error);
 // The same for the text of an error: `text` may hold the names of images and advice.
 std::string qemu_words(const std::string& text);
 
+// What a check finds or repairs, from the line that the block layer logs about it.
+std::string qemu_finding(const std::string& text);
+
 }  // namespace vireo::cli

@@ -25,4 +25,14 @@ TEST_CASE("QEMU's words: formats and images") {
   CHECK(qemu_words("something of our own") == "something of our own");
 }
 
+TEST_CASE("QEMU's words: what a check finds") {
+  const std::string counted = "cluster 5 is counted 1 times and used 0 times";
+  CHECK(qemu_finding("found in a.qcow2: " + counted) == "Leaked cluster 5 refcount=1 reference=0");
+  CHECK(qemu_finding("repairing a: " + counted) == "Repairing cluster 5 refcount=1 reference=0");
+  CHECK(qemu_finding("found in a: cluster 6 is counted 1 times and used 2 times") ==
+        "ERROR cluster 6 refcount=1 reference=2");
+  CHECK(qemu_finding("found in a: something else") == "ERROR something else");
+  CHECK(qemu_finding("a line of another kind") == "a line of another kind");
+}
+
 }  // namespace vireo::cli
