@@ -44,16 +44,22 @@ ShareConfig config_of(const ShareDirectory& share, Random& random) {
 void send_one(Client& client, Random& random, std::deque<std::shared_ptr<Client::Pending>>& sent) {
   auto message = random_message(random, static_cast<uint16_t>(below(random, kTags)));
   const bool version = static_cast<uint8_t>(message[4]) == Tversion::kType;
-  if (version && below(random, 4) != 0) return;
   if (below(random, 50) == 0) message.resize(below(random, static_cast<uint32_t>(message.size())));
   sent.push_back(client.post(std::move(message), below(random, 30) == 0 ? 9 : 4096));
-  if (version || below(random, 30) == 0) sent.push_back(client.start(Tattach{.fid = 0}));
+  if (version || below(random, 10) == 0) sent.push_back(client.start(Tattach{.fid = 0}));
+}
+
+// Up to a dozen calls of the host stay under way, any of which may be the next that is done.
+void do_some(Client& client, Random& random) {
+  while (client.hand->held() > below(random, 12))
+    client.hand->run(below(random, static_cast<uint32_t>(client.hand->held())));
+  if (below(random, 2) == 0) client.loop.step();
 }
 
 }  // namespace
 
 TEST_CASE("requests of any kind overlap in any order") {
-  const auto seed = GENERATE(range(1U, 25U));
+  const auto seed = GENERATE(range(1U, 17U));
   INFO(seed);
   Random random(seed);
   const ShareDirectory share;
@@ -64,10 +70,7 @@ TEST_CASE("requests of any kind overlap in any order") {
     client.attach(1000);
     for (size_t i = 0; i < kMessages; ++i) {
       send_one(client, random, sent);
-      while (below(random, 3) != 0) client.loop.step();
-      if (const auto held = static_cast<uint32_t>(client.hand->held());
-          held > 0 && below(random, 3) == 0)
-        client.hand->run(below(random, held));
+      do_some(client, random);
     }
     client.finish();
     CHECK(client.server.open_descriptors() <= 64);

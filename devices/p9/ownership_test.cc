@@ -154,7 +154,18 @@ TEST_CASE("mapped-file: the same in files beside, which go where the file goes")
   for (const char* name : {".virtfs_metadata", ".virtfs_metadata_root"}) {
     CHECK(c.walk(2, {name}) == ENOENT);
     CHECK(c.error(Tmkdir{Client::kRoot, name, 0700, 0}) == ENOENT);
+    CHECK(c.error(Tsymlink{Client::kRoot, name, "target", 0}) == ENOENT);
+    CHECK(c.error(Tmknod{Client::kRoot, name, S_IFREG | 0600, 0, 0, 0}) == ENOENT);
     CHECK(c.error(Trenameat{Client::kRoot, "file", Client::kRoot, name}) == ENOENT);
+    CHECK(c.error(Trenameat{Client::kRoot, name, Client::kRoot, "new"}) == ENOENT);
+    CHECK(c.error(Tunlinkat{Client::kRoot, name, 0}) == ENOENT);
+    REQUIRE(c.walk(2, {"file"}) == 0);
+    CHECK(c.error(Tlink{Client::kRoot, 2, name}) == ENOENT);
+    CHECK(c.error(Trename{2, Client::kRoot, name}) == ENOENT);
+    c.call(Tclunk{2});
+    REQUIRE(c.walk(2, {}) == 0);
+    CHECK(c.error(Tlcreate{2, name, O_RDWR, 0600, 0}) == ENOENT);
+    c.call(Tclunk{2});
   }
   REQUIRE(c.walk(3, {"directory"}) == 0);
   REQUIRE(c.walk(4, {"node"}) == 0);
@@ -173,6 +184,20 @@ TEST_CASE("mapped-file: the same in files beside, which go where the file goes")
   c.call(Tsetattr{.fid = Client::kRoot, .valid = kSetMode, .mode = 0711});
   CHECK(f.share.read(".virtfs_metadata_root") == "virtfs.mode=16841\n");
   CHECK(c.attributes(Client::kRoot).mode == (S_IFDIR | 0711));
+}
+
+TEST_CASE("mapped-file: no name of the guest's is in the way of the root's metadata") {
+  ShareDirectory share;
+  Client c({.directory = share.path(), .security = Security::mapped_file},
+           std::make_unique<HandPool>());  // what is written comes from this thread
+  c.attach();
+  const std::string name = ".virtfs_new_" + std::to_string(::gettid());
+  REQUIRE(c.walk(1, {}) == 0);
+  c.call(Tlcreate{1, name, O_RDWR, 0600, 0});
+  c.write(1, 0, "the guest's");
+  c.call(Tsetattr{.fid = Client::kRoot, .valid = kSetMode, .mode = 0711});
+  CHECK((c.attributes(Client::kRoot).mode & 07777) == 0711);
+  CHECK(share.read(name) == "the guest's");
 }
 
 // The clock that files are stamped by may stand still for some milliseconds.

@@ -85,21 +85,36 @@ struct MakersOf<std::variant<std::monostate, T...>> {
 };
 }  // namespace detail
 
-// Half of them make, open and leave fids, without which the others have nothing to act on.
+// A fid that goes up while others act on it.
+inline std::vector<std::byte> random_walk_up(Random& random, uint16_t tag) {
+  const uint32_t fid = below(random, RandomFields::kFids);
+  Twalk walk{fid, fid};
+  walk.names.push("..");
+  return encode(Twalk::kType, tag, walk);
+}
+
+// Most of them make, open and move fids, without which the others have nothing to act on.
 inline std::vector<std::byte> random_message(Random& random, uint16_t tag) {
-  switch (below(random, 8)) {
+  constexpr auto kMakers = detail::MakersOf<Request>::value;
+  switch (below(random, 16)) {
     case 0:
     case 1:
-      return random_message_as<Twalk>(random, tag);
+      return random_walk_up(random, tag);
     case 2:
       return random_message_as<Tlopen>(random, tag);
     case 3:
-      return random_message_as<Tclunk>(random, tag);
+      return random_message_as<Trename>(random, tag);
+    case 4:
+      return random_message_as<Tremove>(random, tag);
+    case 5:
+      return random_message_as<Tlock>(random, tag);
+    case 6:
+    case 7:
+    case 8:
+      return kMakers.at(below(random, kMakers.size()))(random, tag);
     default:
-      break;
+      return random_message_as<Twalk>(random, tag);
   }
-  constexpr auto kMakers = detail::MakersOf<Request>::value;
-  return kMakers.at(below(random, kMakers.size()))(random, tag);
 }
 
 }  // namespace vireo::p9
