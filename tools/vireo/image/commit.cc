@@ -60,6 +60,7 @@ void commit(Session& session, const CommitArguments& arguments) {
   const bool empty_top = !arguments.keep && arguments.base.empty();
   const auto layers = open_layers(session, chain, empty_top);
   blk::Spec base_spec = chain.back();
+  base_spec.read_only = false;
   base_spec.throttle.bps_write.rate = parse_size("-r", arguments.rate);
   Image base(session, base_spec);
   std::vector<blk::Disk*> disks;

@@ -30,6 +30,16 @@ struct CreateArguments {
   ProgressArguments progress;
 };
 
+void check_size_word(const std::string& text) {
+  try {
+    (void)parse_size("SIZE", text);
+  } catch (const ConfigError&) {
+    throw UsageError(
+        "Invalid image size specified. You may use k, M, G, T, P or E suffixes for\n"
+        "qemu-img: kilobytes, megabytes, gigabytes, terabytes, petabytes and exabytes.");
+  }
+}
+
 // What stands outside of -o says the same as a key inside.
 CreateOptions options_of(const CreateArguments& arguments) {
   CreateOptions options = read_create_options(arguments.path, arguments.format, arguments.options);
@@ -45,6 +55,7 @@ CreateOptions options_of(const CreateArguments& arguments) {
   if (arguments.backing && options.format == "raw")
     throw ConfigError(worded("-b: a raw image cannot have a backing file; write -f qcow2",
                              "Backing file not supported for file format 'raw'"));
+  if (arguments.size && speaks_qemu()) check_size_word(*arguments.size);
   give("size", arguments.size);
   give("backing_file", arguments.backing);
   give("backing_fmt", arguments.backing_format);
@@ -60,6 +71,7 @@ std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& optio
   blk::Spec spec;
   spec.path = blk::resolve_reference(options.image.path, named->second);
   if (format != options.given.end()) spec.format = format->second;
+  if (spec.format.empty() && speaks_qemu()) spec.format = blk::kProbe;
   spec.read_only = true;
   spec.references = blk::References::any;
   spec.empty = true;

@@ -223,11 +223,13 @@ void IoShell::open() {
 namespace {
 
 // What cannot change while the image stays the same one.
-void apply_new_options(const IoWords& words, ImageArguments& image) {
+void apply_new_options(const IoWords& words, const std::string& format, ImageArguments& image) {
   const std::string& text = words.options.at('o');
   const ImageOptions options = parse_image_options(text);
-  for (const char* key : {"driver", "node-name"})
-    if (options.contains(key)) throw ConfigError(fmt::format("Cannot change the option '{}'", key));
+  const auto driver = options.find("driver");
+  if (driver != options.end() && driver->second != format)
+    throw ConfigError("Cannot change the option 'driver'");
+  if (options.contains("node-name")) throw ConfigError("Cannot change the option 'node-name'");
   if ((words.has('r') || words.has('w')) && options.contains("read-only"))
     throw ConfigError("Cannot set both -r/-w and 'read-only'");
   const bool caches = options.contains("cache.direct") || options.contains("cache.no-flush") ||
@@ -270,7 +272,8 @@ bool IoShell::open_image(const IoWords& words) {
 bool IoShell::reopen(const IoWords& words) {
   IoImage how = how_;
   if (words.has('r') && words.has('w')) throw ConfigError("Only one -r/-w option may be given");
-  if (words.has('o')) apply_new_options(words, how.image);
+  const std::string format = image_->qcow2() == nullptr ? "raw" : "qcow2";
+  if (words.has('o')) apply_new_options(words, format, how.image);
   if (words.has('r') || words.has('w')) how.read_only = words.has('r');
   if (words.has('c')) how.image.cache = words.options.at('c');
   (void)image_spec(how.image);  // throws for what is not known

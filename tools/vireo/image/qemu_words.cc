@@ -127,6 +127,12 @@ std::string qemu_create_reason(const std::exception& error) {
     if (text.find(words.ours) != std::string::npos) return std::string(words.qemus);
   if (text.find("the backing file: ") == 0)
     return text.substr(text.find("': ") + 3) + "\nCould not open backing image.";
+  if (text.find("' is not a size") != std::string::npos)
+    return "Parameter 'size' expects a non-negative number below 2^64\n"
+           "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
+           "and exabytes, respectively.";
+  if (text.starts_with("-o: preallocation: '"))
+    return fmt::format("Parameter 'preallocation' does not accept value '{}'", first_name(text));
   // "-o: compat=0.42: it is 0.10 or 1.1"
   if (text.starts_with("-o: ") && text.find('=') < text.find(": ", 4)) {
     const size_t equals = text.find('='), end = text.find(": ", 4);
