@@ -186,6 +186,10 @@ void set_data_file(Taker& options, blk::Spec& spec) {
 blk::Spec format_of_options(Taker& options, const std::string& driver, const std::string& name,
                             size_t depth) {
   blk::Spec spec = protocol(options, name, depth);
+  const bool plain = spec.format.empty() || spec.null_size ||
+                     (spec.format == "raw" && spec.window.offset == 0 && spec.window.size == 0);
+  if (!plain)
+    throw ConfigError("a format on another, or on a window of a raw image, is not supported");
   if (!driver.empty()) spec.format = driver;
   if (driver == "raw") {
     spec.window.offset = options.take_size("offset").value_or(0);

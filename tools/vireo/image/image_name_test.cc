@@ -53,6 +53,8 @@ TEST_CASE("image names: what is not known is refused by its name") {
   for (const char* text :
        {"driver=raw", "driver=raw,file.filename=a,nonsense=1", "",
         "driver=raw,file.filename=a,read-only=maybe", "driver=qcow2,file.filename=a,backing=node",
+        "driver=qcow2,file.driver=qcow2,file.file.filename=x",
+        "driver=qcow2,file.driver=raw,file.offset=512,file.file.filename=x",
         "driver=qcow2,file.driver=nbd,file.host=x", "driver=null-co,size=x"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(by_options(text), ConfigError);
