@@ -27,8 +27,9 @@ void try_header(std::span<const std::byte> bytes) {
 }
 
 void try_snapshots(std::span<const std::byte> bytes) {
-  const std::optional<ParsedSnapshots> parsed = parse_snapshots(bytes, 3);
+  std::optional<ParsedSnapshots> parsed = parse_snapshots(bytes, 3);
   if (!parsed) return;
+  for (SnapshotInfo& info : parsed->list) info.complete = true;  // as all that is written
   VMM_CHECK(parsed->length <= bytes.size(), "a table ends inside its bytes");
   const std::vector<std::byte> again = serialise_snapshots(parsed->list);
   const std::optional<ParsedSnapshots> read = parse_snapshots(again, 3);
