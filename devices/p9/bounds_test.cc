@@ -130,7 +130,7 @@ TEST_CASE("an unlock that leaves more locks than there may be is refused") {
   CHECK(error == ENOLCK);
   CHECK(at < 10'000);
   CHECK(f.lock(kWrite, 1, 1, 8) == ENOLCK);  // free, but one too many
-  CHECK(f.lock(kUnlock, 0, 0) == 0);  // leaves none, and so goes
+  CHECK(f.lock(kUnlock, 0, 0) == 0);         // leaves none, and so goes
   CHECK(f.lock(kWrite, at, 1, 8) == 0);
 }
 
