@@ -13,8 +13,13 @@
 namespace vireo::blk {
 
 // QEMU's meaning of the words: writeback = host page cache, flushes honoured; none = O_DIRECT,
-// flushes honoured; writethrough = every write is flushed; unsafe = flushes ignored.
-enum class CacheMode : uint8_t { writeback, none, writethrough, unsafe };
+// flushes honoured; writethrough = every write is flushed; directsync = that and O_DIRECT; unsafe =
+// flushes ignored.
+enum class CacheMode : uint8_t { writeback, none, writethrough, directsync, unsafe };
+// O_DIRECT: the host's page cache is left out.
+constexpr bool is_direct(CacheMode cache) noexcept {
+  return cache == CacheMode::none || cache == CacheMode::directsync;
+}
 CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
 
 // Who moves the bytes of files: the kernel's asynchronous I/O (which needs cache=none), or blocking

@@ -37,16 +37,31 @@ FileOptions file_options(const Spec& spec) {
           .links = spec.links};
 }
 
+Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec);
+
+// The image below another format, for which the same holds.
+Spec lower_spec(const Spec& spec) {
+  Spec lower = *spec.file;
+  lower.read_only = lower.read_only || spec.read_only;
+  lower.references = spec.references;
+  lower.empty = spec.empty;
+  lower.lock = lower.lock && spec.lock;
+  return lower;
+}
+
 // What a format lies on.
 Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   std::unique_ptr<Node> bytes;
   const FileOptions options = file_options(spec);
-  if (spec.null_size)
+  if (spec.file != nullptr)
+    bytes = co_await open_format(engines, lower_spec(spec));
+  else if (spec.null_size)
     bytes = std::make_unique<NullNode>(*spec.null_size);
   else
     bytes = co_await open_file(engines, spec.path, options);
-  if (!spec.faults.empty())
-    bytes = std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults);
+  if (!spec.faults.empty() || spec.block > 1)
+    bytes =
+        std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults, spec.block);
   co_return bytes;
 }
 
@@ -91,14 +106,13 @@ Qcow2Options qcow2_options(const Spec& spec) {
           .no_backing = spec.no_backing,
           .snapshot = spec.internal,
           .for_repair = spec.for_repair,
+          .backing_format = spec.backing_format,
           .metadata_cache = spec.metadata_cache,
           .progress = spec.progress};
 }
 
 Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
                                            ImageReference reference);
-
-Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec);
 
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
@@ -122,6 +136,9 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.data_file = {};
   spec.null_size = {};
   spec.faults = {};
+  spec.block = 1;
+  spec.backing_format = {};
+  spec.file = {};
   spec.below = {};
   spec.links = reference.links;
   return spec;
@@ -158,6 +175,7 @@ Task<bool> settle_format(Node& file, Spec& spec) {
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
     refuse_format(spec.path, format);
+  if (spec.file != nullptr && spec.format == "qcow2") spec.read_only = true;  // it cannot grow
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   const std::string format = format_of(spec);
@@ -195,9 +213,11 @@ CacheMode parse_cache_mode(const std::string& word) {
   if (word == "writeback") return CacheMode::writeback;
   if (word == "none") return CacheMode::none;
   if (word == "writethrough") return CacheMode::writethrough;
+  if (word == "directsync") return CacheMode::directsync;
   if (word == "unsafe") return CacheMode::unsafe;
   throw ConfigError(fmt::format(
-      "'{}' is not a cache mode; write cache=writeback, none, writethrough or unsafe", word));
+      "'{}' is not a cache mode; write cache=writeback, none, writethrough, directsync or unsafe",
+      word));
 }
 
 AioMode parse_aio_mode(const std::string& word) {

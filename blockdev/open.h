@@ -45,6 +45,10 @@ struct Spec {
   ThrottleRates throttle{};
   std::optional<uint64_t> null_size{};  // no file: a disk of so many bytes that holds nothing
   std::vector<FaultRule> faults{};      // of the file's requests
+  uint32_t block = 1;                   // at least this is the file's block: a power of two
+  std::string backing_format{};         // of the backing image, whatever a qcow2 says
+  // What the format lies on, instead of the file `path`. A qcow2 on such a thing is read_only.
+  std::shared_ptr<const Spec> file{};
   std::shared_ptr<const Spec> below{};  // the backing image, whatever a qcow2 names itself
 };
 

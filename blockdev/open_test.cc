@@ -139,7 +139,8 @@ TEST_CASE("cache modes are known by QEMU's words") {
   REQUIRE(parse_cache_mode("none") == CacheMode::none);
   REQUIRE(parse_cache_mode("writethrough") == CacheMode::writethrough);
   REQUIRE(parse_cache_mode("unsafe") == CacheMode::unsafe);
-  REQUIRE_THROWS_WITH(parse_cache_mode("directsync"), Contains("directsync") && Contains("none"));
+  REQUIRE(parse_cache_mode("directsync") == CacheMode::directsync);
+  REQUIRE_THROWS_WITH(parse_cache_mode("fast"), Contains("fast") && Contains("none"));
 }
 
 TEST_CASE("who moves the bytes can be chosen, as far as the cache mode allows") {

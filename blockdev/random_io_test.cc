@@ -53,7 +53,8 @@ TEST_CASE("memory stands random requests") {
 TEST_CASE("files stand random requests and reopening in every cache mode") {
   TestHost host;
   const TempDir dir;
-  const CacheMode cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough);
+  const CacheMode cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough,
+                                   CacheMode::directsync);
   const Spec spec{.path = dir.file("disk.img", kSize), .cache = cache};
   const auto open = [&] { return host.wait(open_disk(host.host(), "vda", spec)); };
   RandomIo io(host, open(), {.seed = 5, .rounds = 60, .resize = true});

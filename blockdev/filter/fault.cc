@@ -1,5 +1,6 @@
 #include "blockdev/filter/fault.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace vireo::blk {
@@ -19,8 +20,15 @@ bool matches(const FaultRule& rule, Operation operation, uint64_t offset,
 
 }  // namespace
 
-FaultNode::FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules)
-    : loop_(loop), below_(std::move(below)), rules_(std::move(rules)) {}
+FaultNode::FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules,
+                     uint32_t block)
+    : loop_(loop), below_(std::move(below)), rules_(std::move(rules)), block_(block) {}
+
+const Limits& FaultNode::limits() const noexcept {
+  limits_ = below_->limits();
+  limits_.block = std::max(limits_.block, block_);
+  return limits_;
+}
 
 FaultRule* FaultNode::matching(Operation operation, uint64_t offset, uint64_t length) noexcept {
   for (FaultRule& rule : rules_) {

@@ -34,13 +34,15 @@ struct FaultRule {
 
 class FaultNode final : public Node {
  public:
-  FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules = {});
+  // `block`: limits() tells at least this one, a power of two up to 4096.
+  FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules = {},
+            uint32_t block = 1);
 
   void add(FaultRule rule) { rules_.push_back(rule); }
   void clear() { rules_.clear(); }
   uint64_t faults() const noexcept { return faults_; }  // requests that were made to fail
 
-  const Limits& limits() const noexcept override { return below_->limits(); }
+  const Limits& limits() const noexcept override;
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
   Task<std::error_code> write(uint64_t offset, IoVecs from, WriteFlags flags) override;
   Task<std::error_code> flush() override;
@@ -62,6 +64,8 @@ class FaultNode final : public Node {
   EventLoop& loop_;
   std::unique_ptr<Node> below_;
   std::vector<FaultRule> rules_;
+  const uint32_t block_;
+  mutable Limits limits_;  // as of the last limits(): the size below may change
   uint64_t faults_ = 0;
 };
 

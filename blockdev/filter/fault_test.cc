@@ -35,6 +35,18 @@ TEST_CASE("a fault filter with delays keeps the node contract") {
   });
 }
 
+TEST_CASE("a fault filter with larger blocks keeps the node contract and follows the size") {
+  const auto make = [](TestHost& host) {
+    return std::make_unique<FaultNode>(host.loop, memory(), std::vector<FaultRule>{}, 4096);
+  };
+  check_node_contract(make);
+  TestHost host;
+  const auto node = make(host);
+  REQUIRE(node->limits().block == 4096);
+  REQUIRE_FALSE(host.wait(node->resize(kContractSize * 2)));
+  REQUIRE(node->limits().size == kContractSize * 2);
+}
+
 TEST_CASE("faults hit the operation, the range and the count they are meant for") {
   TestHost host;
   FaultNode node(host.loop, memory());

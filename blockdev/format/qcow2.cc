@@ -351,6 +351,41 @@ Task<std::error_code> Qcow2::merge_bitmap(std::string name, Qcow2& source, std::
   co_return co_await bitmaps_.merge(std::move(name), *reader.value);
 }
 
+// At the first byte that the disk's last L1 entry does not map.
+uint64_t Qcow2::state_offset() const noexcept {
+  return qcow2::align_up(image_->header.size, image_->geometry.l2_coverage());
+}
+
+std::error_code Qcow2::check_state(uint64_t offset, uint64_t length) const noexcept {
+  constexpr uint64_t kEnd = uint64_t{1} << 62;
+  if (image_->header.has_data_file()) return std::make_error_code(std::errc::not_supported);
+  if (offset > kEnd || length > kEnd - offset) return Refusal::clusters_too_small;
+  const bool whole = ((offset | length) & (limits_.block - 1)) == 0;
+  return whole ? std::error_code{} : std::make_error_code(std::errc::invalid_argument);
+}
+
+Task<std::error_code> Qcow2::read_state(uint64_t offset, IoVecs into) {
+  const std::error_code error = check_state(offset, total_length(into));
+  if (error) co_return error;
+  while (!traffic_.open()) co_await traffic_.opened();
+  const Traffic::Pass pass(traffic_);
+  co_return co_await reader_.read(state_offset() + offset, std::move(into));
+}
+
+Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
+  if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  const uint64_t length = total_length(from);
+  std::error_code error = check_state(offset, length);
+  if (error || length == 0) co_return error;
+  const AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  const Alone alone(traffic_);
+  qcow2::Resizer resizer(*image_, tables_, reader_, writer_);
+  error = co_await resizer.map_up_to(state_offset() + offset + length);
+  if (!error) error = co_await writer_.write(state_offset() + offset, std::move(from));
+  co_return error;
+}
+
 Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction progress) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();

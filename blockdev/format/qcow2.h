@@ -80,6 +80,13 @@ class Qcow2 final : public Node {
   // `from` is a bitmap of `source`, which may be this image.
   Task<std::error_code> merge_bitmap(std::string name, Qcow2& source, std::string from);
 
+  // The state of a machine, which lies behind the disk and is not a part of it: `offset` counts
+  // from state_offset(). What was never written reads as zeros. ENOTSUP with a data file, EINVAL
+  // for parts of the file's blocks, EFBIG for more than the L1 table can map.
+  uint64_t state_offset() const noexcept;
+  Task<std::error_code> read_state(uint64_t offset, IoVecs into);
+  Task<std::error_code> write_state(uint64_t offset, IoVecs from);
+
   Task<qcow2::CheckResult> check(qcow2::Repair repair, ProgressFunction progress = {});
   // Changes what the image is; afterwards it is only closed. Throws ConfigError, before anything
   // changed, for what cannot be. After an error each option is in force or is not.
@@ -99,6 +106,7 @@ class Qcow2 final : public Node {
   Task<std::error_code> after_change(std::error_code error, qcow2::Traffic::Pass& pass);
   Task<void> repair_unclosed(ProgressFunction progress);
   Task<std::error_code> resize_alone(uint64_t size);
+  std::error_code check_state(uint64_t offset, uint64_t length) const noexcept;
   Task<std::error_code> amend_all(Qcow2AmendOptions options, ProgressFunction progress);
 
   std::unique_ptr<qcow2::Image> image_;

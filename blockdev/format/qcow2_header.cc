@@ -59,8 +59,9 @@ std::string text_of(std::span<const std::byte> bytes) {
 std::string feature_name(const Header& header, uint32_t bit) {
   for (const HeaderExtension& extension : header.extensions) {
     if (extension.type != kExtensionFeatureNames) continue;
-    for (size_t at = 0; at + 48 <= extension.data.size(); at += 48) {
-      const auto entry = std::span(extension.data).subspan(at, 48);
+    for (size_t at = 0; at + 2 < extension.data.size(); at += 48) {  // the last may be shorter
+      const auto rest = std::span(extension.data).subspan(at);
+      const auto entry = rest.first(std::min<size_t>(rest.size(), 48));
       if (entry[0] != std::byte{0} || std::to_integer<uint32_t>(entry[1]) != bit) continue;
       std::string name = text_of(entry.subspan(2));
       name.resize(std::min(name.find('\0'), name.size()));
@@ -154,6 +155,9 @@ void check_tables(const Header& header, uint64_t file_size, const std::string& n
     refuse(name, fmt::format("its size of {} bytes is absurd", header.size));
   check_table("L1 table", header.l1_offset, uint64_t{header.l1_entries} * 8, kMaxL1Bytes, header,
               file_size, name);
+  if (geometry.l1_entries_for(header.size) > kMaxL1Bytes / 8)
+    refuse(name,
+           fmt::format("its size of {} bytes is more than any L1 table can map", header.size));
   if (geometry.l1_entries_for(header.size) > header.l1_entries)
     refuse(name, fmt::format("its L1 table of {} entries is too short for {} bytes",
                              header.l1_entries, header.size));
@@ -203,9 +207,10 @@ Geometry Header::geometry() const noexcept {
 }
 
 std::string Header::text_extension(uint32_t type) const {
+  std::string text;
   for (const HeaderExtension& extension : extensions)
-    if (extension.type == type) return text_of(extension.data);
-  return {};
+    if (extension.type == type) text = text_of(extension.data);
+  return text;  // of several the last, as in QEMU
 }
 
 void Header::set_text_extension(uint32_t type, const std::string& text) {

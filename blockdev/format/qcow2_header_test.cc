@@ -62,6 +62,10 @@ TEST_CASE("a header survives being written and read") {
     header.set_text_extension(kExtensionBackingFormat, "raw");
     header.place_backing_file();
     CHECK(reparse(header).backing_format() == "raw");
+    Header twice = header;  // the last one counts
+    twice.extensions.push_back({kExtensionBackingFormat, {std::byte{'x'}}});
+    twice.place_backing_file();
+    CHECK(reparse(twice).backing_format() == "x");
   }
   CHECK(reparse(header) == header);
 }
@@ -85,6 +89,14 @@ TEST_CASE("headers that cannot be are refused with the reason") {
                h.extensions.push_back(names);
              }),
              Contains("'dirty bit' (bit 9)"));
+  CHECK_THAT(refusal([](Header& h) {
+               h.incompatible |= uint64_t{1} << 63;
+               HeaderExtension names = feature_names();
+               names.data = {std::byte{0}, std::byte{63}, std::byte{'x'}};  // a short last entry
+               h.extensions.push_back(names);
+             }),
+             Contains("'x' (bit 63)"));
+  CHECK_THAT(refusal([](Header& h) { h.size = uint64_t{1} << 60; }), Contains("any L1 table"));
   CHECK_THAT(refusal([](Header& h) { h.refcount_order = 7; }), Contains("refcount width"));
   CHECK_THAT(refusal([](Header& h) { h.l1_offset = 5 * kFileSize; }), Contains("truncated"));
   CHECK_THAT(refusal([](Header& h) { h.l1_offset += 512; }), Contains("not a cluster"));

@@ -73,7 +73,9 @@ Task<std::error_code> Reader::read(uint64_t guest, IoVecs into) {
 }
 
 Task<Outcome<bool>> Reader::reads_zero(uint64_t guest, uint64_t length) {
-  const uint64_t end = std::min(guest + length, image_.header.size);
+  const uint64_t size = image_.header.size;
+  const bool behind = guest >= size;  // what is kept behind the disk
+  const uint64_t end = behind ? guest + length : std::min(guest + length, size);
   while (guest < end) {
     const Outcome<Mapping> run = co_await map_.lookup(guest, end - guest);
     if (run.error) co_return Outcome<bool>{run.error};

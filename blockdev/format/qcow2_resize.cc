@@ -24,6 +24,16 @@ Task<std::error_code> Resizer::resize(uint64_t size) {
   co_return error;
 }
 
+Task<std::error_code> Resizer::map_up_to(uint64_t end) {
+  if (image_.is_corrupt()) co_return io_error();
+  const uint64_t entries = image_.geometry.l1_entries_for(end);
+  if (entries * 8 > kMaxL1Bytes) co_return Refusal::clusters_too_small;
+  if (entries <= image_.header.l1_entries) co_return std::error_code{};
+  const std::error_code error = co_await tables_.settle();
+  if (error) co_return error;
+  co_return co_await grow_l1(entries);
+}
+
 Task<std::error_code> Resizer::publish_size(uint64_t size) {
   Header next = image_.header;
   next.size = size;

@@ -17,6 +17,8 @@ class Resizer {
       : image_(image), tables_(tables), reader_(reader), writer_(writer) {}
 
   Task<std::error_code> resize(uint64_t size);
+  // Makes the L1 table long enough to map what lies before `end`; the disk keeps its size.
+  Task<std::error_code> map_up_to(uint64_t end);
 
  private:
   Task<std::error_code> grow(uint64_t size);

@@ -33,3 +33,39 @@ TEST_CASE("a new image reads as zeros and keeps what is written") {
   INFO(check.output);
   CHECK(check.status == 0);
 }
+
+TEST_CASE("the state of a machine lies behind the disk and goes with its snapshots") {
+  World world;
+  const auto storage = world.create({.size = 16 * kMiB});
+  auto image = world.open(storage);
+  constexpr uint64_t kFar = uint64_t{1} << 40;
+  const Buffer buffer{4096, 4096};
+  const auto access = [&](bool write, uint64_t offset, uint8_t byte) {
+    std::fill(buffer.bytes().begin(), buffer.bytes().end(), std::byte{byte});
+    IoVecs vectors = buffer.vectors(0, 4096);
+    return write ? block_on(world.loop, image->write_state(offset, std::move(vectors)))
+                 : block_on(world.loop, image->read_state(offset, std::move(vectors)));
+  };
+  const auto first_byte = [&](uint64_t offset) {
+    REQUIRE_FALSE(access(false, offset, 0xff));
+    return std::to_integer<int>(buffer.bytes()[0]);
+  };
+  CHECK(image->state_offset() == 512 * kMiB);
+  CHECK(first_byte(kFar) == 0);
+  REQUIRE_FALSE(access(true, kFar, 0x11));
+  REQUIRE_FALSE(access(true, kFar + 4096, 0x12));
+  REQUIRE_FALSE(block_on(world.loop, image->create_snapshot("one")));
+  REQUIRE_FALSE(access(true, kFar, 0x22));
+  CHECK(first_byte(kFar) == 0x22);
+  CHECK(first_byte(kFar + 4096) == 0x12);  // the rest of the cluster was copied
+  REQUIRE_FALSE(block_on(world.loop, image->apply_snapshot("one")));
+  CHECK(first_byte(kFar) == 0x11);
+  CHECK(image->limits().size == 16 * kMiB);
+  CHECK(world.read(*image, 0, 4096) == std::vector<std::byte>(4096));
+  CHECK(access(true, uint64_t{1} << 61, 0x33) == std::errc::file_too_large);
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+  image = world.open(storage);
+  CHECK(first_byte(kFar) == 0x11);
+  CHECK(block_on(world.loop, image->check(qcow2::Repair::none)).clean());
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+}

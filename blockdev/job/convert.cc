@@ -27,7 +27,7 @@ struct Piece {
   uint64_t offset = 0;
   uint64_t length = 0;
   What what = What::data;
-  // The one before has begun to write; this one has.
+  // The one before has begun to write (one_by_one: has written); this one has.
   std::shared_ptr<Event> before{};
   std::shared_ptr<Event> begun{};
 };
@@ -122,6 +122,7 @@ Task<JobResult> Converter::run() {
 
 Task<void> Converter::perform(Piece piece) {
   if (piece.what == What::zeros) {
+    if (options_.one_by_one) co_await piece.before->wait();
     const std::error_code error = co_await zero(piece.offset, piece.length);
     if (error) steps_.fail({error, JobResult::Side::target, piece.offset});
   } else {
@@ -140,7 +141,7 @@ Task<void> Converter::copy(Piece piece) {
   if (steps_.failed()) co_return;
   const auto written = std::make_shared<Event>();
   writes_.spawn(write_and_tell(piece, buffer, written));
-  piece.begun->set();
+  if (!options_.one_by_one) piece.begun->set();
   co_await written->wait();
 }
 

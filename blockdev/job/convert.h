@@ -22,7 +22,9 @@ struct ConvertOptions {
   bool target_is_zero = false;  // nothing has been written to the target, and it reads as zeros
   bool only_allocated = false;  // the target has a backing image that shows the rest
   bool any_order = false;
-  bool find_zeros = true;  // look for zeros among the data
+  bool one_by_one = false;  // a piece's write begins after the one before has ended: clusters of
+                            // the target are allocated in the order of offsets, as qemu-img does
+  bool find_zeros = true;   // look for zeros among the data
   // When set, what cannot be read becomes zeros and is told here, sector by sector, instead of
   // ending the copy.
   std::function<void(uint64_t offset, std::error_code)> salvage{};

@@ -93,7 +93,7 @@ std::shared_ptr<IoEngine> FileEngines::threads(std::shared_ptr<IoEngine>& engine
 }
 
 std::shared_ptr<IoEngine> FileEngines::engine(int fd, CacheMode cache, AioMode aio) {
-  if (cache != CacheMode::none) {
+  if (!is_direct(cache)) {
     if (aio == AioMode::native)
       throw ConfigError("aio=native needs cache=none: the page cache would make it wait");
     return is_in_memory(fd) ? threads(memory_, ThreadEngine::Files::memory)
@@ -111,8 +111,8 @@ FileNode::FileNode(Host host, std::shared_ptr<IoEngine> engine, OpenFile file, C
       limits_(file.limits),
       is_device_(file.is_device),
       ignores_flushes_(cache == CacheMode::unsafe || file.limits.read_only),
-      uses_page_cache_(cache != CacheMode::none),
-      writes_through_(cache == CacheMode::writethrough) {}
+      uses_page_cache_(!is_direct(cache)),
+      writes_through_(cache == CacheMode::writethrough || cache == CacheMode::directsync) {}
 
 void FileNode::changed_up_to(uint64_t end) noexcept {
   ++changes_;

@@ -32,8 +32,9 @@ constexpr uint32_t kLargestBlock = 4096;
 int open_flags(const FileOptions& options) noexcept {
   int flags = O_CLOEXEC | O_NOCTTY;
   flags |= options.read_only ? O_RDONLY : O_RDWR;
-  if (options.cache == CacheMode::none) flags |= O_DIRECT;
-  if (options.cache == CacheMode::writethrough) flags |= O_DSYNC;
+  if (is_direct(options.cache)) flags |= O_DIRECT;
+  if (options.cache == CacheMode::writethrough || options.cache == CacheMode::directsync)
+    flags |= O_DSYNC;
   return flags;
 }
 
@@ -65,7 +66,7 @@ int open_flags(const FileOptions& options) noexcept {
     case EBUSY:
       throw ConfigError(image + " is in use by this host (mounted?); release it first");
     case EINVAL:
-      if (options.cache == CacheMode::none)
+      if (is_direct(options.cache))
         throw ConfigError(image + " lies on a file system without O_DIRECT; use cache=writeback");
       [[fallthrough]];
     default:
@@ -154,7 +155,7 @@ bool is_sparse(const struct ::stat& status) noexcept {
 
 Limits limits_of(const OpenFile& file, const FileOptions& options, const struct ::stat& status,
                  uint64_t size) noexcept {
-  const bool direct = options.cache == CacheMode::none;
+  const bool direct = is_direct(options.cache);
   uint32_t block = 1;
   if (file.is_device) block = device_block(file.fd.get());  // its discards and zeroing need it
   if (direct) block = direct_block(file.fd.get(), file.is_device, size);

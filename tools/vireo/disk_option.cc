@@ -112,8 +112,8 @@ DiskOption parse_disk(const std::string& text, size_t index) {
   disk.spec.path = keys.need("path");
   disk.spec.format = keys.choice("format", {"", "raw", "qcow2"});
   disk.spec.read_only = keys.flag("readonly", false);
-  disk.spec.cache =
-      blk::parse_cache_mode(keys.choice("cache", {"writeback", "none", "writethrough", "unsafe"}));
+  disk.spec.cache = blk::parse_cache_mode(
+      keys.choice("cache", {"writeback", "none", "writethrough", "directsync", "unsafe"}));
   if (const std::string aio = keys.choice("aio", {"", "native", "threads"}); !aio.empty())
     disk.spec.aio = blk::parse_aio_mode(aio);
   disk.spec.metadata_cache = keys.size("metadata-cache", 0);

@@ -9,6 +9,7 @@
 #include "blockdev/job/commit.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/chain.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/parse.h"
@@ -36,9 +37,15 @@ std::vector<blk::Spec> chain_to_base(Session& session, const CommitArguments& ar
     chain.resize(2);
     return chain;
   }
-  const size_t base = find_in_chain(chain, arguments.base);
+  // For qemu-img a relative name is one beside the overlay.
+  const std::string name =
+      speaks_qemu() ? blk::resolve_reference(top.path, arguments.base) : arguments.base;
+  const size_t base = find_in_chain(chain, name);
   if (base == 0 || base == chain.size())
-    throw ConfigError(fmt::format("-b: '{}' is not an image below '{}'", arguments.base, top.path));
+    throw ConfigError(speaks_qemu() ? fmt::format("Did not find '{}' in the backing chain of '{}'",
+                                                  arguments.base, top.path)
+                                    : fmt::format("-b: '{}' is not an image below '{}'",
+                                                  arguments.base, top.path));
   chain.resize(base + 1);
   return chain;
 }

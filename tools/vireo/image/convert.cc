@@ -75,6 +75,8 @@ void check_arguments(const ConvertArguments& arguments, const CreateOptions& tar
     refuse(worded("-B: several sources cannot share one backing file; convert them one by one",
                   "Having a backing file for the target makes no sense when concatenating multiple "
                   "input images"));
+  if (over_backing && speaks_qemu() && target.image.backing_format.empty())
+    refuse("Use of backing file requires explicit backing format");
   if (arguments.compressed && target.format != "qcow2")
     refuse("-c: only qcow2 images are compressed; add -O qcow2");
   if (arguments.compressed && target.image.preallocation != blk::Preallocation::off)
@@ -172,6 +174,7 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
                           .target_is_zero = new_file || arguments.target_is_zero,
                           .only_allocated = over_backing,
                           .any_order = arguments.any_order,
+                          .one_by_one = speaks_qemu() && !arguments.any_order,
                           .find_zeros = !arguments.quick};
   if (arguments.compressed)
     how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();

@@ -45,16 +45,6 @@ constexpr const char* kQcow2Help = R"(Options of qcow2 images:
   size=SIZE               size of the disk
 )";
 
-// "lazy_refcounts" stands for "lazy_refcounts=on".
-std::string with_values(const ImageOptions& keys) {
-  std::string text;
-  for (const auto& [key, value] : keys) {
-    text += fmt::format("{}{}=", text.empty() ? "" : ",", key);
-    for (const char c : value) text += c == ',' ? std::string(",,") : std::string(1, c);
-  }
-  return text;
-}
-
 std::vector<std::string_view> keys_of_format(const std::string& format) {
   if (format == "raw") return {"size", "preallocation", "nocow", "extent_size_hint"};
   return {"size",        "preallocation",    "backing_file",   "backing_fmt",   "cluster_size",
@@ -146,7 +136,8 @@ CreateOptions read_create_options(const std::string& path, const std::string& fo
 
 void set_values(CreateOptions& options) {
   if (options.given.empty()) return;
-  const KeyValues keys{kOption, with_values(options.given), "", keys_of_format(options.format)};
+  const KeyValues keys{kOption, image_options_text(options.given), "",
+                       keys_of_format(options.format)};
   if (const auto size = keys.find("size")) options.size = parse_size("-o: size", *size);
   options.file.no_copy_on_write = keys.flag("nocow", false);
   options.file.extent_size = keys.size("extent_size_hint", 0);

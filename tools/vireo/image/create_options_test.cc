@@ -29,6 +29,7 @@ TEST_CASE("the format is that of the ending, or raw") {
   CHECK(parse_create_options("x.qcow2", "", {}).format == "qcow2");
   CHECK(parse_create_options("x", "", {}).format == "raw");
   CHECK(parse_create_options("x.qcow2", "raw", {}).format == "raw");
+  CHECK(parse_create_options("", "qcow2", {}).image.path.empty());  // what measure asks about
 }
 
 TEST_CASE("wrong options are refused by name") {

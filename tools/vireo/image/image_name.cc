@@ -1,5 +1,6 @@
 #include "tools/vireo/image/image_name.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <string_view>
@@ -19,10 +20,10 @@ namespace {
 constexpr std::string_view kFile = "file:", kJson = "json:", kBlkdebug = "blkdebug:";
 constexpr size_t kMaxDepth = 8;  // of a name in a name
 constexpr uint64_t kNullSize = uint64_t{1} << 30;
+constexpr uint64_t kLargestBlock = 4096;
 
 // What changes neither content nor what is on the disk: names, caches' ways, checks of one's own.
-constexpr std::array<std::string_view, 14> kHints{"node-name",
-                                                  "auto-read-only",
+constexpr std::array<std::string_view, 13> kHints{"node-name",
                                                   "discard",
                                                   "pass-discard-request",
                                                   "pass-discard-snapshot",
@@ -101,7 +102,8 @@ void set_cache(Taker& options, blk::Spec& spec) {
              unsafe = options.take_flag("cache.no-flush");
   const auto writeback = options.take_flag("cache.writeback");
   if (direct.value_or(false)) spec.cache = blk::CacheMode::none;
-  if (!writeback.value_or(true)) spec.cache = blk::CacheMode::writethrough;
+  if (!writeback.value_or(true))
+    spec.cache = direct.value_or(false) ? blk::CacheMode::directsync : blk::CacheMode::writethrough;
   if (unsafe.value_or(false)) spec.cache = blk::CacheMode::unsafe;
 }
 
@@ -113,6 +115,7 @@ void set_common(Taker& options, blk::Spec& spec) {
     spec.aio = blk::parse_aio_mode(*aio);
   if (const auto zeroes = options.take("detect-zeroes"); zeroes && *zeroes != "off")
     throw ConfigError("image option detect-zeroes is not supported; leave it out");
+  (void)options.take_flag("auto-read-only");
   options.take_hints();
 }
 
@@ -135,10 +138,39 @@ blk::Spec file(Taker& options, size_t depth) {
   return spec;
 }
 
+// Nothing but a file and what holds for its requests.
+bool is_plain(const blk::Spec& spec) {
+  return spec.format.empty() || spec.null_size ||
+         (spec.format == "raw" && spec.file == nullptr && spec.window.offset == 0 &&
+          spec.window.size == 0);
+}
+
+// What lies on it sees it as a file.
+blk::Spec as_file(blk::Spec spec) {
+  if (is_plain(spec)) return spec;
+  blk::Spec upper{.path = spec.path};
+  upper.file = std::make_shared<const blk::Spec>(std::move(spec));
+  return upper;
+}
+
+uint32_t take_block(Taker& options) {
+  const uint64_t block = options.take_size("align").value_or(1);
+  if (block == 0 || block > kLargestBlock || (block & (block - 1)) != 0)
+    throw ConfigError(
+        fmt::format("blkdebug: align={}: it is a power of two up to {}", block, kLargestBlock));
+  return static_cast<uint32_t>(block);
+}
+
 // A file whose requests fail as the options say.
 blk::Spec faulty_file(Taker& options, size_t depth) {
-  blk::Spec spec = parse(options.take("image").value_or(options.take("x-image").value_or("")),
-                         options.take_below("image"), Level::protocol, depth + 1);
+  blk::Spec spec =
+      as_file(parse(options.take("image").value_or(options.take("x-image").value_or("")),
+                    options.take_below("image"), Level::protocol, depth + 1));
+  spec.block = take_block(options);
+  // How long a request may be matters to nobody here.
+  for (const char* key :
+       {"max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"})
+    (void)options.take_size(key);
   if (const auto config = options.take("config")) spec.faults = read_blkdebug(*config);
   for (size_t i = 0;; ++i) {
     const ImageOptions rule = options.take_below(fmt::format("inject-error.{}", i));
@@ -160,10 +192,24 @@ blk::Spec protocol(Taker& options, const std::string& name, size_t depth) {
   return parse(file, std::move(below), Level::protocol, depth + 1);
 }
 
+bool names_image(const ImageOptions& options) {
+  const auto driver = options.find("driver");
+  if (driver != options.end() && is_null(driver->second)) return true;
+  return std::any_of(options.begin(), options.end(), [](const auto& option) {
+    return option.first == "filename" || option.first == "file" ||
+           option.first == "file.filename" || option.first == "file.driver";
+  });
+}
+
 void set_backing(Taker& options, blk::Spec& spec, size_t depth) {
   const ImageOptions below = options.take_below("backing");
   const auto name = options.take("backing");
-  if (!below.empty()) {
+  if (!below.empty() && !names_image(below)) {  // about the one that the header names
+    Taker hints(std::move(below));
+    spec.backing_format = hints.take("driver").value_or("");
+    hints.take_hints();
+    hints.done();
+  } else if (!below.empty()) {
     auto backing = std::make_shared<blk::Spec>(parse("", below, Level::format, depth + 1));
     backing->read_only = true;
     spec.below = std::move(backing);
@@ -173,6 +219,19 @@ void set_backing(Taker& options, blk::Spec& spec, size_t depth) {
     throw ConfigError(
         fmt::format("image option backing={}: name the file with backing.file.filename", *name));
   }
+}
+
+// The tables share one cache.
+void set_table_cache(Taker& options, blk::Spec& spec) {
+  const auto all = options.take_size("cache-size"), l2 = options.take_size("l2-cache-size"),
+             refcounts = options.take_size("refcount-cache-size");
+  if (all && l2 && refcounts)
+    throw ConfigError(
+        "cache-size, l2-cache-size and refcount-cache-size may not be set at the same time");
+  if (all && l2.value_or(0) > *all) throw ConfigError("l2-cache-size may not exceed cache-size");
+  if (all && refcounts.value_or(0) > *all)
+    throw ConfigError("refcount-cache-size may not exceed cache-size");
+  spec.metadata_cache = all.value_or(l2.value_or(0));
 }
 
 void set_data_file(Taker& options, blk::Spec& spec) {
@@ -185,19 +244,13 @@ void set_data_file(Taker& options, blk::Spec& spec) {
 
 blk::Spec format_of_options(Taker& options, const std::string& driver, const std::string& name,
                             size_t depth) {
-  blk::Spec spec = protocol(options, name, depth);
-  const bool plain = spec.format.empty() || spec.null_size ||
-                     (spec.format == "raw" && spec.window.offset == 0 && spec.window.size == 0);
-  if (!plain)
-    throw ConfigError("a format on another, or on a window of a raw image, is not supported");
+  blk::Spec spec = as_file(protocol(options, name, depth));
   if (!driver.empty()) spec.format = driver;
   if (driver == "raw") {
     spec.window.offset = options.take_size("offset").value_or(0);
     spec.window.size = options.take_size("size").value_or(0);
   }
-  spec.metadata_cache = options.take_size("l2-cache-size").value_or(0);
-  spec.metadata_cache = options.take_size("cache-size").value_or(spec.metadata_cache);
-  (void)options.take_size("refcount-cache-size");  // the tables share one cache
+  set_table_cache(options, spec);
   set_backing(options, spec, depth);
   set_data_file(options, spec);
   set_common(options, spec);
@@ -224,9 +277,20 @@ blk::Spec parse_blkdebug(const std::string& name, ImageOptions options, Level le
   if (colon == std::string::npos)
     throw ConfigError(fmt::format("'{}': write blkdebug:CONF:NAME", name));
   const std::string config = name.substr(kBlkdebug.size(), colon - kBlkdebug.size());
-  blk::Spec spec = parse(name.substr(colon + 1), std::move(options), level, depth + 1);
-  if (!config.empty()) spec.faults = read_blkdebug(config);
-  return spec;
+  const auto driver = options.find("driver");
+  const bool itself =
+      level == Level::protocol || (driver != options.end() && driver->second == "blkdebug");
+  const std::string prefix = itself ? "" : "file.";
+  options[prefix + "driver"] = "blkdebug";
+  options[prefix + "image"] = name.substr(colon + 1);
+  if (!config.empty()) options[prefix + "config"] = config;
+  return parse_options("", std::move(options), level, depth + 1);
+}
+
+// Without the prefix, a name that looks as if it had another one names the same file.
+std::string plain_path(const std::string& path) {
+  const size_t colon = path.find(':');
+  return colon != std::string::npos && path.find('/') > colon ? "./" + path : path;
 }
 
 blk::Spec parse(const std::string& name, ImageOptions options, Level level, size_t depth) {
@@ -245,7 +309,7 @@ blk::Spec parse(const std::string& name, ImageOptions options, Level level, size
     }
   if (name.empty() || !options.empty())
     return parse_options(name, std::move(options), level, depth);
-  return {.path = name.starts_with(kFile) ? name.substr(kFile.size()) : name};
+  return {.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
 }
 
 }  // namespace
@@ -263,6 +327,15 @@ ImageOptions parse_image_options(const std::string& text) {
     options[part.substr(0, equals)] = equals == std::string::npos ? "on" : part.substr(equals + 1);
   }
   return options;
+}
+
+std::string image_options_text(const ImageOptions& options) {
+  std::string text;
+  for (const auto& [key, value] : options) {
+    text += fmt::format("{}{}=", text.empty() ? "" : ",", key);
+    for (const char c : value) text += c == ',' ? std::string(",,") : std::string(1, c);
+  }
+  return text;
 }
 
 blk::Spec parse_image_name(const std::string& name, const ImageOptions& options) {

@@ -22,6 +22,9 @@ using ImageOptions = std::map<std::string, std::string>;
 // a key that comes again the last value counts.
 ImageOptions parse_image_options(const std::string& text);
 
+// The other way round, with all values.
+std::string image_options_text(const ImageOptions& options);
+
 // `options` are on top of those that a json: name has. The format is empty when nothing tells it.
 blk::Spec parse_image_name(const std::string& name, const ImageOptions& options);
 

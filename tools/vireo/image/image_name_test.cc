@@ -14,7 +14,7 @@ blk::Spec by_options(const std::string& text) {
 
 TEST_CASE("image names: files, with and without their protocol") {
   CHECK(parse_image_name("a.img", {}).path == "a.img");
-  CHECK(parse_image_name("file:a:b.img", {}).path == "a:b.img");
+  CHECK(parse_image_name("file:a:b.img", {}).path == "./a:b.img");
   CHECK(parse_image_name("a.img", {}).format.empty());
   CHECK(parse_image_name("a.img", {{"driver", "qcow2"}}).format == "qcow2");
 }
@@ -31,6 +31,8 @@ TEST_CASE("image names: options as text") {
   CHECK(by_options("driver=file,filename=a").format == "raw");
   CHECK(by_options("driver=qcow2,file.driver=file,file.filename=a,force-share=on").lock == false);
   CHECK(by_options("driver=qcow2,file.filename=a,cache.direct=on").cache == blk::CacheMode::none);
+  CHECK(by_options("driver=qcow2,file.filename=a,cache.direct=on,cache.writeback=off").cache ==
+        blk::CacheMode::directsync);
   CHECK(by_options("driver=null-co,size=64k").null_size == 65536);
 }
 
@@ -49,12 +51,42 @@ TEST_CASE("image names: JSON, with a backing image of one's own or none") {
   CHECK(parse_image_name(R"(json:{"driver":"raw","file.filename":"x"})", {}).path == "x");
 }
 
+TEST_CASE("image names: a format on another, on a window or on blkdebug") {
+  const blk::Spec twice = by_options(
+      "driver=qcow2,file.driver=raw,file.offset=512,"
+      "file.file.filename=x");
+  CHECK(twice.format == "qcow2");
+  REQUIRE(twice.file);
+  CHECK(twice.file->format == "raw");
+  CHECK(twice.file->path == "x");
+  CHECK(twice.file->window.offset == 512);
+  const blk::Spec below =
+      parse_image_name("blkdebug::x", {{"driver", "qcow2"}, {"file.align", "4k"}});
+  CHECK(below.format == "qcow2");
+  CHECK(below.path == "x");
+  CHECK(below.block == 4096);
+  CHECK_FALSE(below.file);
+  const blk::Spec above = parse_image_name(
+      "blkdebug::x", {{"driver", "blkdebug"}, {"image.driver", "qcow2"}, {"align", "512"}});
+  CHECK(above.format == "raw");
+  CHECK(above.block == 512);
+  REQUIRE(above.file);
+  CHECK(above.file->format == "qcow2");
+  CHECK(above.file->path == "x");
+  CHECK(by_options("driver=qcow2,file.filename=a,backing.driver=raw").backing_format == "raw");
+  const blk::Spec hinted = by_options("driver=qcow2,file.filename=a,backing.node-name=n");
+  CHECK_FALSE(hinted.below);
+  CHECK(image_options_text(parse_image_options("b=1,,2,a")) == "a=on,b=1,,2");
+}
+
 TEST_CASE("image names: what is not known is refused by its name") {
   for (const char* text :
        {"driver=raw", "driver=raw,file.filename=a,nonsense=1", "",
         "driver=raw,file.filename=a,read-only=maybe", "driver=qcow2,file.filename=a,backing=node",
-        "driver=qcow2,file.driver=qcow2,file.file.filename=x",
-        "driver=qcow2,file.driver=raw,file.offset=512,file.file.filename=x",
+        "driver=qcow2,file.filename=x,cache-size=1M,l2-cache-size=2M",
+        "driver=qcow2,file.filename=x,cache-size=0,l2-cache-size=0,refcount-cache-size=0",
+        "driver=qcow2,file.driver=blkdebug,file.image=x,file.align=8k",
+        "driver=qcow2,file.driver=blkdebug,file.image=x,file.align=3",
         "driver=qcow2,file.driver=nbd,file.host=x", "driver=null-co,size=x"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(by_options(text), ConfigError);

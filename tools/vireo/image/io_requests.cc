@@ -44,6 +44,10 @@ void check(const IoRequest& request, const IoWords& words) {
     throw IoError("Only one of -z, -P, and -s can be specified at the same time");
   if (request.compressed && request.zero)
     throw IoError("-c and -z cannot be specified at the same time");
+  if (request.state && (request.zero || request.compressed))
+    throw IoError(
+        fmt::format("-b and -{} cannot be specified at the same time", request.zero ? 'z' : 'c'));
+  if (request.no_data && !request.zero) throw IoError("-n requires -z to be specified");
   if (request.unmap && !request.zero) throw IoError("-u requires -z to be specified");
   if (request.asynchronous && request.zero && request.lengths.size() > 1)
     throw IoError("-z supports only a single length parameter");
@@ -91,6 +95,8 @@ bool IoShell::request(const IoWords& words, IoRequest request) {
   request.unmap = words.has('u');
   request.compressed = words.has('c');
   request.fua = words.has('f');
+  request.state = words.has('b');
+  request.no_data = words.has('n');
   if (words.has('P')) request.pattern = io_pattern(words.options.at('P'));
   if (words.has('s') && request.write) request.source = words.options.at('s');
   if (words.has('s') && !request.write) request.pattern_offset = io_length(words.options.at('s'));
@@ -113,21 +119,34 @@ Task<void> IoShell::carry_out_later(std::shared_ptr<IoRequest> request) {
   [[maybe_unused]] const bool good = co_await carry_out(std::move(request));
 }
 
+Task<std::error_code> IoShell::transfer_zeros(const IoRequest& request) {
+  blk::Disk& disk = image_->disk();
+  if (request.no_data && !disk.limits().can_zero)
+    co_return std::make_error_code(std::errc::operation_not_supported);
+  const blk::ZeroFlags how{.may_unmap = request.unmap};
+  const uint64_t length = request.total();
+  std::error_code error = co_await disk.zero(request.offset, length, how);
+  if (!error && request.fua) error = co_await disk.flush();
+  co_return error;
+}
+
+Task<std::error_code> IoShell::transfer_state(const IoRequest& request, blk::IoVecs vectors) {
+  blk::Qcow2* const image = image_->qcow2();
+  if (image == nullptr) co_return std::make_error_code(std::errc::operation_not_supported);
+  if (!request.write) co_return co_await image->read_state(request.offset, std::move(vectors));
+  co_return co_await image->write_state(request.offset, std::move(vectors));
+}
+
 Task<std::error_code> IoShell::transfer(const IoRequest& request, blk::Buffer& buffer) {
   blk::Disk& disk = image_->disk();
-  if (request.write && request.zero) {
-    const blk::ZeroFlags how{.may_unmap = request.unmap};
-    const uint64_t length = request.total();
-    std::error_code error = co_await disk.zero(request.offset, length, how);
-    if (!error && request.fua) error = co_await disk.flush();
-    co_return error;
-  }
+  if (request.write && request.zero) co_return co_await transfer_zeros(request);
   blk::IoVecs vectors;
   uint64_t at = 0;
   for (const uint64_t length : request.lengths) {
     vectors.push_back({buffer.data() + at, length});
     at += length;
   }
+  if (request.state) co_return co_await transfer_state(request, std::move(vectors));
   if (!request.write) {
     vectors = inside(std::move(vectors), request.offset, disk.limits().size);
     co_return co_await disk.read(request.offset, std::move(vectors));

@@ -90,9 +90,10 @@ const std::vector<IoShell::Command>& IoShell::commands() {
        " -o, -- options: driver=FMT,offset=SIZE,backing.file.filename=FILE,...\n"
        " -f, -- format, the same as -o driver=FMT\n"},
       {"quit", "q", &IoShell::quit, 0, kAny, "", false, 0, kAny, "", "exit the program"},
-      {"read", "r", &IoShell::read, 2, kAny, "CqvpP:s:l:", true, 2, 2,
-       "[-Cqv] [-P pattern [-s off] [-l len]] off len",
+      {"read", "r", &IoShell::read, 2, kAny, "bCqvpP:s:l:", true, 2, 2,
+       "[-bCqv] [-P pattern [-s off] [-l len]] off len",
        "reads a number of bytes at a specified offset",
+       " -b, -- from the state of a machine, which lies behind the disk\n"
        " -P, -- compares what was read with a pattern byte\n"
        " -s, -- start offset for pattern verification (only with -P)\n"
        " -l, -- length for pattern verification (only with -P)\n"
@@ -112,12 +113,14 @@ const std::vector<IoShell::Command>& IoShell::commands() {
        "waits for the given value in milliseconds"},
       {"truncate", "t", &IoShell::truncate, 1, 3, "m:", true, 1, 1, "[-m prealloc_mode] off",
        "truncates the current file at the given offset"},
-      {"write", "w", &IoShell::write, 2, kAny, "CcfqpuzP:s:", true, 2, 2,
-       "[-cCfquz] [-P pattern | -s source_file] off len",
+      {"write", "w", &IoShell::write, 2, kAny, "bCcfnqpuzP:s:", true, 2, 2,
+       "[-bcCfnquz] [-P pattern | -s source_file] off len",
        "writes a number of bytes at a specified offset",
+       " -b, -- to the state of a machine, which lies behind the disk\n"
        " -P, -- the byte to fill with, 0xcd without it\n"
        " -s, -- the file to fill from, again and again as long as it is too short\n"
        " -z, -- zeroes without writing data where the image can\n -u, -- with -z, may unmap\n"
+       " -n, -- with -z, fails where the image would have to write data\n"
        " -c, -- compressed\n -f, -- on stable storage when it is done\n"
        " -q, -- says nothing about what was written\n"
        " -C, -- says it for machines: bytes,ops,time,bytes/sec,ops/sec\n"
@@ -213,30 +216,90 @@ bool IoShell::quit(const IoWords&) {
   return true;
 }
 
+namespace {
+
+// Parts of tables in the cache have one size here; one that cannot be is refused as in qemu-io.
+void check_cache_entry(const ImageArguments& image, uint64_t cluster) {
+  const ImageOptions options =
+      parse_image_options(image.path_is_options ? image.path : image.options);
+  const auto entry = options.find("l2-cache-entry-size");
+  if (entry == options.end()) return;
+  const uint64_t size = parse_size(entry->first, entry->second);
+  if (size < 512 || size > cluster || (size & (size - 1)) != 0)
+    throw ConfigError(fmt::format(
+        "L2 cache entry size must be a power of two between 512 and the cluster size ({})",
+        cluster));
+}
+
+// As qemu-io says which image it was that cannot be opened.
+template <class Function>
+void with_name(const ImageArguments& image, Function open) {
+  try {
+    open();
+  } catch (const std::exception& error) {
+    if (dialect() != Dialect::qemu_io) throw;
+    const bool named = !image.path_is_options && !image.path.empty();
+    throw ConfigError(fmt::format("can't open{}{}: {}", named ? " device " : "",
+                                  named ? image.path : "", describe(error)));
+  }
+}
+
+}  // namespace
+
 void IoShell::open() {
+  with_name(how_.image, [this] { open_named(); });
+}
+
+void IoShell::open_named() {
   blk::Spec spec = image_spec(how_.image);
   spec.read_only = spec.read_only || how_.read_only;
   spec.snapshot = how_.snapshot;
-  image_ = std::make_unique<Image>(session_, spec);
+  auto image = std::make_unique<Image>(session_, spec);
+  if (image->qcow2() != nullptr)
+    check_cache_entry(how_.image, image->qcow2()->header().geometry().cluster_size());
+  image_ = std::move(image);
 }
 
 namespace {
 
-// What cannot change while the image stays the same one.
-void apply_new_options(const IoWords& words, const std::string& format, ImageArguments& image) {
-  const std::string& text = words.options.at('o');
-  const ImageOptions options = parse_image_options(text);
-  const auto driver = options.find("driver");
-  if (driver != options.end() && driver->second != format)
-    throw ConfigError("Cannot change the option 'driver'");
-  if (options.contains("node-name")) throw ConfigError("Cannot change the option 'node-name'");
+bool is_key(const std::string& key, const std::string& name) {
+  return key == name || key.ends_with("." + name);
+}
+
+// What cannot change while the image stays the same one: `before` says how it was opened, where
+// that is known.
+void check_kept(const ImageOptions& before, const ImageOptions& options) {
+  for (const auto& [key, value] : options) {
+    const char* const name = is_key(key, "driver")      ? "driver"
+                             : is_key(key, "node-name") ? "node-name"
+                                                        : nullptr;
+    if (name == nullptr) continue;
+    const auto old = before.find(key);
+    if (old == before.end() || old->second != value)
+      throw ConfigError(fmt::format("Cannot change the option '{}'", name));
+  }
+}
+
+void check_reopen_words(const IoWords& words, const ImageOptions& options) {
   if ((words.has('r') || words.has('w')) && options.contains("read-only"))
     throw ConfigError("Cannot set both -r/-w and 'read-only'");
   const bool caches = options.contains("cache.direct") || options.contains("cache.no-flush") ||
                       options.contains("cache.writeback");
   if (words.has('c') && caches) throw ConfigError("Cannot set both -c and the cache options");
+}
+
+// `drivers`: what the image and those below it are.
+void apply_new_options(const IoWords& words, ImageOptions drivers, ImageArguments& image) {
   std::string& all = image.path_is_options ? image.path : image.options;
-  all += (all.empty() ? "" : ",") + text;
+  ImageOptions options = parse_image_options(words.options.at('o'));
+  check_reopen_words(words, options);
+  ImageOptions before = parse_image_options(all);
+  before.merge(drivers);
+  check_kept(before, options);
+  std::erase_if(options, [](const auto& option) {
+    return is_key(option.first, "driver") || is_key(option.first, "node-name");
+  });
+  if (!options.empty()) all += (all.empty() ? "" : ",") + image_options_text(options);
 }
 
 IoImage what_to_open(const IoWords& words) {
@@ -269,11 +332,18 @@ bool IoShell::open_image(const IoWords& words) {
   return true;
 }
 
+ImageOptions IoShell::drivers() const {
+  blk::Qcow2* const qcow2 = image_->qcow2();
+  ImageOptions drivers{{"driver", qcow2 == nullptr ? "raw" : "qcow2"}, {"file.driver", "file"}};
+  if (qcow2 != nullptr && qcow2->backing() != nullptr)
+    drivers["backing.driver"] = qcow2->header().backing_format();
+  return drivers;
+}
+
 bool IoShell::reopen(const IoWords& words) {
   IoImage how = how_;
   if (words.has('r') && words.has('w')) throw ConfigError("Only one -r/-w option may be given");
-  const std::string format = image_->qcow2() == nullptr ? "raw" : "qcow2";
-  if (words.has('o')) apply_new_options(words, format, how.image);
+  if (words.has('o')) apply_new_options(words, drivers(), how.image);
   if (words.has('r') || words.has('w')) how.read_only = words.has('r');
   if (words.has('c')) how.image.cache = words.options.at('c');
   (void)image_spec(how.image);  // throws for what is not known
@@ -309,18 +379,6 @@ IoShell::~IoShell() {
   session_.run(settle());
 }
 
-namespace {
-
-// Behind the disk, at the first byte that its last L1 entry does not map.
-uint64_t vm_state_offset(const blk::qcow2::Header& header) {
-  const blk::qcow2::Geometry geometry = header.geometry();
-  const uint64_t entry = geometry.extended_l2 ? 16 : 8;
-  const uint64_t mapped = geometry.cluster_size() / entry * geometry.cluster_size();
-  return (header.size + mapped - 1) / mapped * mapped;
-}
-
-}  // namespace
-
 bool IoShell::raise_signal(const IoWords& words) {
   std::fflush(stdout);
   const auto number = parse_number("sigraise", words.rest.front(), 1, SIGRTMAX);
@@ -338,13 +396,17 @@ bool IoShell::abort(const IoWords&) {
 }
 
 bool IoShell::info(const IoWords&) {
+  if (image_spec(how_.image).null_size) {  // a protocol, as qemu-io tells one
+    say("format name: null-co\nformat name: null-co\n");
+    return true;
+  }
   blk::Qcow2* const qcow2 = image_->qcow2();
   const blk::qcow2::Header* const header = qcow2 == nullptr ? nullptr : &qcow2->header();
   const auto size = [](uint64_t bytes) { return io_size(static_cast<double>(bytes)); };
   say(fmt::format("format name: {}\ncluster size: {}\nvm state offset: {}\n",
                   header == nullptr ? "raw" : "qcow2",
                   size(header == nullptr ? 0 : header->geometry().cluster_size()),
-                  size(header == nullptr ? 0 : vm_state_offset(*header))));
+                  size(qcow2 == nullptr ? 0 : qcow2->state_offset())));
   if (qcow2 != nullptr) say(qcow2_specifics({.header = *header, .snapshots = {}, .bitmaps = {}}));
   return true;
 }

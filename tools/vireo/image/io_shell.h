@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "blockdev/buffer.h"
+#include "tools/vireo/image/image_name.h"
 #include "tools/vireo/image/io_text.h"
 #include "tools/vireo/image/open.h"
 
@@ -20,6 +21,8 @@ struct IoRequest {
   bool write = false, vectored = false, asynchronous = false;
   bool verbose = false, quiet = false, for_machines = false;
   bool zero = false, unmap = false, compressed = false, fua = false;
+  bool state = false;    // of the machine, behind the disk
+  bool no_data = false;  // zero where that needs no data to be written
   std::optional<std::byte> pattern;
   uint64_t pattern_offset = 0;
   std::optional<uint64_t> pattern_length;
@@ -63,6 +66,8 @@ class IoShell {
   bool request(const IoWords& words, IoRequest request);
   bool perform(std::shared_ptr<IoRequest> request);
   Task<bool> carry_out(std::shared_ptr<IoRequest> request);
+  Task<std::error_code> transfer_zeros(const IoRequest& request);
+  Task<std::error_code> transfer_state(const IoRequest& request, blk::IoVecs vectors);
   Task<std::error_code> transfer(const IoRequest& request, blk::Buffer& buffer);
   Task<void> carry_out_later(std::shared_ptr<IoRequest> request);
   Task<void> sleep(std::chrono::milliseconds time);
@@ -93,6 +98,8 @@ class IoShell {
 
   // The extents that begin at `offset`, joined while they are alike.
   blk::Extent allocated_run(uint64_t offset, uint64_t length);
+  void open_named();
+  ImageOptions drivers() const;  // as options name them
   bool close();
 
   Session& session_;

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
@@ -19,6 +20,8 @@
 namespace vireo::cli {
 
 namespace {
+
+constexpr uint64_t kSector = 512;
 
 struct MapArguments {
   ImageArguments image;
@@ -57,7 +60,15 @@ std::vector<Layer> layers_of(Image& image) {
   return layers;
 }
 
+// QEMU's disks have whole sectors: what a raw file lacks at its end reads as zeros.
+uint64_t whole_sectors(uint64_t size) {
+  return speaks_qemu() ? (size + kSector - 1) / kSector * kSector : size;
+}
+
 Task<Entry> raw_entry(blk::Node& node, uint64_t start, uint64_t length) {
+  if (start >= node.limits().size)
+    co_return Entry{
+        .start = start, .length = length, .present = true, .zero = true, .offset = start};
   const blk::Extent extent = co_await node.extent(start, length);
   co_return Entry{.start = start,
                   .length = std::min(extent.length, length),
@@ -92,7 +103,8 @@ Task<Entry> find_entry(const std::vector<Layer>& layers, uint64_t start, uint64_
       entry = co_await raw_entry(*layer.node, start, length);
     entry.depth = depth;
     if (entry.present) co_return entry;
-    const uint64_t below = depth + 1 < layers.size() ? layers[depth + 1].node->limits().size : 0;
+    const uint64_t below =
+        depth + 1 < layers.size() ? whole_sectors(layers[depth + 1].node->limits().size) : 0;
     if (start >= below) {
       entry.zero = true;
       co_return entry;
@@ -170,7 +182,7 @@ int map(const MapArguments& arguments) {
   blk::Spec spec = image_spec(arguments.image);
   spec.read_only = true;
   Image image(session, spec);
-  uint64_t end = image.size();
+  uint64_t end = whole_sectors(image.size());
   if (!arguments.length.empty()) {
     const uint64_t length = parse_size("--max-length", arguments.length);
     end = std::min(end, start + length);

@@ -56,7 +56,8 @@ void add_name_options(Options& command, ImageArguments& image) {
 
 void add_cache_option(Options& command, const std::string& option, std::string& cache,
                       const std::string& what) {
-  command.option(option, "CACHE", cache, what + ": writeback, none, writethrough, unsafe")
+  command
+      .option(option, "CACHE", cache, what + ": writeback, none, writethrough, directsync, unsafe")
       .show_default();
 }
 
@@ -78,7 +79,8 @@ blk::Spec image_spec(const ImageArguments& image) {
   const std::string name = image.path_is_options ? "" : image.path;
   const std::string options = image.path_is_options ? image.path : image.options;
   blk::Spec spec = parse_image_name(name, parse_image_options(options));
-  if (!image.format.empty()) spec.format = image.format;
+  const bool names_null = spec.null_size && image.format.starts_with("null-");
+  if (!image.format.empty() && !names_null) spec.format = image.format;
   if (spec.format.empty()) spec.format = blk::kProbe;
   if (spec.cache == blk::CacheMode::writeback) spec.cache = blk::parse_cache_mode(image.cache);
   if (!image.aio.empty() && image.aio != "io_uring") spec.aio = blk::parse_aio_mode(image.aio);
@@ -90,7 +92,7 @@ blk::Spec image_spec(const ImageArguments& image) {
 }
 
 std::string local_path(const std::string& name) {
-  return parse_image_name(name, {}).path;
+  return name.empty() ? name : parse_image_name(name, {}).path;
 }
 
 void warn_of_ending(const blk::Spec& spec, const std::string& format) {
@@ -113,7 +115,7 @@ auto in_words(const blk::Spec& spec, Function open) {
     if (!speaks_qemu()) throw;
     const std::string reason = qemu_reason(error);
     throw ConfigError(dialect() == Dialect::qemu_io
-                          ? fmt::format("can't open device {}: {}", spec.path, reason)
+                          ? reason
                           : fmt::format("Could not open '{}': {}", spec.path, reason));
   }
 }

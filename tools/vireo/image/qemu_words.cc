@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <string_view>
 #include <system_error>
 
@@ -38,6 +39,9 @@ constexpr std::array kImageErrors{
     Words{"its refcount table of", "Reference count table too large"},
     Words{"its refcount table starts", "Reference count table offset invalid"},
     Words{"its refcount table ends", "Reference count table offset invalid"},
+    Words{"more than any L1 table can map", "Image is too big"},
+    Words{"bytes is absurd", "Image is too big"},
+    Words{"entries is too short for", "L1 table is too small"},
     Words{"its L1 table of", "Active L1 table too large"},
     Words{"its L1 table starts", "Active L1 table offset invalid"},
     Words{"its L1 table ends", "Active L1 table offset invalid"},
@@ -93,6 +97,29 @@ std::string first_name(const std::string& text) {
   return end == std::string::npos ? "" : text.substr(begin + 1, end - begin - 1);
 }
 
+// "'dirty bit' (bit 0), bit 7": first those that have a name, then the others as a number.
+std::string qemu_features(std::string_view list) {
+  std::string names;
+  unsigned long long unnamed = 0;
+  const auto bit = [](std::string_view text) {
+    return std::strtoull(std::string(text.substr(text.find("bit ") + 4)).c_str(), nullptr, 10);
+  };
+  while (!list.empty()) {
+    const size_t end = list.starts_with("'") ? list.find(')') : list.find(',');
+    const std::string_view feature = list.substr(0, end);
+    if (!feature.starts_with("'"))
+      unnamed |= 1ULL << (bit(feature) & 63);
+    else
+      names += fmt::format("{}{}", names.empty() ? "" : ", ",
+                           feature.substr(1, feature.rfind("' (bit") - 1));
+    const size_t next = list.find(", ", end);
+    list = next == std::string_view::npos ? "" : list.substr(next + 2);
+  }
+  if (unnamed == 0) return names;
+  return fmt::format("{}{}Unknown incompatible feature: {:x}", names, names.empty() ? "" : ", ",
+                     unnamed);
+}
+
 }  // namespace
 
 std::string qemu_words(const std::string& text) {
@@ -108,6 +135,10 @@ std::string qemu_words(const std::string& text) {
       return fmt::format("Could not open backing file: Unknown driver '{}'",
                          first_name(text.substr(format)));
   }
+  constexpr std::string_view kFeatures = "it needs features that are not supported: ";
+  if (const size_t at = text.find(kFeatures); at != std::string::npos)
+    return "Unsupported qcow2 feature(s): " +
+           qemu_features(std::string_view(text).substr(at + kFeatures.size()));
   for (const Words& words : kFileErrors)
     if (text.find(words.ours) != std::string::npos)
       return fmt::format("Could not open '{}': {}", first_name(text), words.qemus);
