@@ -52,18 +52,24 @@ Terminal::Terminal(int fd) {
   if (!fd_) throw_errno("cannot use the terminal");
 }
 
-// It counts as raw from before it is: a signal that comes in between finds what to restore.
+// It counts as raw from before it is: a signal that comes in between finds what to restore. What
+// another thread restored in between stays restored.
 void Terminal::set_raw() noexcept {
   if (!fd_ || !in_foreground(fd_.get())) return;
   if (!is_raw_ && ::tcgetattr(fd_.get(), &original_) != 0) return;
   const bool was_raw = is_raw_.exchange(true);
   if (!set_mode(fd_.get(), raw_version(original_))) is_raw_ = was_raw;
+  if (!is_raw_) set_mode(fd_.get(), original_);
 }
 
+// It counts as raw until it is restored, for a signal that comes in between; set_raw() on another
+// thread may have made it raw meanwhile.
 void Terminal::restore() noexcept {
   if (!is_raw_) return;
-  set_mode(fd_.get(), original_);
+  const termios original = original_;
+  set_mode(fd_.get(), original);
   is_raw_ = false;
+  set_mode(fd_.get(), original);
 }
 
 }  // namespace vireo::dev

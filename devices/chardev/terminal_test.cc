@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -193,4 +194,23 @@ TEST_CASE("a process that comes back to the foreground takes the terminal as it 
   });
   REQUIRE(WIFEXITED(status));
   REQUIRE(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("a terminal that is restored while it is made raw is not left raw") {
+  const Pty pty;
+  const termios before = pty.mode();
+  Terminal terminal(pty.slave.get());
+  int left_raw = 0;
+  for (int i = 0; i < 10000; ++i) {
+    std::thread restorer([&] {
+      while (!terminal.is_raw()) {
+      }
+      terminal.restore();
+    });
+    terminal.set_raw();
+    restorer.join();
+    if (!terminal.is_raw() && !same(pty.mode(), before)) ++left_raw;
+    terminal.restore();
+  }
+  CHECK(left_raw == 0);
 }

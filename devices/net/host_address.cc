@@ -51,8 +51,7 @@ Lookup look_up(const std::string& name, int family, uint16_t port) {
   if (error != 0) return {.error = error};
   HostAddress host{.length = list->ai_addrlen};
   std::memcpy(&host.storage, list->ai_addr, list->ai_addrlen);
-  // Both families have it in the same place (RFC 3493, 3.3).
-  reinterpret_cast<sockaddr_in*>(&host.storage)->sin_port = htons(port);
+  set_port(host, port);
   return {.error = 0, .found = host};
 }
 
@@ -79,6 +78,11 @@ HostAddress find_address(const std::string& host, uint16_t port) {
   if (six.found) return *six.found;
   throw ConfigError(
       fmt::format("the name '{}' stands for no address: {}", host, ::gai_strerror(four.error)));
+}
+
+// Both families have it in the same place (RFC 3493, 3.3).
+void set_port(HostAddress& address, uint16_t port) noexcept {
+  reinterpret_cast<sockaddr_in*>(&address.storage)->sin_port = htons(port);
 }
 
 uint16_t port_of(int socket) {

@@ -24,6 +24,7 @@ std::optional<HostAddress> parse_address(const std::string& text, uint16_t port)
 HostAddress any_address(int family, uint16_t port);
 // Also of a name: its first IPv4 address, or else its first IPv6 address. Throws ConfigError.
 HostAddress find_address(const std::string& host, uint16_t port);
+void set_port(HostAddress& address, uint16_t port) noexcept;
 // Of a socket that is bound; 0 when it is not.
 uint16_t port_of(int socket);
 

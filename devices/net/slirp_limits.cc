@@ -62,11 +62,16 @@ SlirpLimits::Packet SlirpLimits::parse(std::span<const std::byte> frame) {
   }
   if (four && protocol == kIcmp) return {.kind = Kind::datagram};
   if (protocol != kUdp) return {};
-  Source source{{}, word_at(payload, 0)};
-  const auto address = ip.subspan(std::min<size_t>(four ? 12 : 8, ip.size()));
-  std::ranges::copy(address.first(std::min<size_t>(four ? 4 : 16, address.size())),
-                    source.first.begin());
-  return {.kind = Kind::datagram, .source = source};
+  const size_t length = four ? 4 : 16;
+  const auto port = [&](size_t address, size_t number) {
+    Port read{{}, word_at(payload, number)};
+    const auto from = ip.subspan(std::min(address, ip.size()));
+    std::ranges::copy(from.first(std::min(length, from.size())), read.first.begin());
+    return read;
+  };
+  const size_t source = four ? 12 : 8;
+  return {
+      .kind = Kind::datagram, .source = port(source, 0), .destination = port(source + length, 2)};
 }
 
 bool SlirpLimits::admits(std::span<const std::byte> frame, Time now) {
@@ -83,7 +88,7 @@ bool SlirpLimits::admits(const Packet& packet, size_t bytes, Time now) {
     case Packet::Kind::connection:
       return admits_connection(now);
     case Packet::Kind::datagram:
-      return admits_datagram(packet.source);
+      return admits_datagram(packet);
     case Packet::Kind::fragment:
       return admits_fragment(bytes, now);
   }
@@ -104,8 +109,11 @@ bool SlirpLimits::admits_connection(Time now) {
   return true;
 }
 
-bool SlirpLimits::admits_datagram(const std::optional<Source>& source) const {
-  return (source && sources_.contains(*source)) || datagram_sockets_.size() < most_;
+bool SlirpLimits::admits_datagram(const Packet& packet) const {
+  if (datagram_sockets_.size() < most_) return true;
+  if (!packet.source) return false;
+  return sources_.contains(*packet.source) || exempt_sources_.contains(*packet.source) ||
+         exempt_destinations_.contains(*packet.destination);
 }
 
 // The packet that a fragment completes may be anything.

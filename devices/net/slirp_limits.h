@@ -1,7 +1,8 @@
 // How much of the host a guest can take through libslirp, which has no limits of its own: its
 // sockets (a descriptor each, a connection up to 256 KiB of buffers too), and the fragments of IPv4
 // packets that it keeps for half a minute in case the others come (RFC 791, 3.2). What would take
-// more is dropped before libslirp sees it, as on a busy wire; what is open goes on.
+// more is dropped before libslirp sees it, as on a busy wire; what is open goes on, and so do
+// forwarded ports and what libslirp answers itself.
 //
 // Thread: the loop's. Owns nothing of libslirp's.
 #pragma once
@@ -13,6 +14,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 
@@ -27,6 +29,13 @@ class SlirpLimits {
   // libslirp has, with or without a socket, and takes a while when they are many.
   SlirpLimits(size_t most, std::function<size_t()> count_connections, Time now);
 
+  // An address, IPv4 in its first bytes, and a port.
+  using Port = std::pair<std::array<std::byte, 16>, uint16_t>;
+  // Datagrams of UDP that take no socket, however many there are: from a port of the guest's that
+  // is forwarded, and to one where libslirp itself answers.
+  void exempt_source(const Port& port) { exempt_sources_.insert(port); }
+  void exempt_destination(const Port& port) { exempt_destinations_.insert(port); }
+
   // Whether libslirp may have this frame of the guest's; if so, taken() follows once it has had it.
   bool admits(std::span<const std::byte> frame, Time now);
   void taken() noexcept { under_way_ = {}; }
@@ -38,25 +47,25 @@ class SlirpLimits {
   void closed(int fd);
 
  private:
-  // Of the guest: libslirp has a socket for each.
-  using Source = std::pair<std::array<std::byte, 16>, uint16_t>;  // its address and port
   struct Packet {
     // Of what it may make libslirp open or keep.
     enum class Kind : uint8_t { nothing, connection, datagram, fragment } kind = Kind::nothing;
-    std::optional<Source> source{};  // of a datagram of UDP
+    std::optional<Port> source{};  // of a datagram of UDP: libslirp has a socket for each
+    std::optional<Port> destination{};
   };
   static Packet parse(std::span<const std::byte> frame);
   bool admits(const Packet& packet, size_t bytes, Time now);
   bool admits_connection(Time now);
-  bool admits_datagram(const std::optional<Source>& source) const;
+  bool admits_datagram(const Packet& packet) const;
   bool admits_fragment(size_t bytes, Time now);
 
   const size_t most_;
   const std::function<size_t()> count_connections_;
   size_t connections_ = 0;  // at most: as they were counted, and all that may have come since
   std::optional<Time> counted_{};
-  std::map<Source, int> sources_;
-  std::map<int, std::optional<Source>> datagram_sockets_;  // by descriptor
+  std::map<Port, int> sources_;
+  std::map<int, std::optional<Port>> datagram_sockets_;  // by descriptor
+  std::set<Port> exempt_sources_, exempt_destinations_;
   Packet under_way_{};
   blk::TokenBucket fragments_;  // bytes
 };

@@ -1,5 +1,6 @@
 #include "devices/net/slirp_limits.h"
 
+#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -53,11 +54,18 @@ Frame tcp(uint8_t flags) {
   return segment;
 }
 
-Frame udp(uint16_t source) {
+Frame udp(uint16_t source, uint16_t destination = 0) {
   ByteWriter datagram;
   datagram.put(be16(source));
-  datagram.zeros(6);
+  datagram.put(be16(destination));
+  datagram.zeros(4);
   return datagram.take();
+}
+
+SlirpLimits::Port port(std::array<uint8_t, 4> address, uint16_t number) {
+  SlirpLimits::Port made{{}, number};
+  std::ranges::transform(address, made.first.begin(), [](uint8_t byte) { return std::byte{byte}; });
+  return made;
 }
 
 // libslirp, of which a test says how many connections it has.
@@ -136,6 +144,26 @@ TEST_CASE("sockets for datagrams are opened up to the limit, and those that are 
   bench.limits.closed(2);
   CHECK(bench.opens(ipv4(1, Frame(8)), 7));
   CHECK_FALSE(bench.admits(ipv4(17, udp(2))));
+}
+
+TEST_CASE("a forwarded port and libslirp's own servers need no room") {
+  Bench bench;
+  for (uint16_t i = 0; i < 4; ++i) CHECK(bench.opens(ipv4(17, udp(i)), i));
+  const Frame answer = ipv4(17, udp(5353, 40'000));
+  const Frame renewal = ipv4(17, udp(68, 67));
+  CHECK_FALSE(bench.admits(answer));
+  CHECK_FALSE(bench.admits(renewal));
+  bench.limits.exempt_source(port({10, 0, 2, 16}, 5353));
+  bench.limits.exempt_destination(port({255, 255, 255, 255}, 67));
+  CHECK_FALSE(bench.admits(answer));  // of another address: it would take a socket
+  CHECK_FALSE(bench.admits(renewal));
+  bench.limits.exempt_source(port({10, 0, 2, 15}, 5353));
+  bench.limits.exempt_destination(port({10, 0, 2, 2}, 67));
+  CHECK(bench.admits(answer));
+  CHECK(bench.admits(renewal));
+  CHECK_FALSE(bench.admits(ipv4(17, udp(68, 66))));
+  CHECK_FALSE(bench.admits(ipv6(17, udp(5353, 67))));
+  CHECK_FALSE(bench.admits(ipv4(17, udp(5353), 0x2000)));
 }
 
 TEST_CASE("datagrams that need no socket do not count") {

@@ -36,6 +36,10 @@ constexpr size_t kMostWaiting = size_t{8} << 20;
 // Until connections to forwarded ports are taken again, for which there was no descriptor.
 constexpr std::chrono::seconds kAcceptRetry{1};
 
+constexpr const char* kHost = "10.0.2.2";
+constexpr const char* kFirstLease = "10.0.2.15";
+constexpr uint16_t kDhcpServer = 67;
+
 in_addr ipv4(const char* text) {
   in_addr address{};
   VMM_CHECK(::inet_pton(AF_INET, text, &address) == 1, "an address of ours is one");
@@ -54,9 +58,9 @@ SlirpConfig slirp_config(const UserNetConfig& config) {
   slirp.in_enabled = true;
   slirp.vnetwork = ipv4("10.0.2.0");
   slirp.vnetmask = ipv4("255.255.255.0");
-  slirp.vhost = ipv4("10.0.2.2");
+  slirp.vhost = ipv4(kHost);
   slirp.vnameserver = ipv4("10.0.2.3");
-  slirp.vdhcp_start = ipv4("10.0.2.15");
+  slirp.vdhcp_start = ipv4(kFirstLease);
   slirp.in6_enabled = config.ipv6;
   slirp.vprefix_addr6 = ipv6("fec0::");
   slirp.vprefix_len = 64;
@@ -106,6 +110,25 @@ HostAddress guest_address(const HostForward& forward, const HostAddress& host, u
         fmt::format("hostfwd={}: one address is IPv4, the other IPv6: write two of a kind",
                     to_string(forward)));
   return guest;
+}
+
+SlirpLimits::Port port_at(const in_addr& address, uint16_t number) {
+  SlirpLimits::Port port{{}, number};
+  std::memcpy(port.first.data(), &address, sizeof(address));
+  return port;
+}
+
+// As libslirp sends to it and knows it again: the first address that it leases when none is given.
+SlirpLimits::Port guest_port(const HostAddress& guest) {
+  if (guest.family() == AF_INET) {
+    const auto& four = reinterpret_cast<const sockaddr_in&>(guest.storage);
+    const bool any = four.sin_addr.s_addr == INADDR_ANY;
+    return port_at(any ? ipv4(kFirstLease) : four.sin_addr, ntohs(four.sin_port));
+  }
+  const auto& six = reinterpret_cast<const sockaddr_in6&>(guest.storage);
+  SlirpLimits::Port port{{}, ntohs(six.sin6_port)};
+  std::memcpy(port.first.data(), &six.sin6_addr, sizeof(six.sin6_addr));
+  return port;
 }
 
 [[noreturn]] void refuse_host_port(const HostForward& forward, uint16_t port, int error) {
@@ -182,7 +205,7 @@ class UserNet::Stack {
   static SlirpCb callbacks();
   static Stack& self(void* opaque) { return *static_cast<Stack*>(opaque); }
   void forward(const UserNetConfig& config);
-  void forward_host(HostForward forward);
+  void forward_host(HostForward forward, HostAddress host);
   void forward_guest(const GuestForward& forward);
   std::vector<int> sockets_of_slirp();
   size_t connections_of_slirp();
@@ -241,6 +264,8 @@ UserNet::Stack::Stack(std::string name, const UserNetConfig& config, Logger log)
   const SlirpConfig slirp = slirp_config(config);
   slirp_ = library_.make(&slirp, &callbacks_, this);
   if (slirp_ == nullptr) throw ConfigError("libslirp does not make this network");
+  for (const char* address : {kHost, "255.255.255.255"})
+    limits_.exempt_destination(port_at(ipv4(address), kDhcpServer));
   try {
     forward(config);
     lengthen_backlogs();
@@ -264,19 +289,20 @@ void UserNet::Stack::take_message(const char*, int, const char* text, void*) {
 
 void UserNet::Stack::forward(const UserNetConfig& config) {
   for (const HostForward& each : config.host_forwards) {
-    if (!config.ipv6 && find_address(each.host, 0).family() == AF_INET6)
+    const HostAddress host = find_address(each.host, each.host_port);
+    if (!config.ipv6 && host.family() == AF_INET6)
       throw ConfigError(
           fmt::format("hostfwd={}: it is IPv6, which ipv6=off switches off", to_string(each)));
-    forward_host(each);
+    forward_host(each, host);
   }
   for (const GuestForward& each : config.guest_forwards) forward_guest(each);
 }
 
 // libslirp does not say which socket it made: it is the one that was not there before.
-void UserNet::Stack::forward_host(HostForward forward) {
+void UserNet::Stack::forward_host(HostForward forward, HostAddress host) {
   for (uint16_t i = 0; i < forward.count; ++i) {
     const auto host_port = static_cast<uint16_t>(forward.host_port + i);
-    const HostAddress host = find_address(forward.host, host_port);
+    set_port(host, host_port);
     const HostAddress guest =
         guest_address(forward, host, static_cast<uint16_t>(forward.guest_port + i));
     const int flags = SLIRP_HOSTFWD_V6ONLY | (forward.udp ? SLIRP_HOSTFWD_UDP : 0);
@@ -284,6 +310,7 @@ void UserNet::Stack::forward_host(HostForward forward) {
     if (library_.add_hostxfwd(slirp_, host.generic(), host.length, guest.generic(), guest.length,
                               flags) != 0)
       refuse_host_port(forward, host_port, errno);
+    if (forward.udp) limits_.exempt_source(guest_port(guest));
     if (forward.host_port != 0) continue;
     for (const int fd : sockets_of_slirp())
       if (!std::ranges::count(before, fd)) forward.host_port = port_of(fd);

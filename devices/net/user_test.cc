@@ -543,6 +543,27 @@ TEST_CASE("a guest opens no more sockets than its network carries") {
   }
 }
 
+TEST_CASE("a forwarded server answers, and leases go on, when the guest's sockets are used up") {
+  const DescriptorLimit limit(128);
+  UserNetConfig config;
+  config.host_forwards = {{.udp = true, .host = "127.0.0.1", .host_port = 0, .guest_port = 53}};
+  Guest guest(config);
+  guest.send(arp_request("10.0.2.2"));
+  for (uint16_t port = 0; port < 200; ++port)
+    guest.send(udp_datagram("10.0.2.2", 20'000 + port, 9));
+  const UniqueFd client(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const HostAddress server = find_address("127.0.0.1", guest.net().host_forwards()[0].host_port);
+  REQUIRE(::connect(client.get(), server.generic(), server.length) == 0);
+  REQUIRE(::send(client.get(), "?", 1, 0) == 1);
+  const auto question =
+      guest.await([](const auto& frame) { return is_ip(17)(frame) && word_at(frame, 36) == 53; });
+  guest.send(udp_datagram("10.0.2.2", 53, word_at(question, 34)));
+  pollfd answered{.fd = client.get(), .events = POLLIN, .revents = 0};
+  CHECK(::poll(&answered, 1, 5000) == 1);
+  guest.send(dhcp_discover());
+  guest.await([](const auto& frame) { return is_ip(17)(frame) && word_at(frame, 34) == 67; });
+}
+
 TEST_CASE("connections to servers that are programs count before the program is started") {
   const DescriptorLimit limit(128);
   Recorder recorder;

@@ -89,13 +89,15 @@ void check_command(const CLI::App& app, int argc, char** argv) {
   fail(fmt::format("there is no command '{}'{}", word, did_you_mean(nearest(word, known))));
 }
 
-// "unknown option --memroy, did you mean --memory?", and for QEMU's all of them at once.
+// "unknown option --memroy, did you mean --memory?", and for those of QEMU's that starts a machine
+// all of them at once.
 void check_options(const CLI::App& command) {
+  const bool runs = command.get_name() == "run";
   std::vector<std::string> of_qemu;
   for (const std::string& word : command.remaining()) {
     const std::string option = word.substr(0, word.find('='));
     if (!option.starts_with('-') || option.size() < 2) continue;
-    if (const auto ours = in_place_of_qemus(option); !ours.empty())
+    if (const auto ours = in_place_of_qemus(option); runs && !ours.empty())
       of_qemu.push_back(fmt::format("for {} write {}", option, ours));
     else if (of_qemu.empty())
       fail(fmt::format("{} has no option {}{}", command.get_name(), option,

@@ -8,7 +8,7 @@ using namespace vireo::cli;
 
 namespace {
 
-// A command line of `vireo` with one command, `run`, and some options.
+// A command line of `vireo` with two commands, `run` with some options, and `doctor`.
 struct Fixture {
   CLI::App app{"", "vireo"};
   std::string kernel, memory;
@@ -20,6 +20,7 @@ struct Fixture {
     run->add_option("--kernel", kernel)->required();
     run->add_option("--memory", memory);
     run->callback([this] { ran = true; });
+    app.add_subcommand("doctor", "");
   }
   void parse(std::vector<std::string> words) {
     words.insert(words.begin(), "vireo");
@@ -69,4 +70,6 @@ TEST_CASE("options of QEMU's are told in our words, all at once") {
       "-enable-kvm write nothing, KVM is always used (try --help)");
   REQUIRE_THROWS_WITH(Fixture().parse({"run", "-kernel", "k"}),
                       Catch::Contains("for -kernel write --kernel FILE"));
+  REQUIRE_THROWS_WITH(Fixture().parse({"doctor", "-m", "8G"}),
+                      "doctor has no option -m (try --help)");
 }

@@ -1,18 +1,12 @@
 #include "tools/vireo/screenshot.h"
 
-#include <png.h>
-
 #include <memory>
 #include <string>
-#include <vector>
-
-#include <fmt/core.h>
 
 #include "devices/display/screenshot.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/password_file.h"
-#include "vmm/base/error.h"
-#include "vmm/base/shared_library.h"
+#include "tools/vireo/png_file.h"
 
 namespace vireo::cli {
 
@@ -21,23 +15,6 @@ namespace {
 struct Options {
   std::string address{}, file{}, password_file{};
 };
-
-void write_png(const display::Screenshot& shot, const std::string& path) {
-  std::vector<png_byte> rgb;
-  rgb.reserve(shot.pixels.size() * 3);
-  for (const uint32_t pixel : shot.pixels)
-    for (const int shift : {16, 8, 0}) rgb.push_back(static_cast<png_byte>(pixel >> shift));
-  const SharedLibrary library("libpng16.so.16", "libpng16-16", "PNG files need");
-  decltype(&::png_image_write_to_file) write_to_file = nullptr;
-  library.find("png_image_write_to_file", write_to_file);
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = shot.size.width;
-  image.height = shot.size.height;
-  image.format = PNG_FORMAT_RGB;
-  if (write_to_file(&image, path.c_str(), 0, rgb.data(), 0, nullptr) == 0)
-    throw ConfigError(fmt::format("cannot write '{}': {}", path, image.message));
-}
 
 void take(const Options& options) {
   const std::string password =

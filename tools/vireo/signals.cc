@@ -119,8 +119,10 @@ Signals::Watch Signals::watch(EventLoop& loop, dev::Terminal& terminal, Actions 
         drain_eventfd(fd);
         act(terminal, hang_up, actions);
       }));
-  arrived = 0;
+  // The files may have been open before.
+  arrived &= hang_up_ == HangUp::reopens ? bit(SIGHUP) : 0;
   told_fd = fd;
+  if (arrived != 0) signal_eventfd(fd);
   requests_to_tell = requests;
   for (const int number : kJobControl) handle(number, tell, SA_RESTART);
   return watch;

@@ -20,7 +20,7 @@ namespace vireo::cli {
 class Signals {
  public:
   // What SIGHUP asks for: the end, as when the user's terminal goes away, or that files are opened
-  // again, as daemons understand it. Before a watch there is nothing to open again.
+  // again, as daemons understand it: a watch is told of one that came before it, too.
   enum class HangUp : uint8_t { ends, reopens };
   explicit Signals(HangUp hang_up = HangUp::ends);
   Signals(const Signals&) = delete;

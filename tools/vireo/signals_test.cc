@@ -122,8 +122,22 @@ TEST_CASE("a hang-up ends, or opens files again, which it does as often as it li
         }) == 5);
   CHECK(in_child([] {
           const Signals signals(Signals::HangUp::reopens);
-          std::raise(SIGHUP);  // nothing is open yet
+          std::raise(SIGHUP);  // nobody watches yet
         }) == kReachedTheEnd);
+}
+
+TEST_CASE("a hang-up before the watch opens files again as soon as there is one") {
+  CHECK(in_child([] {
+          Signals signals(Signals::HangUp::reopens);
+          EventLoop loop;
+          dev::Terminal terminal(-1);
+          std::raise(SIGHUP);
+          int reopens = 0;
+          const auto watch =
+              signals.watch(loop, terminal, {.terminate = [] {}, .reopen = [&] { ++reopens; }});
+          for (int i = 0; i < 3; ++i) loop.step();
+          ::_exit(reopens);
+        }) == 1);
 }
 
 TEST_CASE("the loop is told that the process goes on") {
