@@ -382,11 +382,13 @@ IoShell::~IoShell() {
 bool IoShell::raise_signal(const IoWords& words) {
   std::fflush(stdout);
   const auto number = parse_number("sigraise", words.rest.front(), 1, SIGRTMAX);
-  sigset_t signal;
-  ::sigemptyset(&signal);
-  ::sigaddset(&signal, static_cast<int>(number));
-  ::pthread_sigmask(SIG_UNBLOCK, &signal, nullptr);  // those that end a job wait to be asked for
-  ::raise(static_cast<int>(number));
+  const auto signal = static_cast<int>(number);
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, signal);
+  ::signal(signal, SIG_DFL);  // some are blocked, and those that end a job are handled
+  ::pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+  ::raise(signal);
   return true;
 }
 
