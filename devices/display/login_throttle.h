@@ -5,8 +5,9 @@
 // a whole waits, too, an eighth of a second to a whole one: for those who try from many addresses.
 // That does not hold for an origin that the right password came from before. Of the answers that
 // may be judged those of the origin with the fewest failures go first, and of these the newest. So
-// who tries passwords elsewhere costs the owner a second at most, and a heap of answers from the
-// owner's own address does not have to be worked off first.
+// who tries passwords from one other address costs the owner a second at most, and a heap of
+// answers from the owner's own address does not have to be worked off first. Someone with many
+// addresses can keep out a viewer that has not given the password before.
 //
 // Thread: the loop's. Memory: some hundred origins; those that were silent for long are forgotten.
 #pragma once

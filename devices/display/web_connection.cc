@@ -31,7 +31,7 @@ void WebConnection::close() noexcept {
 Task<void> WebConnection::run(std::unique_ptr<SocketStream> socket) {
   socket_ = std::move(socket);
   stream_ = socket_.get();
-  deadline_ = loop_.after(config_.kIdle, [this] { close(); });
+  expect_within(config_.kGreetingTime);
   bool good = true;
   if (config_.tls != nullptr) {
     tls_ = config_.tls->wrap(std::move(socket_));
@@ -48,10 +48,15 @@ Task<void> WebConnection::serve_requests() {
   for (;;) {
     std::optional<HttpRequest> request = co_await next_request();
     if (!request) co_return;
+    expect_within(config_.kIdle);
     const bool more = co_await answer(std::move(*request));
     if (!more) co_return;
-    deadline_ = loop_.after(config_.kIdle, [this] { close(); });
+    expect_within(config_.kIdle);
   }
+}
+
+void WebConnection::expect_within(std::chrono::seconds time) {
+  deadline_ = loop_.after(time, [this] { close(); });
 }
 
 Task<std::optional<HttpRequest>> WebConnection::next_request() {

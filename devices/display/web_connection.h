@@ -20,7 +20,8 @@ class WebConnection {
     const Website& website;
     const TlsCredentials* tls;  // https
     bool has_password;          // RFB asks for one
-    static constexpr std::chrono::seconds kIdle{30};
+    // How long a browser may take for its first request, and for an answer or between two requests.
+    static constexpr std::chrono::seconds kGreetingTime{5}, kIdle{30};
   };
 
   // `session` is the viewer's, if it becomes one.
@@ -35,6 +36,7 @@ class WebConnection {
   void close() noexcept;
 
  private:
+  void expect_within(std::chrono::seconds time);
   Task<void> serve_requests();
   Task<std::optional<HttpRequest>> next_request();
   Task<bool> answer(HttpRequest request);

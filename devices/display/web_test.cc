@@ -62,8 +62,14 @@ struct Rig {
   ~Rig() { block_on(loop, server->stop()); }
   Client client() { return Client(loop, server->addresses().at(0)); }
 
+  void run() {
+    for (int idle = 0; idle < 4; idle = loop.step() ? 0 : idle + 1) {
+    }
+  }
+
   Folder folder;
-  EventLoop loop;
+  std::chrono::nanoseconds passed{0};  // beside the real time
+  EventLoop loop{[this] { return EventLoop::Clock::now() + passed; }};
   PaintedScreen screen{{.width = 64, .height = 48}};
   RecordedInput input;
   std::optional<RfbServer> server;
@@ -261,6 +267,25 @@ TEST_CASE("browsers that say nothing keep no viewer out, nor do those that keep 
   REQUIRE_THAT(answer(client), Contains("101"));
   REQUIRE(unframed(client) == kProtocol);
   REQUIRE(browsers.front().is_sent_away());
+}
+
+TEST_CASE("a browser that asks for nothing is sent away soon, one that has asked later",
+          "[display]") {
+  Rig rig;
+  Client silent = rig.client(), half = rig.client(), browser = rig.client();
+  half.send("GET / HT");
+  browser.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  answer(browser);
+  rig.run();
+  rig.passed += std::chrono::seconds(6);
+  rig.run();
+  REQUIRE(silent.is_sent_away());
+  REQUIRE(half.is_sent_away());
+  browser.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  REQUIRE_THAT(answer(browser), Contains("200 OK"));
+  rig.passed += std::chrono::seconds(31);
+  rig.run();
+  REQUIRE(browser.is_sent_away());
 }
 
 TEST_CASE("frames that break the rules end the connection", "[display]") {

@@ -156,6 +156,17 @@ TEST_CASE("files with locks are bounded") {
   }
   CHECK(error == ENOLCK);
   CHECK(fid == 10);
+  // A file that has none may still be asked about, and be unlocked.
+  CHECK(f.lock(kUnlock, 0, 0, 7, fid - 1) == 0);
+  CHECK(c.call(Tgetlock{fid - 1, kWrite, 0, 1, 7, "guest"}).type == kUnlock);
+  {
+    const UniqueFd host(
+        ::open((f.share.path() / std::to_string(fid - 1)).c_str(), O_RDWR | O_CLOEXEC));
+    struct flock theirs {};
+    theirs.l_type = F_WRLCK;
+    REQUIRE(::fcntl(host.get(), F_OFD_SETLK, &theirs) == 0);
+    CHECK(c.call(Tgetlock{fid - 1, kWrite, 0, 1, 7, "guest"}).type == kWrite);
+  }
   CHECK(f.lock(kUnlock, 0, 1, 7, 1) == 0);
   CHECK(f.lock(kWrite, 0, 1, 7, fid - 1) == 0);
 }

@@ -85,15 +85,17 @@ void replace(std::optional<T>& old, const std::optional<T>& by) {
 // A new file in the place of the old: nobody reads half of one, and a link that lies there is
 // replaced, not followed. It is made in `directory`, whose names the guest does not reach.
 Outcome write_at(int directory, const Spot& place, const std::string& text) {
-  const std::string fresh = fmt::format(".virtfs_new_{}", ::gettid());
+  const std::string fresh = fmt::format("{}{}", kNew, ::gettid());
   ::unlinkat(directory, fresh.c_str(), 0);
   const UniqueFd file(::openat(directory, fresh.c_str(),
                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file) return last_failure();
   const std::error_code error = write_all(file.get(), std::as_bytes(std::span(text)));
-  if (error) return Failure{error.value()};
-  return outcome_of(
-      ::renameat(directory, fresh.c_str(), place.directory.get(), place.name.c_str()));
+  Outcome placed = error ? Outcome(Failure{error.value()})
+                         : outcome_of(::renameat(directory, fresh.c_str(), place.directory.get(),
+                                                 place.name.c_str()));
+  if (!placed) ::unlinkat(directory, fresh.c_str(), 0);  // or its directory could not be removed
+  return placed;
 }
 
 }  // namespace

@@ -10,6 +10,8 @@ namespace vireo::p9::claims_file {
 
 inline constexpr std::string_view kDirectory = ".virtfs_metadata";
 inline constexpr std::string_view kRootFile = ".virtfs_metadata_root";
+// How names begin that metadata have while they are written, beside those of the files.
+inline constexpr std::string_view kNew = ".virtfs_new_";
 
 // Pure: unknown lines and what is no number are skipped.
 Claims parse(std::string_view text);

@@ -12,26 +12,37 @@ constexpr size_t kMaxLocks = 1 << 12;
 
 }  // namespace
 
-// Made when it has none yet. Who called forgets it again if it still has none afterwards.
-Result<FileLocks*> LockTable::locks_of(const Item& item) {
+Result<LockTable::Key> LockTable::key_of(const Item& item) {
   const auto attributes = attributes_of(item.self->get());
   if (!attributes) return attributes.failure();
-  const Key key(attributes->device, attributes->inode);
-  if (const auto found = files_.find(key); found != files_.end()) return &found->second;
-  if (files_.size() >= max_files_) return Failure{ENOLCK};
-  auto host = open_to_lock(item);
-  if (!host) return host.failure();
-  // A guest that may change nothing holds up nobody, either.
-  const auto shadow = fs_.is_read_only() ? FileLocks::Shadow::none : FileLocks::Shadow::held;
-  return &files_.try_emplace(key, std::move(*host), shadow).first->second;
+  return Key(attributes->device, attributes->inode);
 }
 
-Result<UniqueFd> LockTable::open_to_lock(const Item& item) const {
+FileLocks* LockTable::find(const Key& key) {
+  const auto found = files_.find(key);
+  return found == files_.end() ? nullptr : &found->second;
+}
+
+// Made when it has none yet. Who called forgets it again if it still has none afterwards.
+Result<FileLocks*> LockTable::locks_of(const Item& item) {
+  const auto key = key_of(item);
+  if (!key) return key.failure();
+  if (FileLocks* const known = find(*key)) return known;
+  if (files_.size() >= max_files_) return Failure{ENOLCK};
+  auto file = open_to_lock(item);
+  if (!file) return file.failure();
+  return &files_.try_emplace(*key, std::move(*file)).first->second;
+}
+
+Result<FileLocks> LockTable::open_to_lock(const Item& item) const {
   auto host = Result<UniqueFd>(Failure{EROFS});
   if (!fs_.is_read_only()) host = fs_.open(item, O_RDWR);
   if (!host) host = fs_.open(item, O_RDONLY);
   if (!host) host = fs_.open(item, O_WRONLY);
-  return host;
+  if (!host) return host.failure();
+  // A guest that may change nothing holds up nobody, either.
+  const auto shadow = fs_.is_read_only() ? FileLocks::Shadow::none : FileLocks::Shadow::held;
+  return FileLocks(std::move(*host), shadow);
 }
 
 // How many locks the file may have, with what the others leave.
@@ -50,20 +61,23 @@ Outcome LockTable::acquire(const Item& item, const Lock& wanted) {
 }
 
 Outcome LockTable::release(const Item& item, const Lock& wanted) {
-  const auto file = locks_of(item);
-  if (!file) return file.failure();
-  const Outcome released =
-      (*file)->release(wanted.first, wanted.last, wanted.owner, room_for(**file));
+  const auto key = key_of(item);
+  if (!key) return key.failure();
+  FileLocks* const file = find(*key);
+  if (file == nullptr) return Done{};
+  const Outcome released = file->release(wanted.first, wanted.last, wanted.owner, room_for(*file));
   forget_unlocked();
   return released;
 }
 
+// A file without locks of the guest's may have the host's: it is opened to be asked, no longer.
 Result<std::optional<Lock>> LockTable::conflict(const Item& item, const Lock& wanted) {
-  const auto file = locks_of(item);
+  const auto key = key_of(item);
+  if (!key) return key.failure();
+  if (const FileLocks* const file = find(*key)) return file->conflict(wanted);
+  const auto file = open_to_lock(item);
   if (!file) return file.failure();
-  const std::optional<Lock> theirs = (*file)->conflict(wanted);
-  forget_unlocked();
-  return theirs;
+  return file->conflict(wanted);
 }
 
 void LockTable::release_all(uint64_t holder) {

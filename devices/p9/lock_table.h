@@ -1,8 +1,8 @@
 // The record locks of a session, by file.
 //
-// Thread: whoever has turn(): what is called here asks the host and may wait for
-// it. Owns a descriptor for each file that has locks. Bounded: 4096 locks in all, and as many files
-// as the constructor is told.
+// Thread: whoever has turn(): what is called here asks the host and may wait for it. Owns a
+// descriptor for each file that has locks. Bounded: 4096 locks in all, and as many files as the
+// constructor is told.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,10 @@ class LockTable {
  private:
   using Key = std::pair<uint64_t, uint64_t>;  // device and inode
 
+  static Result<Key> key_of(const Item& item);
+  FileLocks* find(const Key& key);  // nullptr: it has none
   Result<FileLocks*> locks_of(const Item& item);
-  Result<UniqueFd> open_to_lock(const Item& item) const;
+  Result<FileLocks> open_to_lock(const Item& item) const;
   size_t room_for(const FileLocks& file) const noexcept;
   void forget_unlocked();
 

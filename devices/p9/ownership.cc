@@ -23,7 +23,8 @@ uint32_t claimed_mode(uint32_t host, uint32_t claimed) noexcept {
 }  // namespace
 
 bool Ownership::is_reserved(std::string_view name) const noexcept {
-  return is_in_files() && (name == claims_file::kDirectory || name == claims_file::kRootFile);
+  return is_in_files() && (name == claims_file::kDirectory || name == claims_file::kRootFile ||
+                           name.starts_with(claims_file::kNew));
 }
 
 Result<Claims> Ownership::claims_of(const Item& item) const {

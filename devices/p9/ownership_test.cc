@@ -1,7 +1,10 @@
 #include "devices/p9/ownership.h"
 
+#include <sys/resource.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+
+#include <csignal>
 
 #include <catch2/catch.hpp>
 
@@ -151,7 +154,7 @@ TEST_CASE("mapped-file: the same in files beside, which go where the file goes")
   const auto names = c.names(1);
   CHECK(std::find(names.begin(), names.end(), ".virtfs_metadata") == names.end());
   CHECK(names.size() == 8);
-  for (const char* name : {".virtfs_metadata", ".virtfs_metadata_root"}) {
+  for (const char* name : {".virtfs_metadata", ".virtfs_metadata_root", ".virtfs_new_1"}) {
     CHECK(c.walk(2, {name}) == ENOENT);
     CHECK(c.error(Tmkdir{Client::kRoot, name, 0700, 0}) == ENOENT);
     CHECK(c.error(Tsymlink{Client::kRoot, name, "target", 0}) == ENOENT);
@@ -186,18 +189,34 @@ TEST_CASE("mapped-file: the same in files beside, which go where the file goes")
   CHECK(c.attributes(Client::kRoot).mode == (S_IFDIR | 0711));
 }
 
-TEST_CASE("mapped-file: no name of the guest's is in the way of the root's metadata") {
+// Where there are files of such a name already, they are the host's.
+TEST_CASE("mapped-file: what is written anew is in the way of nobody's name") {
   ShareDirectory share;
   Client c({.directory = share.path(), .security = Security::mapped_file},
            std::make_unique<HandPool>());  // what is written comes from this thread
   c.attach();
   const std::string name = ".virtfs_new_" + std::to_string(::gettid());
-  REQUIRE(c.walk(1, {}) == 0);
-  c.call(Tlcreate{1, name, O_RDWR, 0600, 0});
-  c.write(1, 0, "the guest's");
+  share.write(name, "the host's");
   c.call(Tsetattr{.fid = Client::kRoot, .valid = kSetMode, .mode = 0711});
   CHECK((c.attributes(Client::kRoot).mode & 07777) == 0711);
-  CHECK(share.read(name) == "the guest's");
+  CHECK(share.read(name) == "the host's");
+}
+
+TEST_CASE("mapped-file: metadata that the host has no room for leave nothing behind") {
+  Fixture f(Security::mapped_file);
+  fs::create_directory(f.share.path() / "directory");
+  f.share.write("directory/file", "");
+  REQUIRE(f.client.walk(1, {"directory", "file"}) == 0);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);
+  const rlimit none{0, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &none) == 0);
+  const int error = f.client.error(Tsetattr{.fid = 1, .valid = kSetMode, .mode = 0711});
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  ::signal(SIGXFSZ, handler);
+  CHECK(error == EFBIG);
+  CHECK(fs::is_empty(f.share.path() / "directory/.virtfs_metadata"));
 }
 
 // The clock that files are stamped by may stand still for some milliseconds.

@@ -11,13 +11,18 @@
 //
 // What a client asks for is hostile: names are single components, messages are bounded by msize. It
 // holds at most, whatever it sends,
-//   fids         ShareConfig::files (ENFILE), in ShareConfig::memory bytes with their names
-//   (ENOMEM) descriptors  ShareConfig::descriptors: half for files it opened (ENFILE), an eighth
-//   for files
+//
+//   fids         ShareConfig::files (ENFILE), in ShareConfig::memory bytes with their files' names,
+//                each counted as the longest that a rename may give (ENOMEM)
+//
+//   descriptors  ShareConfig::descriptors: half for files it opened (ENFILE), an eighth for files
 //                with locks (ENOLCK), a quarter for files that are merely known, which are closed
 //                and found again; besides, three for each request under way
+//
 //   attributes   8 MiB of values being read or written (ENOMEM)
+//
 //   locks        4096 (ENOLCK)
+//
 // and for each request that its transport has under way 64 KiB of names and as much of a listing. A
 // client's error is an Rlerror, never more.
 //

@@ -16,7 +16,7 @@ Task<Result<Ropened>> Server::on(Call& call, const Tlcreate& message) {
   if (!place) co_return place.failure();
   auto part = open_files_.take(1);
   if (!part) co_return Failure{ENFILE};
-  auto memory = memory_.take(kFidCost + Node::cost(place->place.name));  // before there is a file
+  auto memory = memory_.take(kFidCost + Node::cost());  // before there is a file
   if (!memory) co_return Failure{ENOMEM};
   const NewFile wanted{.mode = message.mode, .uid = fid->uid, .gid = message.gid};
   auto make = [&] { return fs_.create(place->item, message.flags, wanted); };

@@ -1,14 +1,16 @@
 #include "devices/p9/tree.h"
 
+#include <linux/limits.h>
+
 #include <utility>
 
 namespace vireo::p9 {
 
-// A node with its count of references, its entry among its parent's children, its handle, and what
-// the allocator adds to each.
-size_t Node::cost(std::string_view name) noexcept {
+// A node with its count of references, its entry among its parent's children, its handle, what the
+// allocator adds to each, and the longest name, which a rename may give it.
+size_t Node::cost() noexcept {
   constexpr size_t kEntry = 64, kHandle = 128, kAllocator = 48;
-  return sizeof(Node) + kEntry + kHandle + kAllocator + name.size();
+  return sizeof(Node) + kEntry + kHandle + kAllocator + NAME_MAX;
 }
 
 Node::Node(Tree& tree, const Place& place, const FileId& id, Budget::Part memory)
@@ -74,7 +76,7 @@ Result<NodePtr> Tree::child(const Place& place, const FileId& id, SharedFd fd) {
     }
     known->detach();
   }
-  auto memory = memory_.take(Node::cost(place.name));
+  auto memory = memory_.take(Node::cost());
   if (!memory) return Failure{ENOMEM};
   auto node = std::make_shared<Node>(*this, place, id, std::move(*memory));
   if (fd) hold(*node, std::move(fd));

@@ -50,8 +50,8 @@ class Node : public std::enable_shared_from_this<Node> {
   bool is_root() const noexcept { return parent_ == nullptr; }
   bool is_removed() const noexcept { return removed_; }
 
-  // Bytes that one of that name takes, and what it leads to below its directory.
-  static size_t cost(std::string_view name) noexcept;
+  // Bytes that one takes at most, whatever its name is and becomes.
+  static size_t cost() noexcept;
 
  private:
   friend Tree;

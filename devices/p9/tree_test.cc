@@ -1,6 +1,7 @@
 #include "devices/p9/tree.h"
 
 #include <fcntl.h>
+#include <linux/limits.h>
 
 #include <catch2/catch.hpp>
 
@@ -63,7 +64,7 @@ TEST_CASE("the descriptors of idle nodes are closed, those in use are not") {
 
 TEST_CASE("nodes take no more memory than there is, and a deep tree goes without a deep stack") {
   constexpr size_t kMany = 200'000;
-  Budget memory(kMany * Node::cost("d"));
+  Budget memory(kMany * Node::cost());
   Tree tree(any_descriptor(), id(1), 3, memory, false);
   {
     NodePtr node = tree.root();
@@ -73,7 +74,19 @@ TEST_CASE("nodes take no more memory than there is, and a deep tree goes without
   }
   CHECK(tree.nodes() == 1);
   CHECK(memory.taken() == 0);
-  CHECK(Node::cost(std::string(200, 'n')) == Node::cost("") + 200);
+}
+
+TEST_CASE("renames to longer names take no memory that was not counted") {
+  constexpr size_t kMany = 50;
+  Budget memory(1 << 20);
+  Tree tree(any_descriptor(), id(1), 3, memory, false);
+  std::vector<NodePtr> nodes;
+  for (uint64_t i = 0; i < kMany; ++i) {
+    const std::string name = std::to_string(100 + i);
+    nodes.push_back(*tree.child({tree.root(), name}, id(2 + i), nullptr));
+    tree.renamed({tree.root(), name}, {tree.root(), name + std::string(NAME_MAX - 3, 'n')});
+  }
+  CHECK(memory.taken() >= kMany * (sizeof(Node) + NAME_MAX));
 }
 
 TEST_CASE("what is taken from a budget comes back once") {

@@ -10,9 +10,10 @@ import time
 # What the sanitizers and the C++ runtime print when something is wrong.
 REPORTS = re.compile(r"AddressSanitizer|ThreadSanitizer|LeakSanitizer|runtime error:|terminate called|"
                      r"Assertion|check failed", re.IGNORECASE)
-# Ends that are the guest's or the user's doing: off, bad options, the host's failure, a crash of the guest,
-# a stop; and what guests say through the debug-exit port.
-STATUSES = {0, 1, 2, 4, 6, 8, 10}
+# A machine that nobody may end but the user is stopped. One whose host refuses calls may also say that it cannot
+# start or go on.
+STOPPED = 10
+REFUSED = {2, 4}
 PATIENCE = 30  # seconds for what takes one, on a busy host with a sanitizer
 
 
@@ -21,10 +22,12 @@ class Fault(Exception):
 
 
 class Machine:
-    """`vireo run` with a guest. Ends at the end of the `with`, whatever happens; check() first."""
+    """`vireo run` with a guest that never ends. Ends at the end of the `with`, whatever happens; check() first. With
+    an environment that makes the host refuse calls, refusing=True: only then may it end by itself."""
 
-    def __init__(self, build, scratch, guest, append, *options, environment=None):
+    def __init__(self, build, scratch, guest, append, *options, environment=None, refusing=False):
         self.scratch = pathlib.Path(scratch)
+        self.refusing = refusing
         self._log = open(self.scratch / "log", "w+", encoding="utf-8", errors="replace")
         arguments = [build / "tools/vireo", "run", "--kernel", build / "guest-tests/guests" / guest,
                      "--append", append, "--memory", "64M", "--debug-exit", *options]
@@ -51,16 +54,24 @@ class Machine:
         return (self.scratch / "log").read_text(encoding="utf-8", errors="replace")
 
     def wait_for(self, condition, what):
-        """Until it holds, or the machine ended, which the verdict then judges."""
+        """Until it holds. False: a machine that may end has ended, which check() then judges."""
         end = time.monotonic() + PATIENCE
-        while self.alive() and not condition():
+        while not condition():
+            if not self.alive():
+                if self.refusing:
+                    return False
+                raise Fault(f"{what}: it ended with {self.process.returncode} before:\n" + self.said()[-6000:])
             if time.monotonic() > end:
                 raise Fault(f"{what}: not within {PATIENCE} s")
             time.sleep(0.02)
-        return self.alive()
+        return True
 
     def wait_for_file(self, name):
         return self.wait_for((self.scratch / name).exists, f"the machine makes {name}")
+
+    def run_until(self, end):
+        """Fails when the machine ends before that."""
+        self.wait_for(lambda: time.monotonic() > end, "the time is over")
 
     def stop(self):
         """As a user does: the power button, and then at once."""
@@ -87,5 +98,5 @@ class Machine:
             raise Fault("it reports:\n" + text[-6000:])
         if hung:
             raise hung
-        if status not in STATUSES:
+        if status != STOPPED and not (self.refusing and status in REFUSED):
             raise Fault(f"it ended with {status}:\n" + text[-6000:])

@@ -15,6 +15,7 @@ from soak_machine import PATIENCE, Fault, Machine
 
 ROUND = 15  # seconds of one machine, so that every run has several
 DISK_SIZE = 1 << 16
+SECURITY_MODELS = ["none", "passthrough", "mapped-xattr", "mapped-file"]
 KINDS = {"descriptor": 120, "memory": 4000, "thread": 16, "disk": 60}  # and how many calls a machine makes, about
 
 
@@ -64,7 +65,7 @@ def served(machine, what, request):
     def attempt():
         with contextlib.suppress(OSError):
             return request()
-    machine.wait_for(attempt, what)
+    return machine.wait_for(attempt, what)
 
 
 def rounds(until):
@@ -77,10 +78,10 @@ def screen(bench, until):
     for end in rounds(until):
         with bench.folder() as folder, Machine(bench.build, folder, "painter", "", "--serial", "null",
                                                "--display", "vnc=unix:screen") as machine:
-            if machine.wait_for_file("screen"):
-                connect = peers.unix(f"{folder}/screen")
-                torment(machine, [peers.Viewer(connect, bench.random)], end)
-                served(machine, "a viewer sees a picture", lambda: peers.sees_a_picture(connect))
+            machine.wait_for_file("screen")
+            connect = peers.unix(f"{folder}/screen")
+            torment(machine, [peers.Viewer(connect, bench.random)], end)
+            served(machine, "a viewer sees a picture", lambda: peers.sees_a_picture(connect))
             machine.check()
 
 
@@ -104,11 +105,12 @@ def serial(bench, until):
     for end in rounds(until):
         with bench.folder() as folder, Machine(bench.build, folder, "hostile_devices", bench.append(), "--serial",
                                                "unix:serial", "--console", "unix:console") as machine:
-            if machine.wait_for_file("serial") and machine.wait_for_file("console"):
-                connect = peers.unix(f"{folder}/serial")
-                torment(machine, [peers.Crowd(connect, peers.noise, bench.random),
-                                  peers.Crowd(peers.unix(f"{folder}/console"), peers.noise, bench.random)], end)
-                served(machine, "the serial port is heard", lambda: peers.hears_something(connect))
+            machine.wait_for_file("serial")
+            machine.wait_for_file("console")
+            connect = peers.unix(f"{folder}/serial")
+            torment(machine, [peers.Crowd(connect, peers.noise, bench.random),
+                              peers.Crowd(peers.unix(f"{folder}/console"), peers.noise, bench.random)], end)
+            served(machine, "the serial port is heard", lambda: peers.hears_something(connect))
             machine.check()
 
 
@@ -121,14 +123,17 @@ def network(bench, until):
             listener.settimeout(0.5)
             with Machine(bench.build, folder, "hostile_devices", bench.append(), "--serial", "null",
                          "--net", "socket=unix:net") as machine:
+                served(machine, "the network is joined", lambda: joined(listener))
                 torment(machine, [peers.Crowd(lambda: listener.accept()[0], peers.net_talk, bench.random)], end)
                 served(machine, "the network is joined again", lambda: joined(listener))
                 machine.check()
 
 
 def joined(listener):
-    with listener.accept()[0]:
-        return True
+    """The guest's next frame comes."""
+    with listener.accept()[0] as end:
+        end.settimeout(PATIENCE)
+        return len(peers.receive(end, 4)) == 4
 
 
 def devices(bench, until):
@@ -137,13 +142,23 @@ def devices(bench, until):
         with bench.folder() as folder:
             bench.qcow2(folder)
             with Machine(bench.build, folder, "hostile_devices", bench.append(), "--cpus", "2",
-                         "--serial", "null", "--console", "null", "--display", "vnc=unix:screen",
+                         "--serial", "unix:serial", "--console", "null", "--display", "vnc=unix:screen",
                          "--disk", f"disk.qcow2,queues={bench.random.choice([1, 4])}",
                          "--disk", "disk.raw,cache=none,iothread=on", "--disk", "read-only.raw,readonly=on",
                          "--share", "share,tag=s,security=mapped-xattr", "--net", "user") as machine:
-                machine.wait_for(lambda: time.monotonic() > end, "the time is over")
+                machine.wait_for_file("screen")
+                goes_on(machine, folder)
+                machine.run_until(end)
+                goes_on(machine, folder)
+                served(machine, "a viewer sees a picture", lambda: peers.sees_a_picture(peers.unix(f"{folder}/screen")))
                 machine.check()
             check_disks(bench, folder)
+
+
+def goes_on(machine, folder):
+    """The guest works, and says so at the serial port."""
+    machine.wait_for_file("serial")
+    served(machine, "the guest goes on", lambda: peers.hears_something(peers.unix(f"{folder}/serial")))
 
 
 def check_disks(bench, folder):
@@ -159,13 +174,15 @@ def check_disks(bench, folder):
 def share(bench, until):
     """The same for shares alone, in every model of ownership."""
     for end in rounds(until):
-        security = bench.random.choice(["none", "mapped-xattr", "mapped-file"])
+        security = bench.random.choice(SECURITY_MODELS)
         with bench.folder() as folder:
-            outside = set(os.listdir(folder)) | {"log"}
-            with Machine(bench.build, folder, "hostile_devices", bench.append(), "--serial", "null",
+            outside = set(os.listdir(folder)) | {"log", "serial"}
+            with Machine(bench.build, folder, "hostile_devices", bench.append(), "--serial", "unix:serial",
                          "--share", f"share,tag=s,security={security}",
                          "--share", "share,tag=r,readonly=on") as machine:
-                machine.wait_for(lambda: time.monotonic() > end, "the time is over")
+                goes_on(machine, folder)
+                machine.run_until(end)
+                goes_on(machine, folder)
                 machine.check()
             if made := set(os.listdir(folder)) - outside:
                 raise Fault(f"the guest made files outside its share: {made}")
@@ -176,33 +193,44 @@ def host(bench, until):
     shim = os.path.join(bench.scratch, "fail.so")
     source = os.path.join(os.path.dirname(__file__), "soak_fail.cc")
     subprocess.run(["g++", "-std=c++20", "-O1", "-shared", "-fPIC", source, "-o", shim], check=True)
+    with bench.folder() as folder:
+        bench.qcow2(folder)
+        refused(bench, folder, shim, "")
     while time.monotonic() < until:
         kind = bench.random.choice(list(KINDS))
         number = 1 + int(KINDS[kind] ** bench.random.random())
         every = "every:" if bench.random.random() < 0.2 else ""
         with bench.folder() as folder:
             bench.qcow2(folder)
-            refused(bench, folder, {"LD_PRELOAD": shim, "SOAK_FAIL": f"{kind}:{every}{number}"})
+            refused(bench, folder, shim, f"{kind}:{every}{number}")
 
 
-def refused(bench, folder, environment):
+def refused(bench, folder, shim, plan):
+    """One machine. An empty plan: descriptors run out, which ends no machine."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/net")
         listener.listen(8)
         listener.settimeout(0.2)
         with Machine(bench.build, folder, "hostile_devices", bench.append(), "--serial", "unix:serial",
                      "--disk", "disk.qcow2", "--disk", "disk.raw,cache=none", "--share", "share,tag=s",
-                     "--net", "socket=unix:net", "--display", "vnc=unix:screen", environment=environment) as machine:
-            end = time.monotonic() + 2
-            viewers = peers.Viewer(peers.unix(f"{folder}/screen"), bench.random)
-            network_end = peers.Crowd(lambda: listener.accept()[0], peers.net_talk, bench.random)
-            torment(machine, [viewers, network_end], end)
-            if machine.alive():
-                without_descriptors(machine, [viewers, network_end])
+                     "--net", "socket=unix:net", "--display", "vnc=unix:screen", refusing=plan != "",
+                     environment={"LD_PRELOAD": shim, "SOAK_FAIL": plan}) as machine:
             try:
+                under_refusal(bench, machine, folder, listener, lasting="every:" in plan)
                 machine.check()
             except Fault as fault:
-                raise Fault(f"SOAK_FAIL={environment['SOAK_FAIL']}: {fault}") from None
+                raise Fault(f"SOAK_FAIL={plan}: {fault}") from None
+
+
+def under_refusal(bench, machine, folder, listener, lasting):
+    connect = peers.unix(f"{folder}/screen")
+    crowds = [peers.Viewer(connect, bench.random),
+              peers.Crowd(lambda: listener.accept()[0], peers.net_talk, bench.random)]
+    if machine.wait_for_file("screen"):
+        torment(machine, crowds, time.monotonic() + 2)
+        without_descriptors(machine, crowds)
+        if not lasting:
+            served(machine, "a viewer sees a picture", lambda: peers.sees_a_picture(connect))
 
 
 def without_descriptors(machine, crowds):
