@@ -90,7 +90,7 @@ blk::Spec image_spec(const ImageArguments& image) {
 }
 
 std::string local_path(const std::string& name) {
-  return parse_image_name(name, {}).path;
+  return name.empty() ? name : parse_image_name(name, {}).path;
 }
 
 void warn_of_ending(const blk::Spec& spec, const std::string& format) {
