@@ -82,7 +82,7 @@ Task<Outcome<uint64_t>> Expander::expanded(uint64_t entry, uint64_t references) 
     }
     replaced_.insert(replaced_.end(), references, host);
   }
-  if (image_.header.backing_file.empty()) co_return Outcome<uint64_t>{};
+  if (!image_.has_backing()) co_return Outcome<uint64_t>{};
   co_return co_await new_cluster(references);
 }
 

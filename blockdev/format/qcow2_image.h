@@ -29,7 +29,8 @@ class Image {
   const bool read_only;
 
   // What is not allocated shows another image. It need not be open: then it reads as zeros.
-  bool has_backing() const noexcept { return !header.backing_file.empty(); }
+  bool has_backing() const noexcept { return other_backing || !header.backing_file.empty(); }
+  bool other_backing = false;  // one that the header does not name
   // Where guest clusters lie.
   HostFile& guest_file() noexcept { return data ? *data : file; }
   // Clusters may be allocated and never have been written: only the file can tell.

@@ -214,6 +214,7 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),
                                        bytes, options.read_only);
   if (data) image->data = std::make_unique<HostFile>(std::move(data));
+  image->other_backing = options.other_backing;
   auto node = std::make_unique<Qcow2>(std::move(image), std::move(backing), options.metadata_cache);
   co_await node->start(options.for_repair, std::move(options.progress));
   if (!options.snapshot.empty()) {

@@ -28,6 +28,7 @@ TEST_CASE("the options of a new image have qemu-img's names and defaults") {
 TEST_CASE("the format is that of the ending, or raw") {
   CHECK(parse_create_options("x.qcow2", "", {}).format == "qcow2");
   CHECK(parse_create_options("x", "", {}).format == "raw");
+  CHECK(parse_create_options("", "qcow2", {}).format == "qcow2");  // measure has no file
   CHECK(parse_create_options("x.qcow2", "raw", {}).format == "raw");
   CHECK(parse_create_options("", "qcow2", {}).image.path.empty());  // what measure asks about
 }
