@@ -43,13 +43,14 @@ UniqueFd open_again(int fd) {
 
 LineWriter::LineWriter(int fd) : fd_(fd) {
   const mode_t type = type_of(fd);
+  const bool terminal = type == S_IFCHR && ::isatty(fd) != 0;
   if (type == S_IFSOCK) channel_ = Channel::socket;
-  if (type != S_IFIFO && !(type == S_IFCHR && ::isatty(fd) != 0)) return;
+  if (type != S_IFIFO && !terminal) return;
   own_ = open_again(fd);
   if (own_)
     fd_ = own_.get();
   else
-    channel_ = Channel::shared;
+    channel_ = terminal ? Channel::shared_terminal : Channel::shared_pipe;
 }
 
 LineWriter::LineWriter(std::string path)
@@ -89,16 +90,21 @@ bool LineWriter::flush(std::chrono::milliseconds patience) {
   return true;
 }
 
-// What is shared with other processes and cannot be opened again may wait in spite of all when
-// another one takes the room first; the kernel promises PIPE_BUF bytes of it (pipe(7)).
+// What is shared with other processes and cannot be opened again (such as the terminal of a user
+// before su) may wait in spite of all when another one takes the room first. The kernel promises
+// PIPE_BUF bytes of it to a pipe (pipe(7)). A terminal counts as writable from the first byte on,
+// but pseudo-terminals grow by 256: tabs and ends of lines become up to eight characters.
 ssize_t LineWriter::put(std::string_view bytes) const {
+  constexpr size_t kTerminalPiece = 32;
   if (channel_ == Channel::socket)
     return ::send(fd_, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  if (channel_ == Channel::shared && !room({})) {
+  const bool shared = channel_ == Channel::shared_pipe || channel_ == Channel::shared_terminal;
+  if (shared && !room({})) {
     errno = EAGAIN;
     return -1;
   }
-  return ::write(fd_, bytes.data(), std::min<size_t>(bytes.size(), PIPE_BUF));
+  const size_t most = channel_ == Channel::shared_terminal ? kTerminalPiece : PIPE_BUF;
+  return ::write(fd_, bytes.data(), std::min(bytes.size(), most));
 }
 
 bool LineWriter::room(std::chrono::milliseconds patience) const {

@@ -41,7 +41,7 @@ class LineWriter {
   std::error_code reopen();
 
  private:
-  enum class Channel : uint8_t { ours, socket, shared };
+  enum class Channel : uint8_t { ours, socket, shared_pipe, shared_terminal };
   bool flush(std::chrono::milliseconds patience);
   ssize_t put(std::string_view bytes) const;
   bool room(std::chrono::milliseconds patience) const;
