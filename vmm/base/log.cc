@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <ctime>
 #include <map>
@@ -106,8 +107,19 @@ Logger Logger::to_stderr(LogLevel level) {
   return over(level, std::make_shared<LineWriter>(STDERR_FILENO));
 }
 
+// Standard error is told once that the file does not take lines, such as one on a full disk.
 Logger Logger::to_file(LogLevel level, const std::string& path) {
-  return over(level, std::make_shared<LineWriter>(path));
+  const auto writer = std::make_shared<LineWriter>(path);
+  const auto told = std::make_shared<std::atomic<bool>>(false);
+  Logger log(level, [=](LogLevel at, std::string_view component, std::string_view text) {
+    if (writer->write(line_of(at, component, text)) || told->exchange(true)) return;
+    LineWriter(STDERR_FILENO)
+        .write(
+            line_of(LogLevel::warn, "log",
+                    fmt::format("the log file '{}' does not take all lines: some are lost", path)));
+  });
+  log.shared_->writer = writer;
+  return log;
 }
 
 bool Logger::enabled(LogLevel level) const noexcept {
