@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <fmt/format.h>
@@ -214,9 +215,16 @@ void Run::add_shares(rlim_t descriptor_limit) {
   }
 }
 
+// As a dry run opens it: without a socket's file of our own.
+dev::NetSpec without_file(dev::NetSpec network) {
+  if (auto* const socket = std::get_if<dev::SocketNetConfig>(&network)) socket->local.clear();
+  return network;
+}
+
 void Run::add_net(const NetOption& net, size_t index) {
-  auto network = with_context(
-      "--net", [&] { return dev::open_net(net.id, net.network, options_.machine.log); });
+  const dev::NetSpec spec = options_.dry_run ? without_file(net.network) : net.network;
+  auto network =
+      with_context("--net", [&] { return dev::open_net(net.id, spec, options_.machine.log); });
   if (!options_.dry_run)
     for (const std::string& line : network->announcements())
       tell(fmt::format("{}: {}", net.id, line));

@@ -59,10 +59,11 @@ dev::CharSpec parse_chardev(const char* option, const std::string& text) {
   return with_context(option, [&] { return dev::parse_char_spec(text); });
 }
 
+// A dry run makes no file.
 Logger make_logger(const RunArguments& arguments) {
   const LogLevel level =
       with_context("--log-level", [&] { return parse_log_level(arguments.log_level); });
-  if (arguments.log_file.empty()) return Logger::to_stderr(level);
+  if (arguments.log_file.empty() || arguments.dry_run) return Logger::to_stderr(level);
   return Logger::to_file(level, arguments.log_file);
 }
 
