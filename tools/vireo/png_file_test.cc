@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <random>
 
 #include <catch2/catch.hpp>
 
@@ -16,10 +17,12 @@ using namespace vireo::cli;
 
 namespace {
 
+// Of noise, which packs badly.
 display::Screenshot picture(uint16_t side) {
+  std::mt19937 noise;
   display::Screenshot shot{.size = {side, side}};
   for (uint32_t i = 0; i < uint32_t{side} * side; ++i)
-    shot.pixels.push_back(i * 2654435761U & 0xffffff);
+    shot.pixels.push_back(static_cast<uint32_t>(noise()) & 0xffffff);
   return shot;
 }
 
