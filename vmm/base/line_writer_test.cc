@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -110,6 +111,30 @@ TEST_CASE("a terminal that nobody reads loses lines, and stays as it is for othe
   }
   CHECK(writer.write("more"));
   CHECK_THAT(take(screen), Contains("lines before this one are lost)\r\n"));
+}
+
+TEST_CASE("a terminal of another user's that nobody reads loses lines, too") {
+  const UniqueFd screen{::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  REQUIRE(::grantpt(screen.get()) == 0);
+  REQUIRE(::unlockpt(screen.get()) == 0);
+  const UniqueFd terminal{::open(::ptsname(screen.get()), O_RDWR | O_NOCTTY | O_CLOEXEC)};
+  REQUIRE(terminal);
+  REQUIRE(::fchmod(terminal.get(), 0) == 0);
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    if (::geteuid() == 0 && ::seteuid(65534) != 0) ::_exit(1);  // root opens everything
+    ::alarm(20);                                                // ends the process that waits
+    LineWriter writer(terminal.get());
+    int lost = 0;
+    for (int i = 0; i < 1000; ++i) lost += writer.write(std::string(3900, '.')) ? 0 : 1;
+    ::_exit(lost > 0 && waits(terminal.get()) ? 0 : 2);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(take(screen).starts_with("...."));
 }
 
 TEST_CASE("a socket that nobody reads loses lines, and stays as it is for others") {

@@ -1,5 +1,8 @@
 #include "vmm/base/log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -201,6 +204,18 @@ TEST_CASE("a log file that cannot be made again stays the old one") {
   CHECK_THAT(
       testing::read_text(dir.file("vireo.log.1")),
       Catch::Contains("cannot be opened again: Is a directory") && Catch::EndsWith("a: behind\n"));
+}
+
+TEST_CASE("standard error is told once of a log file that does not take its lines") {
+  const testing::TempFile errors;
+  const UniqueFd before(::fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+  REQUIRE(::dup2(errors.open().get(), STDERR_FILENO) == STDERR_FILENO);
+  const Logger log = Logger::to_file(LogLevel::info, "/dev/full");
+  for (int i = 0; i < 3; ++i) log.info("a", "lost");
+  REQUIRE(::dup2(before.get(), STDERR_FILENO) == STDERR_FILENO);
+  CHECK_THAT(errors.read_text(),
+             Catch::Matches("[0-9:.]+ warning log: the log file '/dev/full' does not take all "
+                            "lines: some are lost\n"));
 }
 
 TEST_CASE("loggers without a file have nothing to open again") {
