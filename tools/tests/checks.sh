@@ -1,5 +1,9 @@
 # shellcheck shell=bash
-# What the tests of the scripts share: sourced by them.
+# What the tests of the scripts share: sourced by them, first of all.
+
+# What a shell starts in the background ignores these signals, and so does all that it starts in its turn; the tests
+# send them.
+[[ ! $(trap -p INT QUIT) ]] || exec env --default-signal=INT,QUIT "$0" "$@"
 
 failures=0
 
