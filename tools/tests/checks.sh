@@ -1,9 +1,10 @@
 # shellcheck shell=bash
-# What the tests of the scripts share: sourced by them, first of all.
+# What the tests of the scripts share: sourced by them.
 
-# What a shell starts in the background ignores these signals, and so does all that it starts in its turn; the tests
-# send them.
-[[ ! $(trap -p INT QUIT) ]] || exec env --default-signal=INT,QUIT "$0" "$@"
+# with_signals COMMAND...: what a shell starts in the background ignores SIGINT and SIGQUIT; this does not.
+with_signals() {
+  exec env --default-signal=INT,QUIT "$@"
+}
 
 failures=0
 
