@@ -245,6 +245,8 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
   spec.read_only = true;
   if (spec.format.empty()) spec.format = kProbe;
+  if (spec.format != kProbe && !is_readable_format(spec.format))
+    refuse_format(spec.path, spec.format);
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   ImageDescription image{.path = spec.path,

@@ -78,9 +78,11 @@ std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& optio
   std::error_code ignored;
   if (std::filesystem::equivalent(spec.path, options.image.path, ignored))
     throw ConfigError(
-        worded("the image cannot be its own backing file; give the new image another name",
+        worded(fmt::format("'{}' cannot be its own backing file; give the new image another name",
+                           options.image.path),
                "Error: Trying to create an image with the same filename as the backing file"));
-  return with_context("the backing file", [&] { return std::make_unique<Image>(session, spec); });
+  return with_context(fmt::format("the backing file of '{}'", options.image.path),
+                      [&] { return std::make_unique<Image>(session, spec); });
 }
 
 // The size of the disk, in bytes and in the plan: as given, else that of the image below.
