@@ -381,7 +381,8 @@ IoShell::~IoShell() {
 
 bool IoShell::raise_signal(const IoWords& words) {
   std::fflush(stdout);
-  const auto number = parse_number("sigraise", words.rest.front(), 1, SIGRTMAX);
+  const auto number =
+      parse_number("sigraise", words.rest.front(), 1, static_cast<uint64_t>(SIGRTMAX));
   const auto signal = static_cast<int>(number);
   sigset_t set;
   ::sigemptyset(&set);
