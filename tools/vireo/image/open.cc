@@ -135,7 +135,9 @@ Image::Image(Session& session, const blk::Spec& spec)
       path_(spec.path),
       disk_(open_graph(session, spec)),
       qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {
-  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+  // Behind a filter, what the image is cannot be seen from here.
+  if (!spec.snapshot && !spec.throttle.any())
+    warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
 }
 
 Image::~Image() {

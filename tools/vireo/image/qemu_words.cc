@@ -157,7 +157,8 @@ std::string qemu_create_reason(const std::exception& error) {
   for (const Words& words : kCreateErrors)
     if (text.find(words.ours) != std::string::npos) return std::string(words.qemus);
   if (text.starts_with("the backing file of '"))
-    return text.substr(text.rfind("': ") + 3) + "\nCould not open backing image.";
+    return text.substr(text.find("': ", text.find("': ") + 3) + 3) +
+           "\nCould not open backing image.";
   if (text.find("' is not a size") != std::string::npos)
     return "Parameter 'size' expects a non-negative number below 2^64\n"
            "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\n"
