@@ -53,12 +53,14 @@ Spec lower_spec(const Spec& spec) {
 Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   std::unique_ptr<Node> bytes;
   const FileOptions options = file_options(spec);
-  if (spec.file != nullptr)
-    bytes = co_await open_format(engines, lower_spec(spec));
-  else if (spec.null_size)
+  if (spec.file != nullptr) {
+    Spec lower = lower_spec(spec);
+    bytes = co_await open_format(engines, std::move(lower));
+  } else if (spec.null_size) {
     bytes = std::make_unique<NullNode>(*spec.null_size);
-  else
+  } else {
     bytes = co_await open_file(engines, spec.path, options);
+  }
   if (!spec.faults.empty() || spec.block > 1)
     bytes =
         std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults, spec.block);

@@ -369,7 +369,8 @@ Task<std::error_code> Qcow2::read_state(uint64_t offset, IoVecs into) {
   if (error) co_return error;
   while (!traffic_.open()) co_await traffic_.opened();
   const Traffic::Pass pass(traffic_);
-  co_return co_await reader_.read(state_offset() + offset, std::move(into));
+  const uint64_t place = state_offset() + offset;
+  co_return co_await reader_.read(place, std::move(into));
 }
 
 Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
@@ -381,8 +382,9 @@ Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
   co_await traffic_.shut();
   const Alone alone(traffic_);
   qcow2::Resizer resizer(*image_, tables_, reader_, writer_);
-  error = co_await resizer.map_up_to(state_offset() + offset + length);
-  if (!error) error = co_await writer_.write(state_offset() + offset, std::move(from));
+  const uint64_t place = state_offset() + offset;
+  error = co_await resizer.map_up_to(place + length);
+  if (!error) error = co_await writer_.write(place, std::move(from));
   co_return error;
 }
 
