@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "blockdev/format/qcow2.h"
+#include "vmm/base/printable.h"
 
 namespace vireo::blk {
 
@@ -13,13 +14,6 @@ namespace {
 
 [[noreturn]] void refuse(const Qcow2Options& options, const std::string& why) {
   throw ConfigError(fmt::format("cannot open qcow2 image '{}': {}", options.path, why));
-}
-
-// Names that a program put into an image; they are untrusted text in messages.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; }, '?');
-  return text;
 }
 
 std::string resolve(const Qcow2Options& options, const std::string& name) {
