@@ -88,6 +88,23 @@ struct RfbServer::State final : RfbHost {
     }
   };
 
+  // Among the connections, as long as it is there.
+  class Known {
+   public:
+    Known(State& state, Connection& connection)
+        : state_(state), at_(state.connections.insert(state.connections.end(), &connection)) {}
+    Known(const Known&) = delete;
+    Known& operator=(const Known&) = delete;
+    ~Known() {
+      if (state_.exclusive == &(*at_)->session) state_.exclusive = nullptr;
+      state_.connections.erase(at_);
+    }
+
+   private:
+    State& state_;
+    const std::list<Connection*>::iterator at_;
+  };
+
   State(EventLoop& event_loop, Screen& screen, Input& input_device, RfbConfig settings)
       : loop(event_loop),
         config(checked(std::move(settings))),
@@ -155,25 +172,18 @@ struct RfbServer::State final : RfbHost {
 
   Task<void> serve_vnc(UniqueFd socket, Peer peer) {
     Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
-    const auto at = connections.insert(connections.end(), &connection);
+    const Known known(*this, connection);
     auto stream = std::make_unique<SocketStream>(loop, std::move(socket));
     co_await connection.session.run(std::move(stream));
-    forget(at);
   }
 
   Task<void> serve_web(UniqueFd socket, Peer peer) {
     Connection connection{.session{loop, *this, session_config, keymap, input, std::move(peer)}};
     WebConnection browser(loop, *web_config, connection.session);
     connection.web = &browser;
-    const auto at = connections.insert(connections.end(), &connection);
+    const Known known(*this, connection);
     auto stream = std::make_unique<SocketStream>(loop, std::move(socket));
     co_await browser.run(std::move(stream));
-    forget(at);
-  }
-
-  void forget(std::list<Connection*>::iterator connection) {
-    if (exclusive == &(*connection)->session) exclusive = nullptr;
-    connections.erase(connection);
   }
 
   Task<void> stop() {
@@ -252,7 +262,9 @@ struct RfbServer::State final : RfbHost {
 
   std::unique_ptr<Listener> vnc, web;
   std::list<Connection*> connections;  // each in the frame of its task
-  Scope serving;
+  Scope serving{[this](const std::exception_ptr&) {
+    config.log.error("vnc", "there is no memory for a viewer, which is sent away");
+  }};
   RfbSession* exclusive = nullptr;  // the viewer that has the screen alone, or had it
 
   std::optional<EventLoop::Clock::time_point> looked_at;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <new>
+#include <string_view>
 #include <utility>
 
 #include <fmt/core.h>
@@ -11,6 +13,7 @@ namespace vireo::display {
 namespace {
 
 constexpr be32 kOk = 0, kFailed = 1;  // SecurityResult
+constexpr std::string_view kNoMemory = "there is no memory for it";
 constexpr uint8_t kVencryptMajor = 0, kVencryptMinor = 2;
 
 }  // namespace
@@ -30,23 +33,40 @@ Task<void> RfbSession::run(ByteStream& stream) {
   co_await serve();
 }
 
+// A viewer that there is no memory for is sent away, and nobody else notices.
 Task<void> RfbSession::serve() {
+  try {
+    co_await converse();
+  } catch (const std::bad_alloc&) {
+    log_end(kNoMemory);
+  }
+  close();
+  keys_.release_all();
+}
+
+Task<void> RfbSession::converse() {
   in_.emplace(*stream_, kMaxMessage);
   expect_within(config_.kGreetingTime);
   const bool good = co_await handshake();
   deadline_.reset();
   if (good && !closing_) {
     config_.log.info("vnc", fmt::format("{} sees the screen", peer_.text));
-    Scope writing;
+    Scope writing([this](const std::exception_ptr&) { close(); });
     writing.spawn(write_updates());
-    co_await read_messages();
-    close();
-    due_.set();
+    co_await read_to_end();
     co_await writing.join();
     config_.log.info("vnc", fmt::format("{} is gone", peer_.text));
   }
+}
+
+Task<void> RfbSession::read_to_end() {
+  try {
+    co_await read_messages();
+  } catch (const std::bad_alloc&) {
+    log_end(kNoMemory);
+  }
   close();
-  keys_.release_all();
+  due_.set();
 }
 
 void RfbSession::close() noexcept {

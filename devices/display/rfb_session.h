@@ -102,6 +102,8 @@ class RfbSession {
   Task<bool> refuse(Version version, std::string_view why);
   Task<bool> initialise();
   Task<void> serve();
+  Task<void> converse();
+  Task<void> read_to_end();
 
   Task<void> read_messages();
   Task<bool> handle(ViewerMessage message);

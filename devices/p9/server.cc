@@ -44,7 +44,8 @@ Server::Server(EventLoop& loop, const ShareConfig& config, std::unique_ptr<Worke
       open_files_(config.descriptors / 2),
       xattr_bytes_(kMaxXattrBytes),
       tree_(fs_.root(), id_of(fs_.root_attributes()), config.descriptors / 4, memory_,
-            has_handles(fs_)) {}
+            has_handles(fs_)),
+      requests_([this](const std::exception_ptr& why) { loop_.fail(why); }) {}
 
 Server::~Server() {
   VMM_CHECK(calls_.empty(), "a server is drained before it is destroyed");
@@ -89,11 +90,20 @@ Task<void> Server::run(Exchange exchange) {
   }
   const auto call = std::make_shared<Call>(exchange, header, head, ++last_call_);
   calls_.emplace(header.tag, call);
-  const uint32_t length = co_await serve_in_turn(*call, *request);
+  const uint32_t length = co_await serve_or_fail(*call, *request);
   call->session = nullptr;
   calls_.erase(header.tag);
   exchange.send(length);
   call->finished.set();
+}
+
+// A request that the host has no memory for fails by itself.
+Task<uint32_t> Server::serve_or_fail(Call& call, const Request& request) {
+  try {
+    co_return co_await serve_in_turn(call, request);
+  } catch (const std::bad_alloc&) {
+  }
+  co_return reply_error(call.exchange, call.header.tag, ENOMEM);
 }
 
 // What is wrong with a message as a whole: an errno, or 0. `info` is nullptr: nobody knows it.

@@ -95,6 +95,7 @@ class Server {
   // server.cc: messages, tags, session, fids
   Task<void> run(Exchange exchange);
   int refusal(const Exchange& exchange, const Header& header, const RequestInfo* info) const;
+  Task<uint32_t> serve_or_fail(Call& call, const Request& request);
   Task<uint32_t> serve_in_turn(Call& call, const Request& request);
   Task<uint32_t> dispatch(Call& call, const Request& request);
   Task<uint32_t> unknown(Call& call);

@@ -89,15 +89,19 @@ class VirtioDevice {
 // come down to.
 class QueueWork {
  public:
-  void start(std::unique_ptr<Queue> queue) { queue_ = std::move(queue); }
-  void spawn(Task<void> task) { tasks_.spawn(std::move(task)); }
+  void start(std::unique_ptr<Queue> queue) {
+    queue_ = std::move(queue);
+    tasks_.emplace([&loop = queue_->loop()](const std::exception_ptr& why) { loop.fail(why); });
+  }
+  // Only between start() and stop(). What leaves a task is told to the loop.
+  void spawn(Task<void> task) { tasks_->spawn(std::move(task)); }
   explicit operator bool() const noexcept { return queue_ != nullptr; }
   Queue& queue() noexcept { return *queue_; }
 
   Task<std::optional<QueueState>> stop() {
     if (!queue_) co_return std::nullopt;
     queue_->stop();
-    co_await tasks_.join();
+    co_await tasks_->join();
     queue_->notify();
     const QueueState state = queue_->state();
     queue_.reset();
@@ -106,7 +110,7 @@ class QueueWork {
 
  private:
   std::unique_ptr<Queue> queue_;
-  Scope tasks_;
+  std::optional<Scope> tasks_;  // of this queue's life
 };
 
 }  // namespace vireo::dev

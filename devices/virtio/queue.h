@@ -113,6 +113,7 @@ class Queue {
   Lent lend();
   void take_back(QueueState state);
 
+  EventLoop& loop() const noexcept { return env_.loop; }
   size_t in_flight() const noexcept { return in_flight_count_; }
   uint16_t size() const noexcept { return ring_.size(); }
 

@@ -566,7 +566,26 @@ Task<void> forget(Chain) {
   co_return;
 }
 
+Task<void> fail_with(Chain) {
+  throw std::bad_alloc();
+  co_return;
+}
+
 }  // namespace
+
+TEST_CASE("what leaves a queue's task is told to the loop, and the request goes back") {
+  QueueFixture f;
+  std::vector<std::string> told;
+  f.machine.loop.on_failure([&](const std::string& what) { told.push_back(what); });
+  f.guest.submit({f.guest.writable(1)});
+  QueueWork work;
+  Queue& queue = *f.queue;
+  work.start(std::move(f.queue));
+  work.spawn(fail_with(std::move(*queue.pop())));
+  CHECK(told == std::vector<std::string>{"std::bad_alloc"});
+  CHECK(block_on(f.machine.loop, work.stop()) == QueueState{1, 1});
+  CHECK(f.guest.used_index() == 1);
+}
 
 TEST_CASE("a task that forgets its chain has returned it when its scope is joined") {
   QueueFixture f;

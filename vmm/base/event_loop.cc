@@ -41,6 +41,15 @@ void EventLoop::on_failure(std::function<void(const std::string& what)> listener
   on_failure_ = std::move(listener);
 }
 
+void EventLoop::fail(const std::exception_ptr& why) const noexcept {
+  try {
+    std::rethrow_exception(why);
+  } catch (const std::exception& error) {
+    if (!on_failure_) std::terminate();  // which says what it was
+    on_failure_(describe(error));
+  }
+}
+
 // The others of the turn have theirs all the same.
 template <class Callback, class... Arguments>
 void EventLoop::run_callback(const Callback& callback, Arguments... arguments) try {

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <coroutine>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <future>
 #include <list>
@@ -65,6 +66,9 @@ class EventLoop {
   // callback; the loop goes on. Without it, such an exception leaves step() and ends run()'s
   // process.
   void on_failure(std::function<void(const std::string& what)> listener);
+  // On the loop's thread: tells of an exception that a task did not catch as of one that has left a
+  // callback. Without a listener, it ends the process.
+  void fail(const std::exception_ptr& why) const noexcept;
 
   // Any other thread, never waits: while the thread in run() has nothing to do, the loop belongs to
   // this one for the length of the call, which saves waking the other. False: it was not free, and

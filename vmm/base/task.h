@@ -27,6 +27,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -165,11 +166,13 @@ struct Detached {
 };
 
 // A nursery: the tasks spawned here run concurrently on one loop, and join() waits for them all.
-// An exception that leaves a spawned task ends the process (data paths return values). Must be
-// joined before it is destroyed.
+// An exception that leaves a spawned task (memory that there is not, for data paths return values)
+// is given to `failed`, on the loop's thread, which EventLoop::fail() makes the end of a machine;
+// without `failed` it ends the process. Must be joined before it is destroyed.
 class Scope {
  public:
-  Scope() = default;
+  using Failed = std::function<void(std::exception_ptr why)>;
+  explicit Scope(Failed failed = nullptr) : failed_(std::move(failed)) {}
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
   ~Scope() { VMM_CHECK(running_ == 0, "a Scope is joined before it is destroyed"); }
@@ -196,13 +199,23 @@ class Scope {
 
  private:
   Detached run(Task<void> task) {
-    {
+    std::exception_ptr failure;
+    try {
       const Task<void> running = std::move(task);
       co_await running;
+    } catch (...) {
+      failure = std::current_exception();
     }  // what the task held is gone before the joiner goes on, who may destroy what it referred to
+    if (failure) tell(failure);
     if (--running_ == 0 && joiner_) std::exchange(joiner_, nullptr).resume();
   }
 
+  void tell(const std::exception_ptr& failure) const {
+    if (!failed_) std::rethrow_exception(failure);
+    failed_(failure);
+  }
+
+  const Failed failed_;
   size_t running_ = 0;
   std::coroutine_handle<> joiner_;
 };

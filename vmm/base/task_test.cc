@@ -159,6 +159,11 @@ Task<void> throw_before_waiting(Bench& bench, Tracked parameter) {
   co_await bench.gate.pass();
 }
 
+Task<void> wait_then_throw(Bench& bench, Tracked parameter) {
+  co_await bench.gate.pass();
+  throw std::runtime_error(std::to_string(parameter.value()));
+}
+
 Task<int> throw_after_waiting(Bench& bench, Tracked parameter) {
   const Tracked local = bench.make(1);
   co_await bench.gate.pass();
@@ -938,6 +943,27 @@ TEST_CASE("a Scope destroyed before it is joined aborts") {
                  scope.spawn(nothing(bench, named));
                }),
                Catch::Contains("a Scope is joined before it is destroyed"));
+}
+
+TEST_CASE("an exception that leaves a spawned task is told to who listens, and the scope joined") {
+  for (const bool shut : {false, true}) {
+    CAPTURE(shut);
+    Bench bench(shut);
+    std::vector<std::string> told;
+    Scope scope([&](const std::exception_ptr& why) {
+      try {
+        std::rethrow_exception(why);
+      } catch (const std::runtime_error& error) {
+        told.emplace_back(error.what());
+      }
+    });
+    const Tracked named = bench.make(42);
+    scope.spawn(wait_then_throw(bench, named));
+    scope.spawn(nothing(bench, named));
+    bench.gate.open();
+    REQUIRE(told == std::vector<std::string>{"42"});
+    REQUIRE(scope.running() == 0);
+  }
 }
 
 TEST_CASE("an exception that leaves a spawned task ends the process") {
