@@ -1,4 +1,4 @@
-// The small languages of option values: sizes and comma-separated keys. Errors: ConfigError that
+// The small language of option values: comma-separated keys. Errors: ConfigError that
 // names the option and says what is expected. Pure functions.
 #pragma once
 
@@ -7,21 +7,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "vmm/base/parse.h"
+
 namespace vireo::cli {
-
-// "512M", "4G", "1048576", "1.5G", "0x200": bytes, with the suffixes k, M, G, T, P, E in powers of
-// 1024, and b.
-uint64_t parse_size(std::string_view option, std::string_view text);
-
-// "1000:100": a user and a group by their numbers.
-std::pair<uint32_t, uint32_t> parse_owner(std::string_view option, std::string_view text);
-
-// A decimal number from `least` to `most`.
-uint64_t parse_number(std::string_view option, std::string_view text, uint64_t least,
-                      uint64_t most);
 
 // "path=disk.img,readonly=on": keys from `known`, each at most once, and from `repeatable`; a comma
 // inside a value is written twice. A first part without "=" is the value of `bare_key`.

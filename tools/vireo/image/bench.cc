@@ -13,10 +13,10 @@
 
 #include "blockdev/buffer.h"
 #include "tools/vireo/exit_status.h"
-#include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 namespace vireo::cli {
 

@@ -7,9 +7,9 @@
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/dialect.h"
-#include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
+#include "vmm/base/json.h"
 
 namespace vireo::cli {
 

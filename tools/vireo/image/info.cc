@@ -11,9 +11,9 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/chain.h"
 #include "tools/vireo/image/format.h"
-#include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 namespace vireo::cli {
 

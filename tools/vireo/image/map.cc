@@ -12,10 +12,10 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
-#include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 namespace vireo::cli {
 

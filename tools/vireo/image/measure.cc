@@ -10,10 +10,10 @@
 #include "blockdev/create.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
-#include "tools/vireo/image/json.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/json.h"
 
 namespace vireo::cli {
 

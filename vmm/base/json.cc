@@ -1,10 +1,10 @@
-#include "tools/vireo/image/json.h"
+#include "vmm/base/json.h"
 
 #include <fmt/format.h>
 
 #include "vmm/base/printable.h"
 
-namespace vireo::cli {
+namespace vireo {
 
 namespace {
 
@@ -42,6 +42,11 @@ Json& Json::add(Json value) {
   return *this;
 }
 
+Json& Json::add_all(Json other) {
+  for (Member& member : other.members_) members_.push_back(std::move(member));
+  return *this;
+}
+
 std::string Json::print(size_t depth) const {
   if (kind_ == Kind::scalar) return text_;
   const std::string indent((depth + 1) * 4, ' ');
@@ -63,4 +68,4 @@ std::string Json::line() const {
   return out + (kind_ == Kind::object ? "}" : "]");
 }
 
-}  // namespace vireo::cli
+}  // namespace vireo

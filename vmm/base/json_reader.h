@@ -8,9 +8,9 @@
 #include <string>
 #include <string_view>
 
-namespace vireo::cli {
+namespace vireo {
 
 // Numbers, true, false and null become their text; an empty object or array leaves nothing.
 std::map<std::string, std::string> flatten_json(std::string_view text);
 
-}  // namespace vireo::cli
+}  // namespace vireo

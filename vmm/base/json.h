@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace vireo::cli {
+namespace vireo {
 
 class Json {
  public:
@@ -24,6 +24,7 @@ class Json {
 
   Json& add(std::string_view key, Json value);  // to an object; returns it
   Json& add(Json value);                        // to an array
+  Json& add_all(Json other);                    // the members of another object, or elements
   bool empty() const noexcept { return members_.empty(); }
 
   std::string pretty() const { return print(0); }  // as qemu-img lays it out, four spaces a level
@@ -41,4 +42,4 @@ class Json {
   std::vector<Member> members_;
 };
 
-}  // namespace vireo::cli
+}  // namespace vireo

@@ -1,8 +1,8 @@
-#include "tools/vireo/image/json.h"
+#include "vmm/base/json.h"
 
 #include <catch2/catch.hpp>
 
-namespace vireo::cli {
+namespace vireo {
 namespace {
 
 TEST_CASE("JSON keeps the order of its members, pretty and on a line") {
@@ -32,4 +32,4 @@ TEST_CASE("bytes that are no UTF-8 are replaced") {
 }
 
 }  // namespace
-}  // namespace vireo::cli
+}  // namespace vireo

@@ -1,4 +1,4 @@
-#include "tools/vireo/image/json_reader.h"
+#include "vmm/base/json_reader.h"
 
 #include <cctype>
 #include <charconv>
@@ -7,7 +7,7 @@
 
 #include "vmm/base/error.h"
 
-namespace vireo::cli {
+namespace vireo {
 
 namespace {
 
@@ -153,4 +153,4 @@ std::map<std::string, std::string> flatten_json(std::string_view text) {
   return Reader(text).run();
 }
 
-}  // namespace vireo::cli
+}  // namespace vireo

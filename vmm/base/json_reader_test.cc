@@ -1,10 +1,10 @@
-#include "tools/vireo/image/json_reader.h"
+#include "vmm/base/json_reader.h"
 
 #include <catch2/catch.hpp>
 
 #include "vmm/base/error.h"
 
-namespace vireo::cli {
+namespace vireo {
 namespace {
 
 using Members = std::map<std::string, std::string>;
@@ -34,4 +34,4 @@ TEST_CASE("JSON names: what is no JSON object is refused") {
 }
 
 }  // namespace
-}  // namespace vireo::cli
+}  // namespace vireo
