@@ -48,6 +48,22 @@ CharSpec parse_char_spec(std::string_view text) {
       "'{}' is no place for a console: use stdio, null, pty, file:PATH or unix:PATH", text));
 }
 
+std::string to_string(const CharSpec& spec) {
+  switch (spec.kind) {
+    case CharSpec::Kind::null:
+      return "null";
+    case CharSpec::Kind::stdio:
+      return "stdio";
+    case CharSpec::Kind::pty:
+      return "pty";
+    case CharSpec::Kind::file:
+      return "file:" + spec.path;
+    case CharSpec::Kind::unix_socket:
+      break;
+  }
+  return "unix:" + spec.path;
+}
+
 std::unique_ptr<CharBackend> make_char_backend(const CharSpec& spec, const CharOptions& options) {
   switch (spec.kind) {
     case CharSpec::Kind::null:

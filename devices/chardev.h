@@ -73,6 +73,8 @@ struct CharSpec {
 
 // "null", "stdio", "pty", "file:PATH", "unix:PATH"; throws ConfigError.
 CharSpec parse_char_spec(std::string_view text);
+// As parse_char_spec() reads it.
+std::string to_string(const CharSpec& spec);
 
 // Called once on the loop when output cannot be written, and all that follows is lost.
 using OutputLost = std::function<void(std::error_code why)>;

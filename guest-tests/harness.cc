@@ -6,14 +6,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "devices/legacy/debug_exit.h"
-#include "devices/legacy/i8042.h"
-#include "devices/legacy/rtc.h"
-#include "devices/legacy/uart.h"
-#include "devices/virtio/add.h"
-#include "devices/virtio/blk.h"
-#include "devices/virtio/console.h"
-#include "devices/virtio/rng.h"
 #include "guest-tests/test_devices.h"
 #include "vmm/base/error.h"
 
@@ -27,11 +19,27 @@ constexpr uint64_t kMemoryAddress = 0xc8000ff8;
 constexpr uint64_t kCounterPorts = 0x5100;
 constexpr uint64_t kCounterAddress = 0xc8002000;
 
-MachineConfig config_of(const GuestOptions& options) {
-  return {.memory = {.size = options.memory, .shared = options.shared_memory},
-          .vcpus = options.vcpus,
-          .irqchip = options.irqchip,
-          .reboot = options.reboot};
+pc::PcSpec spec_of(const LinuxBoot& boot, const GuestOptions& options) {
+  pc::PcSpec spec{.memory = options.memory,
+                  .vcpus = options.vcpus,
+                  .boot = boot,
+                  .irqchip = options.irqchip,
+                  .no_reboot = !options.reboot,
+                  .debug_exit = true};
+  for (const blk::Spec& image : options.disks) {
+    const std::string name = "disk" + std::to_string(spec.disks.size());
+    spec.disks.push_back(
+        {.id = name, .serial = name, .image = image, .iothread = options.iothread});
+  }
+  if (options.screen) spec.display = pc::DisplaySpec{.mode = *options.screen};
+  if (options.virtio) spec.console = dev::CharSpec{};
+  return spec;
+}
+
+MachineConfig config_of(const pc::PcSpec& spec, const GuestOptions& options) {
+  MachineConfig config = machine_config(spec);
+  config.memory.shared = options.shared_memory;
+  return config;
 }
 
 const char* name_of(End::Reason reason) {
@@ -62,44 +70,26 @@ TestMachine::TestMachine(const std::string& guest, const GuestOptions& options)
     : TestMachine(LinuxBoot{.kernel = guest_program(guest), .cmdline = options.arguments},
                   options) {}
 
-TestMachine::TestMachine(LinuxBoot boot, const GuestOptions& options)
-    : machine_(config_of(options)) {
-  add_devices(options);
-  if (display_) boot.framebuffer = display_->screen.boot_information();
-  machine_.boot(std::move(boot));
+TestMachine::TestMachine(const LinuxBoot& boot, const GuestOptions& options)
+    : TestMachine(spec_of(boot, options), options) {
+  machine_.boot(pc_.boot);
 }
+
+TestMachine::TestMachine(const pc::PcSpec& spec, const GuestOptions& options)
+    : machine_(config_of(spec, options)), pc_(build(spec)) {}
 
 TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
-    : machine_(config_of(options), std::move(snapshot)) {
-  add_devices(options);
-}
+    : machine_(config_of(spec_of({}, options), options), std::move(snapshot)),
+      pc_(build(spec_of({}, options))) {}
 
-void TestMachine::add_devices(const GuestOptions& options) {
-  machine_.add<dev::Uart>("com1", console_.backend());
-  machine_.add<dev::DebugExit>("debug-exit");
-  power_ = &machine_.add<dev::AcpiPower>("power");
-  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-  if (options.screen)
-    display_.emplace(dev::add_display(machine_, *options.screen));
-  else
-    machine_.add<dev::I8042>("i8042");
+pc::Pc TestMachine::build(const pc::PcSpec& spec) {
   machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);
   machine_.add<MemoryDevice>("memory", Where::memory, kMemoryAddress);
   machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);
   machine_.add<CounterDevice>("counter", Where::memory, kCounterAddress);
-  for (size_t i = 0; i < options.disks.size(); ++i)
-    add_disk("disk" + std::to_string(i), options.disks[i], options.iothread);
-  if (!options.virtio) return;
-  dev::add_virtio<dev::Rng>(machine_, "rng");
-  dev::add_virtio<dev::Console>(machine_, "console", virtio_console_.backend());
-}
-
-void TestMachine::add_disk(const std::string& name, const blk::Spec& spec, bool iothread) {
-  DeviceEnv& env = machine_.env();
-  EventLoop& home = iothread ? machine_.add_loop() : env.loop;
-  auto disk = block_on(home, blk::open_disk({home, env.pool, env.log}, name, spec));
-  dev::add_virtio_at<dev::Blk>(machine_, home, name, std::move(disk),
-                               dev::BlkConfig{.serial = name});
+  return rebuild_pc(machine_, spec, {.backend = [this](const std::string& device, const auto&) {
+                      return device == "com1" ? console_.backend() : virtio_console_.backend();
+                    }});
 }
 
 Outcome TestMachine::wait() {

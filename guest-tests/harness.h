@@ -13,9 +13,8 @@
 #include <vector>
 
 #include "blockdev/open.h"
-#include "devices/add_display.h"
 #include "devices/chardev/ring.h"
-#include "devices/legacy/acpi_power.h"
+#include "devices/pc/build.h"
 #include "vmm/machine.h"
 #include "vmm/memory/layout.h"
 
@@ -35,7 +34,7 @@ struct GuestOptions {
   MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
   std::vector<blk::Spec> disks{};         // "disk0", "disk1", ...: also their serial numbers
   bool iothread = false;                  // one for each disk
-  bool virtio = false;                    // a console and an entropy device
+  bool virtio = false;                    // a virtio console
   std::optional<display::Size> screen{};  // with a keyboard and a mouse
 };
 
@@ -49,15 +48,15 @@ struct Outcome {
 class TestMachine {
  public:
   explicit TestMachine(const std::string& guest, const GuestOptions& options = {});
-  TestMachine(LinuxBoot boot, const GuestOptions& options);
+  TestMachine(const LinuxBoot& boot, const GuestOptions& options);
   // One that goes on from a snapshot of another.
   TestMachine(Snapshot snapshot, const GuestOptions& options);
 
   Machine& machine() noexcept { return machine_; }
   dev::Ring& console() noexcept { return console_; }                // the serial port
   dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
-  dev::AcpiPower& power() noexcept { return *power_; }
-  const dev::DisplayDevices& display() const { return display_.value(); }
+  dev::AcpiPower& power() noexcept { return *pc_.power; }
+  const dev::DisplayDevices& display() const { return pc_.display.value(); }
 
   void start() { machine_.start(); }
   Outcome wait();
@@ -66,14 +65,13 @@ class TestMachine {
   std::string expect(const std::string& text);
 
  private:
-  void add_devices(const GuestOptions& options);
-  void add_disk(const std::string& name, const blk::Spec& spec, bool iothread);
+  TestMachine(const pc::PcSpec& spec, const GuestOptions& options);
+  pc::Pc build(const pc::PcSpec& spec);
 
   dev::Ring console_;
   dev::Ring virtio_console_;
   Machine machine_;
-  dev::AcpiPower* power_ = nullptr;             // the machine's
-  std::optional<dev::DisplayDevices> display_;  // the machine's
+  pc::Pc pc_;
 };
 
 Outcome run_guest(const std::string& guest, const GuestOptions& options = {});

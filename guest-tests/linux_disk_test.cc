@@ -49,8 +49,9 @@ void use_from_four_processors(const fs::path& top) {
   LinuxMachine machine(
       {.vcpus = 4,
        .memory = 256 * MiB,
-       .disks = {{.spec = {.path = top, .format = "qcow2", .references = blk::References::any},
-                  .config = {.serial = "S-42", .queues = 4},
+       .disks = {{.serial = "S-42",
+                  .image = {.path = top, .format = "qcow2", .references = blk::References::any},
+                  .queues = 4,
                   .iothread = true}},
        .append = "vireo.mount=/dev/vda:/disk",
        .reboot = true});
@@ -123,7 +124,7 @@ TEST_CASE("disks trim, grow, refuse writes and report errors as their guest expe
   output_of("mke2fs -q -F -t ext4 " + data.string() + " 64M && yes | head -c 1M >" +
             constant.string());
   LinuxMachine machine(
-      {.disks = {{.spec = {.path = data}}, {.spec = {.path = constant, .read_only = true}}}});
+      {.disks = {{.image = {.path = data}}, {.image = {.path = constant, .read_only = true}}}});
   add_bad_disk(machine.machine());
   machine.come_up();
 
@@ -165,15 +166,12 @@ class SmallFileSystem {
 // Has a guest write 10 MiB, and gives room when it has to wait for it; what the guest says of the
 // data.
 std::string fill(SmallFileSystem& small, const fs::path& image) {
-  Machine* paused = nullptr;
-  const auto no_space = [&](const std::string& why) { paused->request_pause(why); };
-  LinuxMachine machine({.disks = {{.spec = {.path = image}, .config = {.no_space = no_space}}}});
-  paused = &machine.machine();
+  LinuxMachine machine({.disks = {{.image = {.path = image}, .pauses_when_full = true}}});
   int pauses = 0;
-  paused->on_pause([&](const std::string&) {
+  machine.machine().on_pause([&](const std::string&) {
     // Once too little, once enough.
     small.resize(++pauses == 1 ? "6M" : "64M");
-    paused->request_resume();
+    machine.machine().request_resume();
   });
   machine.come_up();
   machine.run("dd if=/dev/urandom of=/data bs=64k count=160 2>/dev/null");

@@ -8,66 +8,47 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
-#include "devices/legacy/i8042.h"
-#include "devices/legacy/rtc.h"
-#include "devices/legacy/uart.h"
-#include "devices/virtio/add.h"
-#include "devices/virtio/rng.h"
-
 namespace vireo::guest_tests {
 
 namespace {
-
-MachineConfig config_of(const LinuxOptions& options) {
-  return {.memory = {.size = options.memory}, .vcpus = options.vcpus, .reboot = options.reboot};
-}
 
 std::filesystem::path directory_of(const LinuxOptions& options) {
   return std::filesystem::path(VIREO_LINUX_GUESTS) / options.kernel;
 }
 
+pc::PcSpec spec_of(const LinuxOptions& options) {
+  const std::filesystem::path guest = directory_of(options);
+  pc::PcSpec spec{
+      .memory = options.memory,
+      .vcpus = options.vcpus,
+      .boot = {.kernel = guest / "vmlinuz",
+               .initrd = guest / "initrd",
+               .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append},
+      .disks = options.disks,
+      .shares = options.shares,
+      .irqchip = MachineConfig::Irqchip::apic,
+      .no_reboot = !options.reboot};
+  for (size_t i = 0; i < spec.disks.size(); ++i)
+    spec.disks[i].id = "vd" + std::string(1, static_cast<char>('a' + i));
+  if (options.screen) spec.display = pc::DisplaySpec{.mode = *options.screen};
+  return spec;
+}
+
+pc::PcHost host_of(dev::Ring& console) {
+  return {.backend = [&console](const auto&, const auto&) { return console.backend(); }};
+}
+
 }  // namespace
 
 LinuxMachine::LinuxMachine(const LinuxOptions& options)
-    : guest_(directory_of(options)), machine_(config_of(options)) {
-  add_devices(options);
-  LinuxBoot boot{.kernel = guest_ / "vmlinuz",
-                 .initrd = guest_ / "initrd",
-                 .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append};
-  if (display_) {
-    boot.framebuffer = display_->screen.boot_information();
-    boot.cmdline = with_screen_console(boot.cmdline);
-  }
-  machine_.boot(std::move(boot));
-}
+    : guest_(directory_of(options)),
+      machine_(machine_config(spec_of(options))),
+      pc_(build_pc(machine_, spec_of(options), host_of(console_))) {}
 
 LinuxMachine::LinuxMachine(Snapshot snapshot, const LinuxOptions& options)
-    : guest_(directory_of(options)), machine_(config_of(options), std::move(snapshot)) {
-  add_devices(options);
-}
-
-void LinuxMachine::add_devices(const LinuxOptions& options) {
-  power_ = &machine_.add<dev::AcpiPower>("power");
-  machine_.add<dev::Uart>("com1", console_.backend());
-  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
-  if (options.screen)
-    display_.emplace(dev::add_display(machine_, *options.screen));
-  else
-    machine_.add<dev::I8042>("i8042");
-  dev::add_virtio<dev::Rng>(machine_, "rng0");
-  for (const LinuxDisk& disk : options.disks) add_disk(disk);
-  for (const dev::P9Config& share : options.shares)
-    dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), share.tag, share);
-}
-
-void LinuxMachine::add_disk(const LinuxDisk& disk) {
-  const std::string name = "vd" + std::string(1, static_cast<char>('a' + disks_.size()));
-  DeviceEnv& env = machine_.env();
-  EventLoop& home = disk.iothread ? machine_.add_loop() : env.loop;
-  auto opened = block_on(home, blk::open_disk({home, env.pool}, name, disk.spec));
-  disks_.push_back(
-      &dev::add_virtio_at<dev::Blk>(machine_, home, name, std::move(opened), disk.config));
-}
+    : guest_(directory_of(options)),
+      machine_(machine_config(spec_of(options)), std::move(snapshot)),
+      pc_(rebuild_pc(machine_, spec_of(options), host_of(console_))) {}
 
 std::filesystem::path LinuxMachine::vmlinux() const {
   return std::filesystem::canonical(guest_ / "vmlinuz").parent_path() / "vmlinux";

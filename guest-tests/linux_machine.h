@@ -8,12 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "blockdev/open.h"
-#include "devices/add_display.h"
 #include "devices/chardev/ring.h"
-#include "devices/legacy/acpi_power.h"
-#include "devices/virtio/blk.h"
-#include "devices/virtio/p9.h"
+#include "devices/pc/build.h"
 #include "guest-tests/harness.h"
 #include "vmm/machine.h"
 
@@ -21,18 +17,12 @@ namespace vireo::guest_tests {
 
 inline constexpr const char* kPrompt = "vireo:/# ";
 
-struct LinuxDisk {
-  blk::Spec spec{};
-  dev::BlkConfig config{};
-  bool iothread = false;
-};
-
 struct LinuxOptions {
   std::string kernel = "cloud";
   uint32_t vcpus = 1;
   uint64_t memory = 128 * MiB;
-  std::vector<LinuxDisk> disks{};  // /dev/vda, /dev/vdb, ...
-  std::vector<dev::P9Config> shares{};
+  std::vector<pc::DiskSpec> disks{};  // /dev/vda, /dev/vdb, ...
+  std::vector<pc::ShareSpec> shares{};
   std::string append{};  // more words of the command line
   bool reboot = false;
   std::optional<display::Size> screen{};  // with a keyboard and a pointer
@@ -45,10 +35,10 @@ class LinuxMachine {
   LinuxMachine(Snapshot snapshot, const LinuxOptions& options);
 
   Machine& machine() noexcept { return machine_; }
-  dev::AcpiPower& power() noexcept { return *power_; }
-  const dev::DisplayDevices& display() const { return display_.value(); }
+  dev::AcpiPower& power() noexcept { return *pc_.power; }
+  const dev::DisplayDevices& display() const { return pc_.display.value(); }
   std::filesystem::path vmlinux() const;  // the kernel, unpacked
-  dev::Blk& disk(size_t index) { return *disks_.at(index); }
+  dev::Blk& disk(size_t index) { return *pc_.disks.at(index); }
 
   std::string expect(const std::string& text);
   void come_up();  // to the prompt
@@ -58,15 +48,10 @@ class LinuxMachine {
   End wait();
 
  private:
-  void add_devices(const LinuxOptions& options);
-  void add_disk(const LinuxDisk& disk);
-
   const std::filesystem::path guest_;
   dev::Ring console_;  // outlives the machine
   Machine machine_;
-  dev::AcpiPower* power_ = nullptr;  // the machine's, as the disks
-  std::vector<dev::Blk*> disks_;
-  std::optional<dev::DisplayDevices> display_;
+  pc::Pc pc_;
 };
 
 // What a command of the host prints; the test fails when it does.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,13 +12,17 @@ namespace vireo::dev {
 enum class Vhost : uint8_t { automatic, on, off };
 
 struct TapConfig {
-  std::string name{};      // of the interface; empty: the kernel chooses one (vireo0, …)
-  bool create = false;     // make it, and remove it at the end; else it has to be there
-  std::string bridge{};    // put it there; only with create
+  std::string name{};  // of the interface; empty: the kernel chooses one (vireo0, …)
+  // Make it, and remove it at the end; else it has to be there. Nothing: one without a name, or
+  // for a bridge, is made.
+  std::optional<bool> create{};
+  std::string bridge{};    // put it there; only one that is made
   std::vector<int> fds{};  // instead of a name: open ones, of which we become the owner
   uint16_t queues = 1;     // pairs
   uint16_t mtu = 0;        // of one that we make; 0: the bridge's, or 1500
   Vhost vhost = Vhost::automatic;
+
+  bool is_made() const { return create.value_or(name.empty() || !bridge.empty()); }
 };
 
 }  // namespace vireo::dev

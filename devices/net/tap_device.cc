@@ -219,7 +219,7 @@ TapDevice open_tap(const TapConfig& config) {
   const bool exists = config.fds.empty() && !config.name.empty() && interfaces.exists(config.name);
   if (!config.fds.empty()) {
     adopt(tap, config);
-  } else if (config.create) {
+  } else if (config.is_made()) {
     if (exists) throw ConfigError(fmt::format("there is already an interface '{}'", config.name));
     create(tap, config);
     bring_up(interfaces, tap, config);

@@ -1,6 +1,7 @@
 #include "devices/net/user_config.h"
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <charconv>
 #include <optional>
@@ -181,6 +182,13 @@ GuestForward parse_guest_forward(std::string_view text) {
   forward.target = reader.rest();
   if (forward.target.empty()) reader.fail("it leads nowhere");
   return forward;
+}
+
+std::string to_string(const GuestForward& forward) {
+  std::array<char, INET_ADDRSTRLEN> server{};
+  ::inet_ntop(AF_INET, &forward.server, server.data(), server.size());
+  return fmt::format("tcp:{}:{}-{}:{}", server.data(), forward.port,
+                     forward.kind == GuestForward::Kind::command ? "cmd" : "unix", forward.target);
 }
 
 }  // namespace vireo::dev

@@ -52,5 +52,7 @@ HostForward parse_host_forward(std::string_view text);
 std::string to_string(const HostForward& forward);
 // "tcp:10.0.2.100:1234-unix:PATH", "…-cmd:COMMAND". Throws ConfigError.
 GuestForward parse_guest_forward(std::string_view text);
+// As parse_guest_forward() reads it.
+std::string to_string(const GuestForward& forward);
 
 }  // namespace vireo::dev

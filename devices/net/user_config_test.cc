@@ -104,4 +104,9 @@ TEST_CASE("servers in the guest's network are sockets or commands") {
   CHECK(command.target == "cat -u");
 }
 
+TEST_CASE("forwards are written as they are read") {
+  for (const char* text : {"tcp:10.0.2.100:80-unix:/run/x", "tcp:10.0.2.100:7-cmd:cat -n"})
+    CHECK(to_string(parse_guest_forward(text)) == text);
+}
+
 }  // namespace vireo::dev

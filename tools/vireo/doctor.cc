@@ -181,20 +181,19 @@ std::vector<Finding> examine_host() {
           examine_locked_memory()};
 }
 
-void add_doctor(CLI::App& app, int& status) {
-  auto* const command =
-      app.add_subcommand("doctor", "Tell whether this host can run VMs, and what to do if not");
-  command->footer("Exits with 0 when ordinary guests can run here, with 4 when not.");
+void add_doctor(Options& program) {
+  Options command =
+      program.command("doctor", "Tell whether this host can run VMs, and what to do if not");
+  command.footer("Exits with 0 when ordinary guests can run here, with 4 when not.");
   auto format = std::make_shared<std::string>("human");
-  command->add_option("--output", *format, "human or json")
-      ->check(CLI::IsMember({"human", "json"}));
-  command->callback([format, &status] {
+  command.option("--output", "FORMAT", *format, "human or json").one_of({"human", "json"});
+  command.action([format] {
     const auto findings = examine_host();
     if (*format == "json")
       print_json(findings);
     else
       print_text(findings);
-    status = can_run(findings) ? kOk : kHostError;
+    return can_run(findings) ? kOk : kHostError;
   });
 }
 

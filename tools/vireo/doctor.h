@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
@@ -19,7 +19,7 @@ struct Finding {
 // Everything that is looked at. Ordinary guests can run when none is bad.
 std::vector<Finding> examine_host();
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_doctor(CLI::App& app, int& status);
+// Adds the command.
+void add_doctor(Options& program);
 
 }  // namespace vireo::cli

@@ -5,12 +5,12 @@
 #include <string>
 #include <string_view>
 
-#include "tools/vireo/command_line.h"
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/image.h"
 #include "tools/vireo/message.h"
+#include "tools/vireo/options.h"
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
 #include "tools/vireo/standard_streams.h"
@@ -19,16 +19,14 @@
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app("Vireo runs virtual machines on KVM", "vireo");
-  app.require_subcommand(1);
-  app.set_version_flag("--version", "vireo " VIREO_VERSION);
-  app.footer("'vireo COMMAND --help' tells all about a command.");
-  int status = vireo::cli::kOk;
-  vireo::cli::add_run(app, status);
-  vireo::cli::add_doctor(app, status);
-  vireo::cli::add_screenshot(app, status);
-  app.add_subcommand("image", vireo::cli::kImageSummary);
-  vireo::cli::parse_command_line(app, argc, argv);
+  vireo::cli::Options program("Vireo runs virtual machines on KVM", "vireo");
+  program.version("--version", "vireo " VIREO_VERSION);
+  program.footer("'vireo COMMAND --help' tells all about a command.");
+  vireo::cli::add_run(program);
+  vireo::cli::add_doctor(program);
+  vireo::cli::add_screenshot(program);
+  program.command("image", vireo::cli::kImageSummary);
+  const int status = program.parse(argc, argv);
   if (status == vireo::cli::kOk) vireo::cli::flush_standard_output();
   return status;
 }

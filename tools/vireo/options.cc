@@ -14,6 +14,11 @@ Option& Option::show_default() {
   return *this;
 }
 
+Option& Option::say_default(const std::string& text) {
+  option_->default_str(text);
+  return *this;
+}
+
 Option& Option::require(bool required) {
   option_->required(required);
   return *this;

@@ -24,7 +24,8 @@ class Option {
  public:
   explicit Option(CLI::Option& option) : option_(&option) {}
 
-  Option& show_default();  // in the help: what the variable holds now
+  Option& show_default();                        // in the help: what the variable holds now
+  Option& say_default(const std::string& text);  // the same of what holds no variable
   Option& require(bool required = true);
   Option& one_of(const std::vector<std::string>& words);
   Option& within(uint64_t least, uint64_t most);  // for numbers

@@ -1,11 +1,11 @@
 // `vireo run`: a machine from the command line, to its end.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_run(CLI::App& app, int& status);
+// Adds the command.
+void add_run(Options& program);
 
 }  // namespace vireo::cli

@@ -1,16 +1,24 @@
 #include "tools/vireo/run_options.h"
 
+#include <map>
+#include <set>
+#include <utility>
+
 #include <fmt/format.h>
 
-#include "tools/vireo/parse.h"
+#include "devices/pc/config.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 
 namespace {
 
 constexpr const char* kFooter =
-    R"(What --serial and --console connect to:
+    R"(With a screen the guest has a PS/2 keyboard and mouse and a virtio keyboard and tablet, and the
+kernel is told to use the screen as a console (console=tty0).
+
+What --serial and --console connect to:
   stdio         this terminal; Ctrl-A x quits, Ctrl-A p presses the power button, Ctrl-A h helps
   null          nothing
   file:PATH     output to a file
@@ -35,6 +43,9 @@ and --serial file: (--console file:) again, after a rotation has moved them away
 A signal that was ignored when vireo was started (nohup) stays ignored.
 In a shell's background the machine runs on without the terminal's input, which it gets with fg.
 
+--config FILE reads a description of the machine, as --print-config writes it; the other options
+come after it: a disk, an interface or a share with the name of one of the file's takes its place.
+
 Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
@@ -45,20 +56,6 @@ Examples:
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0 --share src,tag=src
             in the guest: mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=mmap src /mnt)";
 
-uint64_t parse_memory(const std::string& text) {
-  const uint64_t bytes = parse_size("--memory", text);
-  // The bounds that need the host are GuestMemory's; these two catch slips of the pen.
-  if (bytes < MiB)
-    throw ConfigError(fmt::format("--memory: {} bytes are too little: write 128M, 2G, …", bytes));
-  if (bytes % kPageSize != 0)
-    throw ConfigError(fmt::format("--memory: {} is not a multiple of 4096 bytes", text));
-  return bytes;
-}
-
-dev::CharSpec parse_chardev(const char* option, const std::string& text) {
-  return with_context(option, [&] { return dev::parse_char_spec(text); });
-}
-
 // A dry run makes no file.
 Logger make_logger(const RunArguments& arguments) {
   const LogLevel level =
@@ -67,117 +64,122 @@ Logger make_logger(const RunArguments& arguments) {
   return Logger::to_file(level, arguments.log_file);
 }
 
+using Texts = std::vector<std::string>;
+
+Texts texts_of(const RunArguments& arguments, std::string_view kind) {
+  Texts texts;
+  for (const auto& part : arguments.parts)
+    if (part.key == kind) texts.push_back(part.value);
+  return texts;
+}
+
+// Whose place a part takes: that of the description's one with the same name.
+void replace_named(pc::PcSpec& spec, const pc::PartKind& kind, const std::vector<pc::Pair>& pairs) {
+  for (const auto& [key, value] : pairs)
+    if (key == kind.name_key && value) kind.remove(spec, *value);
+}
+
+// The words of the command line for one kind of part. Several --display are one.
+void add_parts(pc::PcSpec& spec, const pc::PartKind& kind, Texts texts) {
+  const std::string option = fmt::format("--{}", kind.key.name);
+  if (texts == Texts{"none"} && kind.can_be_none) return kind.clear(spec);
+  if (kind.name_key.empty() && !texts.empty()) texts = {fmt::format("{}", fmt::join(texts, ","))};
+  std::vector<std::vector<pc::Pair>> all;
+  for (const std::string& text : texts) {
+    if (text == "none" && kind.can_be_none)
+      throw ConfigError(fmt::format("{}: 'none' and another {} contradict", option, kind.key.name));
+    all.push_back(pc::pairs_of(text, kind.bare_key));
+  }
+  for (const auto& pairs : all) replace_named(spec, kind, pairs);
+  for (const auto& pairs : all) kind.add(spec, option, pairs);
+}
+
+pc::PcSpec spec_of(const RunArguments& arguments) {
+  pc::PcSpec spec;
+  if (!arguments.configs.empty()) spec = pc::read_config(arguments.configs.back());
+  const pc::Keys keys = pc::keys_of(spec);
+  for (const auto& [key, value] : arguments.words) keys.assign(key, value, "--" + key);
+  for (const pc::PartKind& kind : pc::part_kinds())
+    add_parts(spec, kind, texts_of(arguments, kind.key.name));
+  if (!spec.serial) spec.serial = dev::CharSpec{dev::CharSpec::Kind::stdio};
+  check(spec);
+  return spec;
+}
+
+void add_words(Options& run, RunArguments& arguments) {
+  pc::PcSpec spec;
+  for (const auto& [key, is_flag, value] : pc::keys_of(spec).describe()) {
+    const std::string name(key.name), option = "--" + name, help(key.help);
+    if (is_flag) {
+      run.flag(
+          option,
+          [&arguments, name] {
+            arguments.words.push_back({name, "on"});
+          },
+          help);
+      continue;
+    }
+    const auto take = [&arguments, name](const std::string& text) {
+      arguments.words.push_back({name, text});
+    };
+    const std::string preset = name == "serial" ? "stdio" : value;
+    Option added = run.option(option, std::string(key.values), take, help);
+    if (!preset.empty()) added.say_default(preset);
+  }
+}
+
+void add_parts(Options& run, RunArguments& arguments) {
+  for (const pc::PartKind& kind : pc::part_kinds()) {
+    const std::string name(kind.key.name);
+    run.option(
+        "--" + name, std::string(kind.key.values),
+        [&arguments, name](const std::string& text) {
+          arguments.parts.push_back({name, text});
+        },
+        std::string(kind.key.help));
+  }
+}
+
+std::string footer() {
+  std::string text;
+  for (const pc::PartKind& kind : pc::part_kinds())
+    text += fmt::format("{}:\n{}\n", kind.heading, kind.help());
+  return text + kFooter;
+}
+
 }  // namespace
 
 RunOptions resolve(const RunArguments& arguments) {
   RunOptions options;
-  options.machine.memory.size = parse_memory(arguments.memory);
-  options.machine.vcpus =
-      static_cast<uint32_t>(parse_number("--cpus", arguments.cpus, 1, kMaxVcpus));
-  options.machine.reboot = !arguments.no_reboot;
-  options.boot.kernel = arguments.kernel;
-  options.boot.initrd = arguments.initrd;
-  options.boot.cmdline = arguments.append;
-  if (arguments.irqchip != "auto")
-    options.irqchip =
-        arguments.irqchip == "pc" ? MachineConfig::Irqchip::pc : MachineConfig::Irqchip::apic;
-  options.boot.unpack = arguments.kernel_unpack == "never" ? Unpack::never : Unpack::automatic;
-  options.disks = parse_disks(arguments.disks);
-  options.shares = parse_shares(arguments.shares);
-  options.name = arguments.name;
-  options.nets = parse_nets(arguments.nets);
-  options.display = parse_display(arguments.displays);
-  options.serial = parse_chardev("--serial", arguments.serial);
-  if (!arguments.console.empty()) options.console = parse_chardev("--console", arguments.console);
-  if (options.console && options.console->kind == dev::CharSpec::Kind::stdio &&
-      options.serial.kind == dev::CharSpec::Kind::stdio)
-    throw ConfigError("--console: the terminal is the serial port's: add --serial null");
+  options.spec = spec_of(arguments);
+  if (options.spec.boot.kernel.empty() && !arguments.print_config)
+    throw ConfigError("--kernel is missing: which kernel is to be booted?");
   constexpr uint64_t kDay = 24 * 60 * 60;
   options.shutdown_timeout =
       std::chrono::seconds(parse_number("--shutdown-timeout", arguments.shutdown_timeout, 0, kDay));
-  options.debug_exit = arguments.debug_exit;
   options.dry_run = arguments.dry_run;
-  options.virtio_cmdline = arguments.virtio_cmdline;
-  options.machine.log = make_logger(arguments);
+  options.print_config = arguments.print_config;
+  if (!options.print_config) options.log = make_logger(arguments);
   return options;
 }
 
-CLI::App* add_run_options(CLI::App& app, RunArguments& a) {
-  auto* const run = app.add_subcommand("run", "Start a virtual machine and wait for its end");
-  run->footer(
-      fmt::format("{}\n{}\n{}\n{}\n{}", kDiskHelp, kShareHelp, kNetHelp, kDisplayHelp, kFooter));
-  run->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
-  run->add_option("--kernel", a.kernel,
-                  "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header")
-      ->required()
-      ->type_name("FILE");
-  run->add_option("--initrd", a.initrd, "Initial RAM disk")->type_name("FILE");
-  run->add_option("--append", a.append, "The kernel's command line")->type_name("STR");
-  run->add_option("--cpus", a.cpus, "Number of vCPUs")->type_name("N")->capture_default_str();
-  run->add_option("--memory", a.memory, "Memory: 512M, 4G, …")
-      ->type_name("SIZE")
-      ->capture_default_str();
-  run->add_option("--disk", a.disks,
-                  "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on][,KEY=VALUE...], "
-                  "or a bare path; the keys are below")
-      ->type_name("SPEC")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  run->add_option("--share", a.shares,
-                  "A directory for the guest to mount, repeatable: path=DIR,tag=NAME[,readonly=on]"
-                  "[,security=none|passthrough|mapped-xattr|mapped-file][,squash=UID:GID]"
-                  "[,msize=SIZE]; a bare path works, too")
-      ->type_name("SPEC")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  run->add_option("--net", a.nets,
-                  "A network interface, repeatable: user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, "
-                  "tap=NAME, bridge=NAME, fd=N, socket=unix:PATH or none (the default); see below")
-      ->type_name("SPEC")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  run->add_option("--display", a.displays,
-                  "A screen with keyboard and pointer: none (the default), vnc=ADDRESS:PORT, "
-                  "vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH][,KEY=VALUE...]; see below")
-      ->type_name("SPEC")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  run->add_option("--name", a.name,
-                  "The machine's name, which its network interfaces' addresses are derived from")
-      ->type_name("NAME");
-  run->add_option("--serial", a.serial, "What the first serial port (ttyS0) is connected to")
-      ->type_name("stdio|null|file:PATH|unix:PATH|pty")
-      ->capture_default_str();
-  run->add_option("--console", a.console, "Adds a virtio console (hvc0), connected to this")
-      ->type_name("stdio|null|file:PATH|unix:PATH|pty");
-  run->add_option("--kernel-unpack", a.kernel_unpack,
-                  "auto: unpack a bzImage on the host and keep it for the next start; never: leave "
-                  "it to the guest")
-      ->check(CLI::IsMember({"auto", "never"}))
-      ->capture_default_str();
-  run->add_option("--irqchip", a.irqchip,
-                  "apic: what Linux needs; pc: the old PICs and timer as well, for kernels that "
-                  "cannot do without; auto: apic for Linux, pc for other programs")
-      ->check(CLI::IsMember({"auto", "apic", "pc"}))
-      ->capture_default_str();
-  run->add_flag(
-      "--virtio-cmdline", a.virtio_cmdline,
-      "Tell the kernel of its disks with virtio_mmio.device= words, for kernels without ACPI");
-  run->add_option("--shutdown-timeout", a.shutdown_timeout,
-                  "How long a guest may take to switch itself off after SIGTERM or SIGINT")
-      ->type_name("SECONDS")
-      ->capture_default_str();
-  run->add_flag("--no-reboot", a.no_reboot, "End, with status 8, when the guest asks for a reset");
-  run->add_flag("--debug-exit", a.debug_exit,
-                "A port (0xf4) by which the guest sets the exit status");
-  run->add_option("--log-level", a.log_level, "trace, debug, info, warn, error or off")
-      ->type_name("LEVEL")
-      ->capture_default_str();
-  run->add_option("--log-file", a.log_file, "Log to this file instead of standard error")
-      ->type_name("FILE");
-  run->add_flag("--dry-run", a.dry_run,
-                "Build the machine, print what it consists of, and do not start it");
-  return run;
+void add_run_options(Options& run, RunArguments& a) {
+  run.footer(footer());
+  run.option("--config", "FILE", a.configs,
+             "Begin with this description of a machine, in JSON; the other options change it");
+  add_words(run, a);
+  add_parts(run, a);
+  run.option("--shutdown-timeout", "SECONDS", a.shutdown_timeout,
+             "How long a guest may take to switch itself off after SIGTERM or SIGINT")
+      .show_default();
+  run.option("--log-level", "LEVEL", a.log_level, "trace, debug, info, warn, error or off")
+      .show_default();
+  run.option("--log-file", "FILE", a.log_file, "Log to this file instead of standard error");
+  run.flag("--dry-run", a.dry_run,
+           "Build the machine, print what it consists of, and do not start it");
+  run.flag(
+      "--print-config", a.print_config,
+      "Print the machine's description in JSON, for --config; no file that it names is opened");
 }
 
 }  // namespace vireo::cli

@@ -1,11 +1,11 @@
 // `vireo screenshot`: what is on a VM's screen, as a PNG file.
 #pragma once
 
-#include <CLI/App.hpp>
+#include "tools/vireo/options.h"
 
 namespace vireo::cli {
 
-// Adds the subcommand; its exit status goes to `status` when it was run.
-void add_screenshot(CLI::App& app, int& status);
+// Adds the command.
+void add_screenshot(Options& program);
 
 }  // namespace vireo::cli

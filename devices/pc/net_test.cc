@@ -1,10 +1,10 @@
-#include "tools/vireo/net_option.h"
+#include "devices/pc/net.h"
 
 #include <catch2/catch.hpp>
 
 #include "vmm/base/error.h"
 
-namespace vireo::cli {
+namespace vireo::pc {
 namespace {
 
 class NamedNet final : public dev::NetBackend {
@@ -24,14 +24,18 @@ class NamedNet final : public dev::NetBackend {
   const std::string name_;
 };
 
-NetOption parse(const std::string& text) {
-  return parse_nets({text}).at(0);
+NetInterface parse(const std::string& text) {
+  const std::vector<Pair> pairs = pairs_of(text, "");
+  NetInterface interface = interface_for("--net", pairs);
+  keys_of(interface).assign("--net", pairs);
+  check("--net", interface);
+  return interface;
 }
 
 }  // namespace
 
 TEST_CASE("--net user takes QEMU's words") {
-  const NetOption net = parse(
+  const NetInterface net = parse(
       "user,hostfwd=tcp:127.0.0.1:2222-:22,hostfwd=udp::53-:53,restrict=on,ipv6=off,hostname=h,"
       "guestfwd=tcp:10.0.2.100:80-unix:/x,mac=52:54:00:00:00:09,mtu=9000,bps=1M,pps=10,id=lan");
   const auto& user = std::get<dev::UserNetConfig>(net.network);
@@ -41,7 +45,8 @@ TEST_CASE("--net user takes QEMU's words") {
   CHECK_FALSE(user.ipv6);
   CHECK(user.hostname == "h");
   CHECK(user.tftp.empty());
-  CHECK(user.mtu == 9000);
+  CHECK(net.mtu == 9000);
+  CHECK(std::get<dev::UserNetConfig>(network_of(net)).mtu == 9000);
   CHECK(net.mac == dev::MacAddress{0x52, 0x54, 0, 0, 0, 9});
   CHECK(net.rates.bps.rate == 1 << 20);
   CHECK(net.rates.pps.rate == 10);
@@ -49,7 +54,7 @@ TEST_CASE("--net user takes QEMU's words") {
 }
 
 TEST_CASE("--net user takes forwards of IPv6, names, ranges and port 0") {
-  const NetOption net = parse(
+  const NetInterface net = parse(
       "user,hostfwd=tcp:[::1]:2222-:22,hostfwd=tcp:localhost:0-:22,hostfwd=tcp::80-82-:8080-8082");
   const auto& forwards = std::get<dev::UserNetConfig>(net.network).host_forwards;
   REQUIRE(forwards.size() == 3);
@@ -61,10 +66,10 @@ TEST_CASE("--net user takes forwards of IPv6, names, ranges and port 0") {
 TEST_CASE("--net tap, bridge and fd") {
   const auto tap = [](const char* text) { return std::get<dev::TapConfig>(parse(text).network); };
   CHECK(tap("tap=tap0").name == "tap0");
-  CHECK_FALSE(tap("tap=tap0").create);
-  CHECK(tap("tap=tap0,create=on").create);
-  CHECK(tap("tap").create);
-  CHECK(tap("bridge=br0").create);
+  CHECK_FALSE(tap("tap=tap0").is_made());
+  CHECK(tap("tap=tap0,create=on").is_made());
+  CHECK(tap("tap").is_made());
+  CHECK(tap("bridge=br0").is_made());
   CHECK(tap("bridge=br0,tap=vm1").name == "vm1");
   CHECK(tap("bridge=br0").bridge == "br0");
   CHECK(tap("tap=tap0,queues=4,vhost=off").queues == 4);
@@ -80,14 +85,6 @@ TEST_CASE("--net socket") {
       std::get<dev::SocketNetConfig>(parse("socket=unix:/a,framing=datagram,local=/b").network);
   CHECK(other.framing == dev::SocketNetConfig::Framing::datagram);
   CHECK(other.local == "/b");
-}
-
-TEST_CASE("no network, and several") {
-  CHECK(parse_nets({}).empty());
-  CHECK(parse_nets({"none"}).empty());
-  const auto nets = parse_nets({"user", "tap=a"});
-  CHECK(nets[0].id == "net0");
-  CHECK(nets[1].id == "net1");
 }
 
 TEST_CASE("--net says what is wrong") {
@@ -114,13 +111,9 @@ TEST_CASE("--net says what is wrong") {
                            "user,guestfwd=x",
                            "user,kind"}) {
     INFO(text);
-    CHECK_THROWS_AS(parse_nets({text}), ConfigError);
+    CHECK_THROWS_AS(parse(text), ConfigError);
   }
-  CHECK_THROWS_AS(parse_nets({"none", "user"}), ConfigError);
-  CHECK_THROWS_AS(parse_nets({"user,id=a", "user,id=a"}), ConfigError);
-  CHECK_THROWS_AS(parse_nets({"user,mac=2:0", "user"}), ConfigError);
-  const std::string mac = "user,mac=02:00:00:00:00:01";
-  CHECK_THROWS_WITH(parse_nets({mac, mac}), Catch::Contains("02:00:00:00:00:01"));
+  CHECK_THROWS_WITH(parse("user,hostfwd=x"), Catch::StartsWith("--net: hostfwd=x: "));
 }
 
 TEST_CASE("addresses follow the machine's name, or else the network") {
@@ -133,4 +126,4 @@ TEST_CASE("addresses follow the machine's name, or else the network") {
   CHECK(default_mac("", first, 0) != default_mac("", second, 0));
 }
 
-}  // namespace vireo::cli
+}  // namespace vireo::pc

@@ -3,9 +3,9 @@
 
 #include <string>
 
-namespace vireo::cli {
+namespace vireo::display {
 
 // The first line of the file, which must not be empty. Errors name the option.
 std::string read_password(const std::string& option, const std::string& path);
 
-}  // namespace vireo::cli
+}  // namespace vireo::display

@@ -1,4 +1,4 @@
-#include "tools/vireo/password_file.h"
+#include "devices/display/password_file.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -10,7 +10,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 
-namespace vireo::cli {
+namespace vireo::display {
 
 std::string read_password(const std::string& option, const std::string& path) {
   const UniqueFd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
@@ -25,4 +25,4 @@ std::string read_password(const std::string& option, const std::string& path) {
   return line;
 }
 
-}  // namespace vireo::cli
+}  // namespace vireo::display

@@ -1,14 +1,14 @@
-#include "tools/vireo/disk_option.h"
+#include "devices/pc/disk.h"
 
 #include <catch2/catch.hpp>
 
 #include "vmm/base/error.h"
 
-namespace vireo::cli {
+namespace vireo::pc {
 namespace {
 
-DiskOption parse(const std::string& text) {
-  return parse_disks({text}).front();
+DiskSpec parse(const std::string& text) {
+  return parse_disk(text);
 }
 
 void refuses(const std::string& text, const std::string& why) {
@@ -20,38 +20,38 @@ void refuses(const std::string& text, const std::string& why) {
 }  // namespace
 
 TEST_CASE("a bare path is a disk with what most want") {
-  const DiskOption disk = parse("a/b=c.img");
-  CHECK(disk.spec.path == "a/b=c.img");
-  CHECK(disk.id == "disk0");
-  CHECK(disk.spec.format.empty());
-  CHECK(disk.spec.cache == blk::CacheMode::writeback);
-  CHECK(disk.spec.aio == blk::AioMode::automatic);
-  CHECK(disk.spec.references == blk::References::any);
-  CHECK_FALSE(disk.spec.throttle.any());
+  const DiskSpec disk = parse("a/b=c.img");
+  CHECK(disk.image.path == "a/b=c.img");
+  CHECK(disk.id.empty());
+  CHECK(disk.image.format.empty());
+  CHECK(disk.image.cache == blk::CacheMode::writeback);
+  CHECK(disk.image.aio == blk::AioMode::automatic);
+  CHECK(disk.image.references == blk::References::any);
+  CHECK_FALSE(disk.image.throttle.any());
   CHECK(disk.queues == 1);
   CHECK_FALSE(disk.iothread);
-  CHECK_FALSE(disk.stop_when_full);
+  CHECK_FALSE(disk.pauses_when_full);
 }
 
 TEST_CASE("all keys of a disk arrive") {
-  const DiskOption disk = parse(
+  const DiskSpec disk = parse(
       "path=x,,y,format=qcow2,readonly=on,id=vda,serial=S1,cache=none,backing=off,snapshot=on,"
       "aio=threads,metadata-cache=1M,queues=4,iothread=on,on-enospc=stop,data-file=d.raw");
-  CHECK(disk.spec.path == "x,y");
-  CHECK(disk.spec.format == "qcow2");
-  CHECK(disk.spec.read_only);
+  CHECK(disk.image.path == "x,y");
+  CHECK(disk.image.format == "qcow2");
+  CHECK(disk.image.read_only);
   CHECK(disk.id == "vda");
   CHECK(disk.serial == "S1");
-  CHECK(disk.spec.cache == blk::CacheMode::none);
-  CHECK(disk.spec.aio == blk::AioMode::threads);
-  CHECK(disk.spec.metadata_cache == 1048576);
-  CHECK(disk.spec.references == blk::References::none);
-  CHECK(disk.spec.data_file == "d.raw");
-  CHECK(parse("x.qcow2,backing=beside").spec.references == blk::References::beside);
-  CHECK(disk.spec.snapshot);
+  CHECK(disk.image.cache == blk::CacheMode::none);
+  CHECK(disk.image.aio == blk::AioMode::threads);
+  CHECK(disk.image.metadata_cache == 1048576);
+  CHECK(disk.image.references == blk::References::none);
+  CHECK(disk.image.data_file == "d.raw");
+  CHECK(parse("x.qcow2,backing=beside").image.references == blk::References::beside);
+  CHECK(disk.image.snapshot);
   CHECK(disk.queues == 4);
   CHECK(disk.iothread);
-  CHECK(disk.stop_when_full);
+  CHECK(disk.pauses_when_full);
 }
 
 TEST_CASE("rates are given for reads, writes and both, with bursts") {
@@ -59,7 +59,7 @@ TEST_CASE("rates are given for reads, writes and both, with bursts") {
       parse(
           "x.img,iops=100,iops-burst=200,iops-burst-length=10,iops-rd=1,iops-wr=2,bps=1M,"
           "bps-rd=2k,bps-wr=3,bps-wr-burst=4")
-          .spec.throttle;
+          .image.throttle;
   CHECK(rates.iops.rate == 100);
   CHECK(rates.iops.burst == 200);
   CHECK(rates.iops.burst_length == 10);
@@ -92,7 +92,6 @@ TEST_CASE("what is wrong with a disk is said in one sentence") {
   refuses("x.img,iops-burst=5", "iops: a burst needs");
   refuses("x.img,bps-wr=5,bps-wr-burst=4", "bps-wr: the burst is below");
   refuses("x.img,iops=5,iops-burst-length=4", "length");
-  CHECK_THROWS_WITH(parse_disks({"a.img,id=x", "b.img,id=x"}), Catch::Contains("'x'"));
 }
 
-}  // namespace vireo::cli
+}  // namespace vireo::pc

@@ -1,0 +1,207 @@
+#include "devices/pc/build.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "devices/display/password_file.h"
+#include "devices/legacy/debug_exit.h"
+#include "devices/legacy/i8042.h"
+#include "devices/legacy/rtc.h"
+#include "devices/legacy/uart.h"
+#include "devices/virtio/add.h"
+#include "devices/virtio/net.h"
+#include "devices/virtio/p9.h"
+#include "devices/virtio/rng.h"
+#include "vmm/base/error.h"
+
+namespace vireo::pc {
+
+namespace {
+
+// Runs a step whose errors are all about what the description names.
+template <class Step>
+auto named_step(Step step) {
+  try {
+    return step();
+  } catch (const std::exception& error) {
+    throw ConfigError(describe(error));
+  }
+}
+
+// Most of the descriptors that this process may have, in equal parts.
+size_t descriptors_for_shares(size_t shares) {
+  constexpr rlim_t kOurs = 128, kLeast = 64, kMost = 1 << 16;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
+  const rlim_t spare = limit.rlim_cur > kOurs ? limit.rlim_cur - kOurs : 0;
+  return static_cast<size_t>(std::clamp<rlim_t>(spare / shares, kLeast, kMost));
+}
+
+// As a dry run opens it: without a socket's file of our own.
+dev::NetSpec without_file(dev::NetSpec network) {
+  if (auto* const socket = std::get_if<dev::SocketNetConfig>(&network)) socket->local.clear();
+  return network;
+}
+
+class Builder {
+ public:
+  Builder(Machine& machine, const PcSpec& spec, const PcHost& host)
+      : machine_(machine), spec_(spec), host_(host) {}
+
+  Pc build();
+
+ private:
+  std::unique_ptr<dev::CharBackend> backend(const std::string& device, const dev::CharSpec& spec);
+  void tell(const std::string& line) const {
+    if (host_.tell) host_.tell(line);
+  }
+  void add_input();
+  void add_screen(const DisplaySpec& display);
+  void serve_viewers(const DisplaySpec& display);
+  void add_disk(const DiskSpec& disk);
+  void add_net(const NetInterface& interface);
+  void add_shares();
+
+  Machine& machine_;
+  const PcSpec& spec_;
+  const PcHost& host_;
+  Pc pc_;
+};
+
+std::unique_ptr<dev::CharBackend> Builder::backend(const std::string& device,
+                                                   const dev::CharSpec& spec) {
+  return named_step([&] {
+    if (host_.backend) return host_.backend(device, spec);
+    return dev::make_char_backend(spec, {.log = machine_.config().log});
+  });
+}
+
+void Builder::add_input() {
+  if (spec_.display)
+    add_screen(*spec_.display);
+  else
+    machine_.add<dev::I8042>("i8042");
+}
+
+void Builder::add_screen(const DisplaySpec& display) {
+  pc_.display.emplace(dev::add_display(machine_, display.mode));
+  pc_.boot.framebuffer = pc_.display->screen.boot_information();
+  pc_.boot.cmdline = with_screen_console(pc_.boot.cmdline);
+  const display::RfbConfig& server = display.server;
+  if (!host_.dry && !(server.vnc.empty() && server.web.empty())) serve_viewers(display);
+}
+
+void Builder::serve_viewers(const DisplaySpec& display) {
+  display::RfbConfig server = display.server;
+  if (!spec_.name.empty()) server.name = spec_.name;
+  if (!display.password_file.empty())
+    server.password = named_step(
+        [&] { return display::read_password("--display: password-file", display.password_file); });
+  server.power_button = [power = pc_.power] { power->press_power_button(); };
+  server.log = machine_.config().log;
+  try {
+    for (const std::string& address : dev::serve_display(machine_, *pc_.display, server))
+      tell("screen: " + address);
+  } catch (const display::OpenToAllError& error) {
+    throw ConfigError(
+        fmt::format("--display: {} (here: password-file=FILE, or open=on)", error.what()));
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("--display: {}", describe(error)));
+  }
+}
+
+void Builder::add_disk(const DiskSpec& disk) {
+  EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
+  const blk::Host host{home, machine_.env().pool, machine_.config().log};
+  auto opened = block_on(home, blk::open_disk(host, disk.id, disk.image));
+  dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
+  if (disk.pauses_when_full)
+    config.no_space = [&machine = machine_, path = disk.image.path](const std::string& why) {
+      machine.request_pause(fmt::format("{} for '{}'", why, path));
+    };
+  pc_.disks.push_back(
+      &dev::add_virtio_at<dev::Blk>(machine_, home, disk.id, std::move(opened), config));
+}
+
+void Builder::add_net(const NetInterface& interface) {
+  const std::string& id = interface.id;
+  const dev::NetSpec wanted = network_of(interface);
+  auto network = with_context("--net", [&] {
+    return dev::open_net(id, host_.dry ? without_file(wanted) : wanted, machine_.config().log);
+  });
+  if (!host_.dry)
+    for (const std::string& line : network->announcements()) tell(fmt::format("{}: {}", id, line));
+  const dev::MacAddress mac =
+      interface.mac ? *interface.mac : default_mac(spec_.name, *network, pc_.nets.size());
+  pc_.nets.push_back({id, network->description(), mac});
+  dev::add_virtio<dev::Net>(
+      machine_, id, std::move(network),
+      dev::NetConfig{.mac = mac, .mtu = interface.mtu, .rates = interface.rates});
+}
+
+void Builder::add_shares() {
+  if (spec_.shares.empty()) return;
+  const size_t descriptors = descriptors_for_shares(spec_.shares.size());
+  for (ShareSpec share : spec_.shares) {
+    share.share.descriptors = descriptors;
+    share.share.own_loop = true;
+    named_step([&] {
+      dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), "share-" + share.tag, share);
+    });
+  }
+}
+
+Pc Builder::build() {
+  check(spec_);
+  pc_.boot = spec_.boot;
+  pc_.power = &machine_.add<dev::AcpiPower>("power");
+  machine_.add<dev::Uart>("com1", backend("com1", spec_.serial.value_or(dev::CharSpec{})));
+  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
+  add_input();
+  if (spec_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
+  for (const DiskSpec& disk : spec_.disks) add_disk(disk);
+  for (const NetInterface& interface : spec_.nets) add_net(interface);
+  add_shares();
+  if (spec_.console)
+    pc_.console =
+        &dev::add_virtio<dev::Console>(machine_, "console0", backend("console0", *spec_.console));
+  dev::add_virtio<dev::Rng>(machine_, "rng0");
+  if (spec_.virtio_cmdline)
+    pc_.boot.cmdline = with_virtio_mmio(pc_.boot.cmdline, machine_.env().acpi);
+  return std::move(pc_);
+}
+
+// Linux takes the chips that the tables tell of; other programs expect a PC's.
+MachineConfig::Irqchip irqchip_of(const PcSpec& spec) {
+  using Irqchip = MachineConfig::Irqchip;
+  if (spec.irqchip) return *spec.irqchip;
+  return is_linux(spec.boot) ? Irqchip::apic : Irqchip::pc;
+}
+
+}  // namespace
+
+MachineConfig machine_config(const PcSpec& spec, Logger log) {
+  return {.memory = {.size = spec.memory},
+          .vcpus = spec.vcpus,
+          .irqchip = irqchip_of(spec),
+          .reboot = !spec.no_reboot,
+          .log = std::move(log)};
+}
+
+Pc rebuild_pc(Machine& machine, const PcSpec& spec, const PcHost& host) {
+  return Builder(machine, spec, host).build();
+}
+
+Pc build_pc(Machine& machine, const PcSpec& spec, const PcHost& host) {
+  Pc pc = rebuild_pc(machine, spec, host);
+  machine.boot(pc.boot);
+  return pc;
+}
+
+}  // namespace vireo::pc

@@ -1,0 +1,269 @@
+#include "devices/pc/spec.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "vmm/base/error.h"
+#include "vmm/base/parse.h"
+
+namespace vireo::pc {
+
+namespace {
+
+void set_memory(uint64_t& memory, const std::string& text) {
+  const uint64_t bytes = parse_size("", text);
+  // The bounds that need the host are GuestMemory's; these two catch slips of the pen.
+  if (bytes < MiB)
+    throw ConfigError(fmt::format("{} bytes are too little: write 128M, 2G, …", bytes));
+  if (bytes % kPageSize != 0)
+    throw ConfigError(fmt::format("{} is not a multiple of {} bytes", text, kPageSize));
+  memory = bytes;
+}
+
+void add_boot_keys(Keys& keys, LinuxBoot& boot) {
+  keys.word(
+          {"kernel", "FILE",
+           "Kernel: a bzImage, a vmlinux, or an ELF with a PVH note or multiboot header"},
+          [&boot](const std::string& text) { boot.kernel = text; },
+          [&boot] { return boot.kernel.string(); })
+      .word(
+          {"initrd", "FILE", "Initial RAM disk"},
+          [&boot](const std::string& text) { boot.initrd = text; },
+          [&boot] { return boot.initrd.string(); })
+      .text({"append", "STR", "The kernel's command line"}, boot.cmdline)
+      .choice<Unpack>({"kernel-unpack", "auto|never",
+                       "auto: unpack a bzImage on the host and keep it for the next start; never: "
+                       "leave it to the guest"},
+                      boot.unpack, {{"auto", Unpack::automatic}, {"never", Unpack::never}});
+}
+
+Keys& add_chardevs(Keys& keys, PcSpec& spec) {
+  constexpr std::string_view kPlaces = "stdio|null|file:PATH|unix:PATH|pty";
+  return keys
+      .word(
+          {"serial", kPlaces, "What the first serial port (ttyS0) is connected to"},
+          [&spec](const std::string& text) { spec.serial = dev::parse_char_spec(text); },
+          [&spec] { return spec.serial ? to_string(*spec.serial) : ""; })
+      .word(
+          {"console", kPlaces, "Adds a virtio console (hvc0), connected to this"},
+          [&spec](const std::string& text) { spec.console = dev::parse_char_spec(text); },
+          [&spec] { return spec.console ? to_string(*spec.console) : ""; });
+}
+
+// The first of disk0, disk1, … from its place in the list on that nobody has.
+template <class T>
+std::string free_id(const std::vector<T>& list, const char* prefix) {
+  const auto taken = [&](const std::string& id) {
+    return std::any_of(list.begin(), list.end(), [&](const T& other) { return other.id == id; });
+  };
+  size_t number = list.size();
+  while (taken(fmt::format("{}{}", prefix, number))) ++number;
+  return fmt::format("{}{}", prefix, number);
+}
+
+// --- disks ---
+
+void add_disk(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  DiskSpec disk;
+  keys_of(disk).assign(of, pairs);
+  check(of, disk);
+  if (disk.id.empty()) disk.id = free_id(spec.disks, "disk");
+  spec.disks.push_back(std::move(disk));
+}
+
+void remove_disk(PcSpec& spec, std::string_view id) {
+  std::erase_if(spec.disks, [&](const DiskSpec& disk) { return disk.id == id; });
+}
+
+// --- networks ---
+
+void add_net(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  NetInterface interface = interface_for(of, pairs);
+  keys_of(interface).assign(of, pairs);
+  check(of, interface);
+  if (interface.id.empty()) interface.id = free_id(spec.nets, "net");
+  spec.nets.push_back(std::move(interface));
+}
+
+void remove_net(PcSpec& spec, std::string_view id) {
+  std::erase_if(spec.nets, [&](const NetInterface& interface) { return interface.id == id; });
+}
+
+// --- shares ---
+
+void add_share(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  ShareSpec share;
+  keys_of(share).assign(of, pairs);
+  check(of, share);
+  spec.shares.push_back(std::move(share));
+}
+
+void remove_share(PcSpec& spec, std::string_view tag) {
+  std::erase_if(spec.shares, [&](const ShareSpec& share) { return share.tag == tag; });
+}
+
+// --- the screen ---
+
+void add_display(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  DisplaySpec display = spec.display.value_or(DisplaySpec{});
+  keys_of(display).assign(of, pairs);
+  check(of, display);
+  spec.display = std::move(display);
+}
+
+// --- all of them ---
+
+DiskSpec fresh(const DiskSpec&) {
+  return {};
+}
+ShareSpec fresh(const ShareSpec&) {
+  return {};
+}
+DisplaySpec fresh(const DisplaySpec&) {
+  return {};
+}
+
+template <class List>
+std::vector<Json> json_of(const List& list) {
+  std::vector<Json> all;
+  for (auto item : list) {
+    auto other = fresh(item);
+    all.push_back(keys_of(item).json(keys_of(other)));
+  }
+  return all;
+}
+
+template <class T>
+std::string help_of() {
+  T item;
+  return keys_of(item).help();
+}
+
+const std::array<PartKind, 4>& kinds() {
+  static const std::array<PartKind, 4> kKinds{{
+      {.key = {"display", "SPEC",
+               "A screen with keyboard and pointer: none (the default), "
+               "vnc=ADDRESS:PORT, vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH]"
+               "[,KEY=VALUE...]; see below"},
+       .bare_key = "",
+       .name_key = "",
+       .heading = "What --display SPEC is made of; several are one",
+       .can_be_none = true,
+       .add = add_display,
+       .remove = [](PcSpec&, std::string_view) {},
+       .clear = [](PcSpec& spec) { spec.display.reset(); },
+       .json =
+           [](const PcSpec& spec) {
+             return spec.display ? json_of(std::array{*spec.display}) : std::vector<Json>();
+           },
+       .help = help_of<DisplaySpec>},
+      {.key = {"disk", "SPEC",
+               "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on]"
+               "[,KEY=VALUE...], or a bare path; the keys are below"},
+       .bare_key = "path",
+       .name_key = "id",
+       .heading =
+           "What --disk SPEC is made of; a bare path works, a comma in a value is written twice",
+       .can_be_none = false,
+       .add = add_disk,
+       .remove = remove_disk,
+       .clear = [](PcSpec& spec) { spec.disks.clear(); },
+       .json = [](const PcSpec& spec) { return json_of(spec.disks); },
+       .help = help_of<DiskSpec>},
+      {.key = {"net", "SPEC",
+               "A network interface, repeatable: "
+               "user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, tap=NAME, bridge=NAME, "
+               "fd=N, socket=unix:PATH or none (the default); see below"},
+       .bare_key = "",
+       .name_key = "id",
+       .heading =
+           "What --net SPEC is made of; the first word says what the interface is connected to",
+       .can_be_none = true,
+       .add = add_net,
+       .remove = remove_net,
+       .clear = [](PcSpec& spec) { spec.nets.clear(); },
+       .json = [](const PcSpec& spec) { return json_of(spec.nets); },
+       .help = net_help},
+      {.key = {"share", "SPEC",
+               "A directory for the guest to mount, repeatable: "
+               "path=DIR,tag=NAME[,readonly=on][,KEY=VALUE...]; a bare path works, "
+               "too"},
+       .bare_key = "path",
+       .name_key = "tag",
+       .heading = "What --share SPEC is made of; a first part without a key is the directory",
+       .can_be_none = false,
+       .add = add_share,
+       .remove = remove_share,
+       .clear = [](PcSpec& spec) { spec.shares.clear(); },
+       .json = [](const PcSpec& spec) { return json_of(spec.shares); },
+       .help = help_of<ShareSpec>},
+  }};
+  return kKinds;
+}
+
+template <class List, class Name>
+void check_names(std::string_view what, const List& list, Name name_of) {
+  std::set<std::string> names;
+  for (const auto& item : list)
+    if (const std::string name = name_of(item); !name.empty() && !names.insert(name).second)
+      throw ConfigError(fmt::format("--{} '{}'", what, name));
+}
+
+}  // namespace
+
+Keys keys_of(PcSpec& spec) {
+  using Irqchip = std::optional<MachineConfig::Irqchip>;
+  Keys keys;
+  add_boot_keys(keys, spec.boot);
+  keys.number({"cpus", "N", "Number of vCPUs"}, spec.vcpus, 1, kMaxVcpus)
+      .word(
+          {"memory", "SIZE", "Memory: 512M, 4G, …"},
+          [&spec](const std::string& text) { set_memory(spec.memory, text); },
+          [&spec] { return size_text(spec.memory); })
+      .text({"name", "NAME",
+             "The machine's name, which its network interfaces' addresses are derived from"},
+            spec.name);
+  return add_chardevs(keys, spec)
+      .choice<Irqchip>(
+          {"irqchip", "auto|apic|pc",
+           "apic: what Linux needs; pc: the old PICs and timer as well, for kernels that cannot do "
+           "without; auto: apic for Linux, pc for other programs"},
+          spec.irqchip,
+          {{"auto", std::nullopt},
+           {"apic", MachineConfig::Irqchip::apic},
+           {"pc", MachineConfig::Irqchip::pc}})
+      .flag(
+          {"virtio-cmdline", "",
+           "Tell the kernel of its disks with virtio_mmio.device= words, for kernels without ACPI"},
+          spec.virtio_cmdline)
+      .flag({"no-reboot", "", "End, with status 8, when the guest asks for a reset"},
+            spec.no_reboot)
+      .flag({"debug-exit", "", "A port (0xf4) by which the guest sets the exit status"},
+            spec.debug_exit);
+}
+
+std::span<const PartKind> part_kinds() {
+  return kinds();
+}
+
+void check(const PcSpec& spec) {
+  check_names("disk: two disks have the id", spec.disks,
+              [](const DiskSpec& disk) { return disk.id; });
+  check_names("net: two interfaces have the id", spec.nets,
+              [](const NetInterface& net) { return net.id; });
+  check_names("net: two interfaces have the MAC address", spec.nets,
+              [](const NetInterface& net) { return net.mac ? dev::to_string(*net.mac) : ""; });
+  check_names("share: two shares have the tag", spec.shares,
+              [](const ShareSpec& share) { return share.tag; });
+  const auto is_stdio = [](const std::optional<dev::CharSpec>& port) {
+    return port && port->kind == dev::CharSpec::Kind::stdio;
+  };
+  if (is_stdio(spec.serial) && is_stdio(spec.console))
+    throw ConfigError("--console: the terminal is the serial port's: add --serial null");
+}
+
+}  // namespace vireo::pc
