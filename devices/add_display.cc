@@ -45,7 +45,7 @@ class DisplayServer final : public Device {
 
 DisplayDevices add_display(Machine& machine, display::Size mode) {
   EventLoop& loop = machine.add_loop();
-  DeviceEnv env = machine.env().at(loop);
+  DeviceEnv env{machine.env().platform, loop};
   Framebuffer& screen =
       adopt(machine,
             std::make_unique<Framebuffer>("screen", env, mode,

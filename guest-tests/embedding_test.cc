@@ -53,7 +53,7 @@ TEST_CASE("a guest that KVM cannot go on with names the cause and shows the regi
 class FailingDevice final : public Device, private IoHandler {
  public:
   FailingDevice(std::string name, DeviceEnv& env)
-      : name_(std::move(name)), region_(env.pio.map({0x6000, 4}, *this, name_)) {}
+      : name_(std::move(name)), region_(env.platform.pio.map({0x6000, 4}, *this, name_)) {}
 
   const std::string& name() const noexcept override { return name_; }
   void start() override {}

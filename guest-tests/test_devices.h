@@ -20,7 +20,7 @@ namespace vireo::guest_tests {
 enum class Where : uint8_t { ports, memory };
 
 inline Bus& bus_of(DeviceEnv& env, Where where) {
-  return where == Where::ports ? env.pio : env.mmio;
+  return where == Where::ports ? env.platform.pio : env.platform.mmio;
 }
 
 // A few bytes of memory.

@@ -7,62 +7,18 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "vmm/base/event_loop.h"
-#include "vmm/base/log.h"
 #include "vmm/base/state.h"
 #include "vmm/base/task.h"
-#include "vmm/base/worker_pool.h"
-#include "vmm/bus.h"
-#include "vmm/kvm/doorbell.h"
-#include "vmm/kvm/irq.h"
-#include "vmm/kvm/memory_slot.h"
-#include "vmm/memory/guest_memory.h"
-#include "vmm/memory/register_pages.h"
+#include "vmm/platform.h"
 
 namespace vireo {
 
-// What the firmware tables must tell the guest of a device: collected by the machine.
-struct AcpiDevice {
-  enum class Kind : uint8_t { virtio_mmio, serial, rtc, keyboard, mouse, power };
-  Kind kind;
-  uint64_t address = 0;  // MMIO or port
-  uint64_t length = 0;
-  uint32_t gsi = 0;
-};
-
-// Requests of devices to the machine. Any thread; they only post.
-class MachineControl {
- public:
-  virtual ~MachineControl() = default;
-  virtual void guest_power_off() = 0;
-  virtual void guest_reset() = 0;
-  virtual void guest_debug_exit(uint32_t value) = 0;
-  // The device can not go on for a reason of the host's; ends the VM with the text.
-  virtual void host_error(const std::string& what) = 0;
-};
-
-// All of it outlives the devices.
+// What a device is built with: the machine's platform, and the loop that is its home.
 struct DeviceEnv {
-  GuestMemory& memory;
-  EventLoop& loop;  // the device's home
-  WorkerPool& pool;
-  Bus& mmio;
-  Bus& pio;
-  IrqAllocator& irqs;
-  Doorbells& doorbells;
-  MemorySlots& slots;
-  MachineControl& control;
-  std::vector<AcpiDevice>& acpi;
-  RegisterPages& register_pages;  // for devices without a fixed address
-  Logger log{};
-
-  // The same for a device whose home is another loop.
-  DeviceEnv at(EventLoop& home) const {
-    return {memory, home,    pool, mmio,           pio, irqs, doorbells,
-            slots,  control, acpi, register_pages, log};
-  }
+  Platform& platform;
+  EventLoop& loop;
 };
 
 // Thread: control thread constructs and destroys; start/stop/reset/save/close run on the home

@@ -22,18 +22,20 @@ namespace {
 
 // What belongs to no device, yet must be the same machine again.
 struct PlatformState {
-  static constexpr StateTag kTag{"platform", 1};
-  std::vector<std::array<uint64_t, 4>> devices;  // kind, address, length, GSI of each, in order
-  uint64_t processor = 0;                        // a hash of what CPUID tells the first vCPU
+  static constexpr StateTag kTag{"platform", 2};
+  uint64_t tables = 0;     // a hash of what the firmware tables say of the devices
+  uint64_t processor = 0;  // a hash of what CPUID tells the first vCPU
 
   static void fields(auto& self, auto& archive) {
-    archive("devices", self.devices)("processor", self.processor);
+    archive("tables", self.tables)("processor", self.processor);
   }
 };
 
+constexpr uint64_t kFnvBasis = 0xcbf29ce484222325, kFnvPrime = 0x100000001b3;  // FNV-1a
+
 uint64_t fingerprint(const CpuidTable& table) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-  const auto add = [&](uint32_t word) { hash = (hash ^ word) * 0x100000001b3; };
+  uint64_t hash = kFnvBasis;
+  const auto add = [&](uint32_t word) { hash = (hash ^ word) * kFnvPrime; };
   for (const kvm_cpuid_entry2& entry : table)
     for (const uint32_t word :
          {entry.function, entry.index, entry.eax, entry.ebx, entry.ecx, entry.edx})
@@ -41,12 +43,16 @@ uint64_t fingerprint(const CpuidTable& table) {
   return hash;
 }
 
-PlatformState platform_of(const std::vector<AcpiDevice>& devices, const CpuidTable& cpuid) {
-  PlatformState state{.devices = {}, .processor = fingerprint(cpuid)};
-  for (const AcpiDevice& device : devices)
-    state.devices.push_back(
-        {static_cast<uint64_t>(device.kind), device.address, device.length, device.gsi});
-  return state;
+uint64_t fingerprint(const AcpiNamespace& names) {
+  uint64_t hash = kFnvBasis;
+  for (const AcpiDevice& device : names.devices())
+    for (const std::byte byte : aml_of(device))
+      hash = (hash ^ std::to_integer<uint64_t>(byte)) * kFnvPrime;
+  return hash;
+}
+
+PlatformState platform_of(const AcpiNamespace& names, const CpuidTable& cpuid) {
+  return {.tables = fingerprint(names), .processor = fingerprint(cpuid)};
 }
 
 MachineConfig checked(MachineConfig config) {
@@ -75,10 +81,15 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
       vm_(kvm_.create_vm()),
       memory_(config_.memory),
       pool_(config_.workers),
-      irqs_(
-          [this](uint32_t gsi) { return ioapic_ ? IrqLine(*ioapic_, gsi) : vm_.connect_irq(gsi); }),
-      env_{memory_, loop_, pool_, mmio_,           pio_,       irqs_, vm_,
-           vm_,     *this, acpi_, register_pages_, config_.log} {
+      platform_{.memory = memory_,
+                .pool = pool_,
+                .doorbells = vm_,
+                .slots = vm_,
+                .control = *this,
+                .irqs = IrqAllocator([this](uint32_t gsi) {
+                  return ioapic_ ? IrqLine(*ioapic_, gsi) : vm_.connect_irq(gsi);
+                }),
+                .log = config_.log} {
   if (snapshot_ && snapshot_->shape() != SnapshotShape{config_.memory.size, config_.vcpus})
     throw ConfigError(fmt::format("the snapshot is of a machine with {} MiB of memory and {} vCPUs",
                                   snapshot_->shape().memory / MiB, snapshot_->shape().vcpus));
@@ -86,7 +97,8 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
   create_irqchip(vm_);
   if (!has_pc_irqchip())
     ioapic_.emplace(
-        mmio_, [this](MsiMessage message) { vm_.signal_msi(message.address, message.data); },
+        platform_.mmio,
+        [this](MsiMessage message) { vm_.signal_msi(message.address, message.data); },
         saved_.take<IoApic::State>("ioapic"));
   create_vcpus();
 }
@@ -107,7 +119,7 @@ Machine::~Machine() {
 void Machine::map_memory() {
   for (const auto& region : memory_.regions()) vm_.add_memory(region.start, region.bytes);
   if (kvm_.check_extension(KVM_CAP_READONLY_MEM) > 0)
-    vm_.add_read_only_memory(register_pages_.start(), register_pages_.memory());
+    vm_.add_read_only_memory(platform_.register_pages.start(), platform_.register_pages.memory());
 }
 
 // With its CPUID, on which KVM makes depend what other state there is.
@@ -124,7 +136,8 @@ KvmVcpu Machine::create_vcpu(KvmVm& vm, uint32_t id) const {
 void Machine::create_vcpus() {
   VcpuEvents& events = *this;
   for (uint32_t id = 0; id < config_.vcpus; ++id)
-    vcpus_.push_back(std::make_unique<Vcpu>(id, create_vcpu(vm_, id), mmio_, pio_, events));
+    vcpus_.push_back(
+        std::make_unique<Vcpu>(id, create_vcpu(vm_, id), platform_.mmio, platform_.pio, events));
 }
 
 EventLoop& Machine::add_loop() {
@@ -197,15 +210,15 @@ void Machine::power_on() {
   std::iota(apic_ids.begin(), apic_ids.end(), 0);
   const LoadedKernel kernel = load_linux(memory_, *boot_, layout::kAcpiTables, config_.log);
   // Over what the kernel's file has there: on a PC it is read-only memory.
-  write_acpi_tables(memory_, {.apic_ids = apic_ids, .devices = acpi_});
-  write_reset_vector(memory_, acpi_);
+  write_acpi_tables(memory_, {.apic_ids = apic_ids, .names = platform_.acpi});
+  write_reset_vector(memory_, platform_.acpi);
   enter_at(vcpus_.front()->kvm(), kernel.entry);
 }
 
 void Machine::restore() {
   const auto platform = saved_.take<PlatformState>("platform");
-  const PlatformState own = platform_of(acpi_, first_cpuid());
-  if (platform.devices != own.devices)
+  const PlatformState own = platform_of(platform_.acpi, first_cpuid());
+  if (platform.tables != own.tables)
     throw ConfigError("the snapshot is of a machine with other devices, or in another order");
   if (platform.processor != own.processor)
     throw ConfigError(
@@ -340,7 +353,7 @@ void Machine::save(const std::string& directory) {
   if (has_ended()) throw ConfigError("the machine has ended: there is nothing to save");
   const StateShape shape = state_shape();
   StateWriter writer;
-  writer.put("platform", platform_of(acpi_, first_cpuid()));
+  writer.put("platform", platform_of(platform_.acpi, first_cpuid()));
   for (auto& vcpu : vcpus_) writer.put(vcpu_name(vcpu->id()), save_vcpu(vcpu->kvm(), shape));
   writer.put("vm", save_vm(vm_, has_pc_irqchip()));
   if (ioapic_) writer.put("ioapic", ioapic_->save());

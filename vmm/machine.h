@@ -195,13 +195,9 @@ class Machine final : private VcpuEvents, private MachineControl {
   EventLoop loop_;
   std::vector<std::unique_ptr<IoThread>> io_threads_;  // of add_loop()
   WorkerPool pool_;
-  Bus mmio_{"mmio"};
-  Bus pio_{"port"};
-  RegisterPages register_pages_;
+  Platform platform_;
   std::optional<IoApic> ioapic_;  // unless KVM has it
-  IrqAllocator irqs_;
-  std::vector<AcpiDevice> acpi_;
-  DeviceEnv env_;
+  DeviceEnv env_{platform_, loop_};
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::vector<Placed> devices_;
   std::optional<LinuxBoot> boot_;

@@ -4,18 +4,44 @@
 
 #include <fmt/core.h>
 
+#include "vmm/boot/aml.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo::dev {
 
 AcpiPower::AcpiPower(std::string name, DeviceEnv& env, State state)
-    : name_(std::move(name)), log_(env.log), control_(env.control), state_(state) {
-  irq_ = env.irqs.claim(layout::kGsiPower, name_).line;
-  ports_ = env.pio.map({layout::kPortAcpiPower, kRegisters}, *this, name_);
-  env.acpi.push_back({.kind = AcpiDevice::Kind::power,
-                      .address = layout::kPortAcpiPower,
-                      .length = kRegisters,
-                      .gsi = layout::kGsiPower});
+    : name_(std::move(name)),
+      log_(env.platform.log),
+      control_(env.platform.control),
+      state_(state) {
+  irq_ = env.platform.irqs.claim(layout::kGsiPower, name_).line;
+  ports_ = env.platform.pio.map({layout::kPortAcpiPower, kRegisters}, *this, name_);
+  describe(env.platform.acpi);
+}
+
+// The button itself, and the device that tells of it (5.6.9, 9.18.1).
+void AcpiPower::describe(AcpiNamespace& acpi) {
+  constexpr uint64_t kPressed = 0x80;
+  constexpr uint16_t kPorts = layout::kPortAcpiPower;
+  acpi.set_power({.sleep_control = kPorts + kSleepControl,
+                  .sleep_status = kPorts + kSleepStatus,
+                  .reset = kPorts + kReset,
+                  .reset_value = kResetValue,
+                  .sleep_type_off = kSleepTypeS5});
+  acpi.add({.name = "PWRB", .hid = "PNP0C0C"});
+  const auto event = aml::path("EVNT"), local = aml::local0();
+  acpi.add({.name = "GED",
+            .hid = "ACPI0013",
+            .address = kPorts,
+            .length = kRegisters,
+            .gsi = layout::kGsiPower,
+            .resources = {aml::interrupt(layout::kGsiPower)},
+            .terms = {aml::io_region("EREG", kPorts + kEvent, 1), aml::byte_field("EREG", "EVNT"),
+                      aml::serialized_method(
+                          "_EVT", 1,
+                          {aml::store(event, local),
+                           aml::if_then(aml::bit_and(local, aml::integer(kPowerButton)),
+                                        {aml::notify("PWRB", kPressed)})})}});
 }
 
 // The edge is sent for every press: one that came before the guest listened is not waited for.

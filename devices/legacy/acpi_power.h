@@ -58,6 +58,7 @@ class AcpiPower final : public Device, private ByteRegisters {
   uint8_t read_register(uint64_t offset) override;
   void write_register(uint64_t offset, uint8_t value) override;
   void sleep(uint8_t control);
+  static void describe(AcpiNamespace& acpi);
 
   const std::string name_;
   const Logger log_;

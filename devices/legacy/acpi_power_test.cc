@@ -37,11 +37,14 @@ TEST_CASE("power management keeps the state contract") {
 
 TEST_CASE("power management is where the platform's tables say") {
   Fixture machine;
-  REQUIRE(machine.acpi.size() == 1);
-  REQUIRE(machine.acpi[0].kind == AcpiDevice::Kind::power);
-  REQUIRE(machine.acpi[0].address == 0x600);
-  REQUIRE(machine.acpi[0].length == 4);
-  REQUIRE(machine.acpi[0].gsi == 9);
+  const auto devices = machine.platform.acpi.devices();
+  REQUIRE(devices.size() == 2);
+  REQUIRE(devices[0].hid == "PNP0C0C");
+  REQUIRE(devices[1].hid == "ACPI0013");
+  REQUIRE(devices[1].address == 0x600);
+  REQUIRE(devices[1].length == 4);
+  REQUIRE(devices[1].gsi == 9);
+  REQUIRE(machine.platform.acpi.power()->reset == 0x602);
 }
 
 TEST_CASE("S5 with the enable bit switches off, nothing else does") {

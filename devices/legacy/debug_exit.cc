@@ -13,8 +13,8 @@ constexpr uint64_t kWidth = 4;
 }  // namespace
 
 DebugExit::DebugExit(std::string name, DeviceEnv& env, State)
-    : name_(std::move(name)), control_(env.control) {
-  port_ = env.pio.map({layout::kPortDebugExit, kWidth}, *this, name_);
+    : name_(std::move(name)), control_(env.platform.control) {
+  port_ = env.platform.pio.map({layout::kPortDebugExit, kWidth}, *this, name_);
 }
 
 Task<void> DebugExit::stop() {

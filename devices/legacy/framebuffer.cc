@@ -57,7 +57,7 @@ Framebuffer::Framebuffer(std::string name, DeviceEnv& env, Size mode, State stat
   if (!state.pixels.empty() && state.pixels.size() != bytes())
     throw StateError("the saved state of '" + name_ + "' has not as many pixels as its screen");
   if (!state.pixels.empty()) std::memcpy(memory_.get(), state.pixels.data(), state.pixels.size());
-  slot_ = env.slots.attach(layout::kFramebuffer, mapped());
+  slot_ = env.platform.slots.attach(layout::kFramebuffer, mapped());
 }
 
 LinearFramebuffer Framebuffer::boot_information() const noexcept {

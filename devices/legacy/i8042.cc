@@ -46,9 +46,6 @@ constexpr uint8_t kInputPort = 0x80;      // keyboard not locked
 constexpr uint8_t kReleaseNext = 0xf0;    // of scan code set 2
 constexpr uint8_t kReleased = 0x80;       // of set 1
 
-constexpr uint64_t kData = layout::kPortI8042Data - layout::kPortI8042Data;
-constexpr uint64_t kCommand = layout::kPortI8042Command - layout::kPortI8042Data;
-constexpr uint8_t kUnmapped = 0xff;
 
 bool can_be(const I8042State::Output& output) {
   using Chip = I8042Chip;
@@ -259,21 +256,36 @@ I8042Chip::Lines I8042Chip::take_edges() noexcept {
 // --- board ---
 
 I8042::I8042(std::string name, DeviceEnv& env, Ps2Devices devices, const State& state)
-    : name_(std::move(name)), control_(env.control), devices_(devices), chip_(devices, state) {
+    : name_(std::move(name)),
+      control_(env.platform.control),
+      devices_(devices),
+      chip_(devices, state) {
   if (devices == Ps2Devices::keyboard_and_mouse) {
-    keyboard_line_ = env.irqs.claim(layout::kGsiKeyboard, name_ + "'s keyboard").line;
-    mouse_line_ = env.irqs.claim(layout::kGsiMouse, name_ + "'s mouse").line;
-    env.acpi.push_back({.kind = AcpiDevice::Kind::keyboard,
-                        .address = layout::kPortI8042Data,
-                        .length = kCommand + 1,
-                        .gsi = layout::kGsiKeyboard});
-    env.acpi.push_back({.kind = AcpiDevice::Kind::mouse,
-                        .address = layout::kPortI8042Data,
-                        .length = kCommand + 1,
-                        .gsi = layout::kGsiMouse});
+    keyboard_line_ = env.platform.irqs.claim(layout::kGsiKeyboard, name_ + "'s keyboard").line;
+    mouse_line_ = env.platform.irqs.claim(layout::kGsiMouse, name_ + "'s mouse").line;
+    describe(env.platform.acpi);
   }
-  // The ports between belong to others, who answer them before they come here (0x61: KVM's timer).
-  ports_ = env.pio.map({layout::kPortI8042Data, kCommand + 1}, *this, name_);
+  data_ = env.platform.pio.map({layout::kPortI8042Data, 1}, data_port_, name_);
+  command_ = env.platform.pio.map({layout::kPortI8042Command, 1}, command_port_, name_);
+}
+
+// The mouse shares the keyboard's ports.
+void I8042::describe(AcpiNamespace& acpi) {
+  acpi.set_boot_flags(kAcpiHas8042);
+  acpi.add({.name = "KBD",
+            .hid = "PNP0303",
+            .address = layout::kPortI8042Data,
+            .length = 1,
+            .gsi = layout::kGsiKeyboard,
+            .resources = {aml::io_ports(layout::kPortI8042Data, 1),
+                          aml::io_ports(layout::kPortI8042Command, 1),
+                          aml::isa_irq(layout::kGsiKeyboard)}});
+  acpi.add({.name = "MOU",
+            .hid = "PNP0F13",
+            .address = layout::kPortI8042Data,
+            .length = 1,
+            .gsi = layout::kGsiMouse,
+            .resources = {aml::isa_irq(layout::kGsiMouse)}});
 }
 
 void I8042::raise(I8042Chip::Lines lines) const {
@@ -333,21 +345,19 @@ void I8042::move(const Ps2Motion& motion, uint8_t buttons) {
   use_devices([&](I8042Chip& chip) { chip.move(motion, buttons); });
 }
 
-uint8_t I8042::read_register(uint64_t offset) {
+uint8_t I8042::read(Register which) {
   const std::lock_guard lock(mutex_);
-  if (offset == kCommand) return chip_.read_status();
-  if (offset != kData) return kUnmapped;
+  if (which == Register::command) return chip_.read_status();
   const uint8_t value = chip_.read_data();
   raise(chip_.take_edges());
   return value;
 }
 
-void I8042::write_register(uint64_t offset, uint8_t value) {
+void I8042::write(Register which, uint8_t value) {
   bool pulsed = false;
   {
     const std::lock_guard lock(mutex_);
-    if (offset == kData) pulsed = chip_.write_data(value);
-    if (offset == kCommand) pulsed = chip_.write_command(value);
+    pulsed = which == Register::data ? chip_.write_data(value) : chip_.write_command(value);
     raise(chip_.take_edges());
   }
   if (pulsed) control_.guest_reset();

@@ -110,7 +110,7 @@ class I8042Chip {
 };
 
 // At ports 0x60 and 0x64, with interrupts 1 and 12 when devices are plugged in.
-class I8042 final : public Device, public Keyboard, private ByteRegisters {
+class I8042 final : public Device, public Keyboard {
  public:
   using State = I8042State;
 
@@ -131,8 +131,22 @@ class I8042 final : public Device, public Keyboard, private ByteRegisters {
   void save(StateWriter& writer) const override;
 
  private:
-  uint8_t read_register(uint64_t offset) override;
-  void write_register(uint64_t offset, uint8_t value) override;
+  enum class Register : uint8_t { data, command };
+  // The ports between the two belong to others.
+  class Port final : public ByteRegisters {
+   public:
+    Port(I8042& board, Register which) noexcept : board_(board), which_(which) {}
+
+   private:
+    uint8_t read_register(uint64_t) override { return board_.read(which_); }
+    void write_register(uint64_t, uint8_t value) override { board_.write(which_, value); }
+    I8042& board_;
+    const Register which_;
+  };
+
+  static void describe(AcpiNamespace& acpi);
+  uint8_t read(Register which);
+  void write(Register which, uint8_t value);
   void raise(I8042Chip::Lines lines) const;
   template <class Use>
   void use_devices(Use use);
@@ -145,7 +159,9 @@ class I8042 final : public Device, public Keyboard, private ByteRegisters {
   mutable std::mutex mutex_;
   I8042Chip chip_;        // guarded by mutex_
   bool running_ = false;  // guarded by mutex_
-  Bus::Region ports_;
+  Port data_port_{*this, Register::data};
+  Port command_port_{*this, Register::command};
+  Bus::Region data_, command_;
 };
 
 }  // namespace vireo::dev

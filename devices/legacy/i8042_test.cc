@@ -189,13 +189,13 @@ struct Pc : Fixture {
 
 TEST_CASE("plugged devices are in the firmware's tables, and only they") {
   Pc machine;
-  REQUIRE(machine.acpi.size() == 2);
-  REQUIRE(machine.acpi[0].kind == AcpiDevice::Kind::keyboard);
-  REQUIRE(machine.acpi[0].gsi == 1);
-  REQUIRE(machine.acpi[1].kind == AcpiDevice::Kind::mouse);
-  REQUIRE(machine.acpi[1].gsi == 12);
+  REQUIRE(machine.platform.acpi.devices().size() == 2);
+  REQUIRE(machine.platform.acpi.devices()[0].hid == "PNP0303");
+  REQUIRE(machine.platform.acpi.devices()[0].gsi == 1);
+  REQUIRE(machine.platform.acpi.devices()[1].hid == "PNP0F13");
+  REQUIRE(machine.platform.acpi.devices()[1].gsi == 12);
   Fixture empty;
-  REQUIRE(empty.acpi.empty());
+  REQUIRE(empty.platform.acpi.devices().empty());
   REQUIRE_FALSE(empty.controller.listens());
 }
 

@@ -19,12 +19,16 @@ constexpr std::chrono::nanoseconds kLookAgain = std::chrono::minutes(1);
 
 Rtc::Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state)
     : name_(std::move(name)), loop_(env.loop), clock_(std::move(clock)), chip_(state) {
-  irq_ = env.irqs.claim(layout::kGsiRtc, name_).line;
-  ports_ = env.pio.map({layout::kPortRtcIndex, kPorts}, *this, name_);
-  env.acpi.push_back({.kind = AcpiDevice::Kind::rtc,
-                      .address = layout::kPortRtcIndex,
-                      .length = kPorts,
-                      .gsi = layout::kGsiRtc});
+  irq_ = env.platform.irqs.claim(layout::kGsiRtc, name_).line;
+  ports_ = env.platform.pio.map({layout::kPortRtcIndex, kPorts}, *this, name_);
+  env.platform.acpi.clear_boot_flags(kAcpiNoCmosRtc);
+  env.platform.acpi.add(
+      {.name = "RTC",
+       .hid = "PNP0B00",
+       .address = layout::kPortRtcIndex,
+       .length = kPorts,
+       .gsi = layout::kGsiRtc,
+       .resources = {aml::io_ports(layout::kPortRtcIndex, kPorts), aml::isa_irq(layout::kGsiRtc)}});
 }
 
 void Rtc::start() {

@@ -39,10 +39,10 @@ struct Fixture : FakeEnv {
 
 TEST_CASE("the clock is where the platform's tables say") {
   Fixture machine;
-  REQUIRE(machine.acpi.size() == 1);
-  REQUIRE(machine.acpi[0].kind == AcpiDevice::Kind::rtc);
-  REQUIRE(machine.acpi[0].address == 0x70);
-  REQUIRE(machine.acpi[0].gsi == 8);
+  REQUIRE(machine.platform.acpi.devices().size() == 1);
+  REQUIRE(machine.platform.acpi.devices()[0].hid == "PNP0B00");
+  REQUIRE(machine.platform.acpi.devices()[0].address == 0x70);
+  REQUIRE(machine.platform.acpi.devices()[0].gsi == 8);
   REQUIRE(machine.get(Chip::kYear) == 0x24);
   REQUIRE(machine.in(layout::kPortRtcIndex) == 0xff);
 }

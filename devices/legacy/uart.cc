@@ -27,12 +27,18 @@ Uart::Uart(std::string name, DeviceEnv& env, std::unique_ptr<CharBackend> backen
       sending_(std::move(state.output)) {
   if (input_.size() > kMaxReceive || sending_.size() > 2 * kOutputLimit)
     throw StateError("the saved state of a serial port holds more than one keeps");
-  irq_ = env.irqs.claim(layout::kGsiCom1, name_).line;
-  ports_ = env.pio.map({layout::kPortCom1, Uart16550::kRegisters}, *this, name_);
-  env.acpi.push_back({.kind = AcpiDevice::Kind::serial,
-                      .address = layout::kPortCom1,
-                      .length = Uart16550::kRegisters,
-                      .gsi = layout::kGsiCom1});
+  irq_ = env.platform.irqs.claim(layout::kGsiCom1, name_).line;
+  ports_ = env.platform.pio.map({layout::kPortCom1, Uart16550::kRegisters}, *this, name_);
+  const auto place = env.platform.acpi.next("COM", 1, 1);
+  env.platform.acpi.set_boot_flags(kAcpiLegacyDevices);
+  env.platform.acpi.add({.name = place.name,
+                         .uid = place.uid,
+                         .hid = "PNP0501",
+                         .address = layout::kPortCom1,
+                         .length = Uart16550::kRegisters,
+                         .gsi = layout::kGsiCom1,
+                         .resources = {aml::io_ports(layout::kPortCom1, Uart16550::kRegisters),
+                                       aml::isa_irq(layout::kGsiCom1)}});
 }
 
 void Uart::start() {

@@ -245,11 +245,11 @@ TEST_CASE("a serial port refuses a state that holds more than it can") {
 
 TEST_CASE("a serial port is where the platform's tables say") {
   Fixture machine;
-  REQUIRE(machine.acpi.size() == 1);
-  REQUIRE(machine.acpi[0].kind == AcpiDevice::Kind::serial);
-  REQUIRE(machine.acpi[0].address == 0x3f8);
-  REQUIRE(machine.acpi[0].length == 8);
-  REQUIRE(machine.acpi[0].gsi == 4);
+  REQUIRE(machine.platform.acpi.devices().size() == 1);
+  REQUIRE(machine.platform.acpi.devices()[0].hid == "PNP0501");
+  REQUIRE(machine.platform.acpi.devices()[0].address == 0x3f8);
+  REQUIRE(machine.platform.acpi.devices()[0].length == 8);
+  REQUIRE(machine.platform.acpi.devices()[0].gsi == 4);
   REQUIRE_THROWS_AS(Uart("com1", machine.env, std::make_unique<HostBackend>(machine.host)),
                     ConfigError);
 }

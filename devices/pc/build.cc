@@ -118,7 +118,7 @@ void Builder::serve_viewers(const DisplaySpec& display) {
 
 void Builder::add_disk(const DiskSpec& disk) {
   EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
-  const blk::Host host{home, machine_.env().pool, machine_.config().log};
+  const blk::Host host{home, machine_.env().platform.pool, machine_.config().log};
   auto opened = block_on(home, blk::open_disk(host, disk.id, disk.image));
   dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
   if (disk.pauses_when_full)
@@ -173,7 +173,7 @@ Pc Builder::build() {
         &dev::add_virtio<dev::Console>(machine_, "console0", backend("console0", *spec_.console));
   dev::add_virtio<dev::Rng>(machine_, "rng0");
   if (spec_.virtio_cmdline)
-    pc_.boot.cmdline = with_virtio_mmio(pc_.boot.cmdline, machine_.env().acpi);
+    pc_.boot.cmdline = with_virtio_mmio(pc_.boot.cmdline, machine_.env().platform.acpi.devices());
   return std::move(pc_);
 }
 

@@ -126,17 +126,19 @@ struct FakeEnv {
   vireo::testing::ManualLoop turns{};
   GuestMemory memory{MemoryConfig{.size = 2 * MiB}};
   WorkerPool pool{1};
-  Bus mmio{"mmio"};
-  Bus pio{"port"};
   FakeIrqs lines{};
-  IrqAllocator irqs{[this](uint32_t gsi) { return lines.connect(gsi); }};
   FakeDoorbells doorbells{};
   FakeSlots slots{};
   FakeControl control{};
-  std::vector<AcpiDevice> acpi{};
-  RegisterPages register_pages{};
-  DeviceEnv env{memory,    turns.loop(), pool,    mmio, pio,           irqs,
-                doorbells, slots,        control, acpi, register_pages};
+  Platform platform{.memory = memory,
+                    .pool = pool,
+                    .doorbells = doorbells,
+                    .slots = slots,
+                    .control = control,
+                    .irqs = IrqAllocator([this](uint32_t gsi) { return lines.connect(gsi); })};
+  Bus& mmio = platform.mmio;
+  Bus& pio = platform.pio;
+  DeviceEnv env{platform, turns.loop()};
 
   uint8_t in(uint64_t port) {
     uint8_t value = 0;

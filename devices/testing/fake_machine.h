@@ -28,32 +28,26 @@ class FakeMachine {
   std::optional<EventLoop::Clock::time_point> stopped_clock;  // the loop's, when the test sets it
   EventLoop loop{[this] { return stopped_clock.value_or(EventLoop::Clock::now()); }};
   WorkerPool pool{1};
-  Bus mmio{"mmio"};
-  Bus pio{"port"};
   testing::FakeIrqs irq_lines;
-  IrqAllocator irqs{[this](uint32_t gsi) { return irq_lines.connect(gsi); }};
   testing::FakeDoorbells doorbells;
   testing::FakeSlots slots;
   testing::FakeControl control;
-  std::vector<AcpiDevice> acpi;
-  RegisterPages register_pages;
   std::vector<std::string> log;
-  DeviceEnv env{memory,
-                loop,
-                pool,
-                mmio,
-                pio,
-                irqs,
-                doorbells,
-                slots,
-                control,
-                acpi,
-                register_pages,
-                Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
-                  log.emplace_back(text);
-                })};
+  Platform platform{
+      .memory = memory,
+      .pool = pool,
+      .doorbells = doorbells,
+      .slots = slots,
+      .control = control,
+      .irqs = IrqAllocator([this](uint32_t gsi) { return irq_lines.connect(gsi); }),
+      .log = Logger(LogLevel::warn, [this](LogLevel, std::string_view, std::string_view text) {
+        log.emplace_back(text);
+      })};
+  Bus& mmio = platform.mmio;
+  Bus& pio = platform.pio;
+  DeviceEnv env{platform, loop};
 
-  VirtioEnv virtio_env() { return {loop, pool, env.log}; }
+  VirtioEnv virtio_env() { return {loop, pool, platform.log}; }
 
   // Steps the loop until nothing is due.
   void settle() {
@@ -74,8 +68,8 @@ class FakeMachine {
     transport->save(writer);
     block_on(loop, transport->close());
     transport.reset();
-    register_pages = RegisterPages();
-    acpi.clear();
+    platform.register_pages = RegisterPages();
+    platform.acpi = AcpiNamespace();
     return writer.take();
   }
   // Runs a guest's access on another thread, as a vCPU would, while this one plays the loop.

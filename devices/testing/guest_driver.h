@@ -268,7 +268,7 @@ class GuestDriver {
     write(low + 4, static_cast<uint32_t>(address >> 32));
   }
   uint32_t gsi() const {
-    for (const AcpiDevice& device : machine_.acpi)
+    for (const AcpiDevice& device : machine_.platform.acpi.devices())
       if (device.address == base_) return device.gsi;
     VMM_CHECK(false, "the device told its interrupt");
     return 0;

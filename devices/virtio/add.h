@@ -19,8 +19,8 @@ namespace vireo::dev {
 // At home on a loop of Machine::add_loop().
 template <class D, class... Args>
 D& add_virtio_at(Machine& machine, EventLoop& home, const std::string& name, Args&&... args) {
-  DeviceEnv env = machine.env().at(home);
-  const VirtioEnv virtio_env{env.loop, env.pool, env.log};
+  DeviceEnv env{machine.env().platform, home};
+  const VirtioEnv virtio_env{home, env.platform.pool, env.platform.log};
   std::unique_ptr<D> device;
   if constexpr (requires { typename D::State; })
     device = std::make_unique<D>(name, virtio_env, std::forward<Args>(args)...,

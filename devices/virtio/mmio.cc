@@ -17,21 +17,30 @@ using Area = TransportCore::Area;
 
 MmioTransport::MmioTransport(std::string name, DeviceEnv& env, std::unique_ptr<VirtioDevice> device,
                              State state)
-    : page_(env.register_pages.claim(name)),
-      irq_(env.irqs.claim_free(name)),
-      doorbells_(env.doorbells),
-      log_(env.log),
+    : page_(env.platform.register_pages.claim(name)),
+      irq_(env.platform.irqs.claim_free(name)),
+      doorbells_(env.platform.doorbells),
+      log_(env.platform.log),
       device_(std::move(device)),
       core_(std::move(name), env, *device_, *this, std::move(state.core)),
-      region_(env.mmio.map({page_.address, layout::kVirtioMmioStride}, *this, core_.name())) {
+      region_(
+          env.platform.mmio.map({page_.address, layout::kVirtioMmioStride}, *this, core_.name())) {
   word(mmio::kMagic) = mmio::kMagicValue;
   word(mmio::kVersion) = mmio::kVersionValue;
   word(mmio::kDeviceId) = core_.device_type();
   word(mmio::kVendorId) = mmio::kVendorValue;
   interrupt_status() = state.interrupt_status;
   registers_changed();
-  env.acpi.push_back(
-      {AcpiDevice::Kind::virtio_mmio, page_.address, layout::kVirtioMmioStride, irq_.gsi});
+  const auto place = env.platform.acpi.next("V", 3);
+  constexpr uint32_t kLength = layout::kVirtioMmioStride;
+  env.platform.acpi.add({.name = place.name,
+                         .uid = place.uid,
+                         .hid = kVirtioMmioHid,
+                         .address = page_.address,
+                         .length = kLength,
+                         .gsi = irq_.gsi,
+                         .resources = {aml::memory32(static_cast<uint32_t>(page_.address), kLength),
+                                       aml::interrupt(irq_.gsi)}});
 }
 
 MmioTransport::~MmioTransport() = default;

@@ -68,9 +68,9 @@ TEST_CASE("a device tells what it is") {
   CHECK(f.driver.device_features() == kFeatures);
   f.driver.write(mmio::kDeviceFeaturesSel, 2);
   CHECK(f.driver.read(mmio::kDeviceFeatures) == 0);
-  REQUIRE(f.machine.acpi.size() == 1);
-  CHECK(f.machine.acpi[0].kind == AcpiDevice::Kind::virtio_mmio);
-  CHECK(f.machine.acpi[0].address == layout::kVirtioMmio);
+  REQUIRE(f.machine.platform.acpi.devices().size() == 1);
+  CHECK(f.machine.platform.acpi.devices()[0].hid == kVirtioMmioHid);
+  CHECK(f.machine.platform.acpi.devices()[0].address == layout::kVirtioMmio);
 }
 
 TEST_CASE("registers read as memory of any width, and are written as words") {
@@ -427,7 +427,7 @@ TEST_CASE("acknowledging used buffers alone goes to a doorbell that nobody hears
 
 TEST_CASE("the guest reads the registers as memory") {
   Fixture f;
-  const auto page = f.machine.register_pages.memory().first(kPageSize);
+  const auto page = f.machine.platform.register_pages.memory().first(kPageSize);
   const auto word = [&](uint64_t offset) {
     uint32_t value;
     std::memcpy(&value, page.data() + offset, sizeof value);
@@ -650,9 +650,9 @@ TEST_CASE("devices get places and interrupts of their own") {
   FakeMachine machine;
   MmioTransport a("a", machine.env, std::make_unique<TestDevice>(machine.loop));
   MmioTransport b("b", machine.env, std::make_unique<TestDevice>(machine.loop));
-  REQUIRE(machine.acpi.size() == 2);
-  CHECK(machine.acpi[0].address != machine.acpi[1].address);
-  CHECK(machine.acpi[0].gsi != machine.acpi[1].gsi);
+  REQUIRE(machine.platform.acpi.devices().size() == 2);
+  CHECK(machine.platform.acpi.devices()[0].address != machine.platform.acpi.devices()[1].address);
+  CHECK(machine.platform.acpi.devices()[0].gsi != machine.platform.acpi.devices()[1].gsi);
   CHECK(GuestDriver(machine, 1).read(mmio::kMagic) == mmio::kMagicValue);
 }
 

@@ -134,10 +134,10 @@ TEST_CASE("a vCPU is answered by itself, or by the share's loop where it would h
   const p9::ShareDirectory share;
   FakeMachine machine;
   LoopThread home("home");
-  DeviceEnv env = machine.env.at(home.loop());
+  DeviceEnv env{machine.platform, home.loop()};
   const P9Config config{"src", {.directory = share.path(), .own_loop = true}};
   MmioTransport transport{
-      "share", env, std::make_unique<P9>("share", VirtioEnv{env.loop, env.pool, env.log}, config)};
+      "share", env, std::make_unique<P9>("share", VirtioEnv{env.loop, env.platform.pool, env.platform.log}, config)};
   call(home.loop(), [&] { transport.start(); });
   GuestDriver driver{machine};
   driver.start(1, {P9::kQueueSize});

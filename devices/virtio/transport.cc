@@ -32,10 +32,10 @@ uint64_t replace_half(uint64_t value, bool high, uint32_t bits) noexcept {
 TransportCore::TransportCore(std::string name, const DeviceEnv& env, VirtioDevice& device,
                              TransportOps& ops, State state)
     : name_(std::move(name)),
-      memory_(env.memory),
+      memory_(env.platform.memory),
       loop_(env.loop),
-      doorbells_(env.doorbells),
-      log_(env.log),
+      doorbells_(env.platform.doorbells),
+      log_(env.platform.log),
       device_(device),
       ops_(ops),
       features_(device.info().features | kTransportFeatures),

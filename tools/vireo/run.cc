@@ -162,7 +162,7 @@ void Run::build() {
 void Run::check_kernel() {
   LinuxBoot boot = pc_->boot;
   boot.cache.clear();
-  load_linux(machine_.env().memory, boot, layout::kAcpiTables, options_.log);
+  load_linux(machine_.env().platform.memory, boot, layout::kAcpiTables, options_.log);
 }
 
 bool Run::uses_terminal() const {
@@ -190,8 +190,9 @@ void Run::print_shape() {
     line("screen", fmt::format("{}x{}", spec.display->mode.width, spec.display->mode.height));
   for (const pc::Pc::Interface& net : pc_->nets)
     line("net", fmt::format("{}: {}, {}", net.id, net.network, dev::to_string(net.mac)));
-  for (const AcpiDevice& device : machine_.env().acpi)
-    line("device", fmt::format("at {:#x}, interrupt {}", device.address, device.gsi));
+  for (const AcpiDevice& device : machine_.env().platform.acpi.devices())
+    if (device.length != 0)
+      line("device", fmt::format("at {:#x}, interrupt {}", device.address, device.gsi));
 }
 
 std::string last_words(const End& end) {

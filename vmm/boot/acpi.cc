@@ -1,7 +1,7 @@
 #include "vmm/boot/acpi.h"
 
-#include <algorithm>
 #include <array>
+#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -16,7 +16,7 @@ namespace vireo {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-using Kind = AcpiDevice::Kind;
+using Piece = AcpiTables::Piece;
 
 struct GenericAddress {  // 5.2.3.2
   uint8_t space = 0, bits = 0, bit_offset = 0, access = 0;
@@ -81,11 +81,10 @@ struct Fadt {  // 5.2.9, what follows the header
 };
 static_assert(sizeof(Fadt) + sizeof(Header) == 276);
 
-// FADT flags (table 5.10) and boot architecture flags (table 5.11).
+// FADT flags (table 5.10).
 constexpr uint32_t kWbinvd = 1 << 0, kC1OnAll = 1 << 2, kNoFixedPowerButton = 1 << 4,
                    kNoFixedSleepButton = 1 << 5, kNoFixedRtc = 1 << 6, kResetRegister = 1 << 10,
                    kHardwareReduced = 1 << 20;
-constexpr uint16_t kLegacyDevices = 1 << 0, kHas8042 = 1 << 1, kNoVga = 1 << 2, kNoCmosRtc = 1 << 5;
 
 // MADT entries (5.2.12).
 struct Madt {
@@ -119,14 +118,7 @@ struct LocalApicNmi {
 static_assert(sizeof(LocalApic) == 8 && sizeof(LocalX2Apic) == 16 && sizeof(IoApic) == 12 &&
               sizeof(LocalApicNmi) == 6);
 
-uint8_t checksum(std::span<const std::byte> bytes) {
-  const uint8_t sum =
-      std::accumulate(bytes.begin(), bytes.end(), uint8_t{0}, [](uint8_t total, std::byte b) {
-        return static_cast<uint8_t>(total + std::to_integer<int>(b));
-      });
-  return static_cast<uint8_t>(-sum);
-}
-
+// With a checksum of 0, which place() fills in.
 Bytes table(const char (&signature)[5], uint8_t revision, std::span<const std::byte> body) {
   Header header{.signature = {signature[0], signature[1], signature[2], signature[3]},
                 .length = static_cast<uint32_t>(sizeof(Header) + body.size()),
@@ -134,34 +126,19 @@ Bytes table(const char (&signature)[5], uint8_t revision, std::span<const std::b
   ByteWriter writer;
   writer.put(header);
   writer.put(body);
-  Bytes bytes = writer.take();
-  bytes[offsetof(Header, checksum)] = std::byte{checksum(bytes)};
-  return bytes;
+  return writer.take();
 }
 
-const AcpiDevice* find(std::span<const AcpiDevice> devices, Kind kind) {
-  const auto found = std::ranges::find(devices, kind, &AcpiDevice::kind);
-  return found == devices.end() ? nullptr : &*found;
-}
-
-uint16_t boot_architecture(std::span<const AcpiDevice> devices) {
-  uint16_t flags = kNoVga;
-  if (find(devices, Kind::serial) != nullptr) flags |= kLegacyDevices;
-  if (find(devices, Kind::keyboard) != nullptr) flags |= kHas8042;
-  if (find(devices, Kind::rtc) == nullptr) flags |= kNoCmosRtc;
-  return flags;
-}
-
-Bytes fadt(const AcpiPlatform& platform, uint64_t dsdt) {
+Bytes fadt(const AcpiNamespace& names, uint64_t dsdt) {
   uint32_t flags = kWbinvd | kC1OnAll | kNoFixedPowerButton | kNoFixedSleepButton | kNoFixedRtc |
                    kHardwareReduced;
-  Fadt body{.boot_architecture = boot_architecture(platform.devices), .x_dsdt = dsdt};
-  if (const AcpiDevice* power = find(platform.devices, Kind::power)) {
+  Fadt body{.boot_architecture = names.boot_flags(), .x_dsdt = dsdt};
+  if (const auto& power = names.power()) {
     flags |= kResetRegister;
-    body.sleep_control = io_byte(power->address);
-    body.sleep_status = io_byte(power->address + 1);
-    body.reset_register = io_byte(power->address + 2);
-    body.reset_value = 1;
+    body.sleep_control = io_byte(power->sleep_control);
+    body.sleep_status = io_byte(power->sleep_status);
+    body.reset_register = io_byte(power->reset);
+    body.reset_value = power->reset_value;
   }
   body.flags = flags;
   return table("FACP", 6, bytes_of(body));
@@ -186,80 +163,6 @@ Bytes madt(const AcpiPlatform& platform) {
   return table("APIC", 5, body.bytes());
 }
 
-// What the devices of a kind are called: "COM1", "V00A".
-std::string device_name(Kind kind, size_t index) {
-  switch (kind) {
-    case Kind::virtio_mmio:
-      return fmt::format("V{:03X}", index);
-    case Kind::serial:
-      return fmt::format("COM{:X}", index + 1);
-    case Kind::rtc:
-      return "RTC";
-    case Kind::keyboard:
-      return "KBD";
-    case Kind::mouse:
-      return "MOU";
-    case Kind::power:
-      return "PWRB";
-  }
-  VMM_CHECK(false, "every kind of device has a name");
-}
-
-Bytes simple_device(const AcpiDevice& device, size_t index, const Bytes& hid,
-                    const Bytes& resources) {
-  return aml::device(device_name(device.kind, index),
-                     {aml::name("_HID", hid), aml::name("_UID", aml::integer(index)),
-                      aml::name("_CRS", resources)});
-}
-
-// The button itself, and the device that tells of it (5.6.9, 9.18.1).
-Bytes power_devices(const AcpiDevice& device, size_t index) {
-  constexpr uint64_t kPressed = 0x80;
-  const std::string button = device_name(device.kind, index);
-  return aml::concat(
-      {aml::device(button, {aml::name("_HID", aml::eisa_id("PNP0C0C")),
-                            aml::name("_UID", aml::integer(index))}),
-       aml::device(
-           "GED",
-           {aml::name("_HID", aml::string("ACPI0013")), aml::name("_UID", aml::integer(index)),
-            aml::name("_CRS", aml::resources({aml::interrupt(device.gsi)})),
-            aml::io_region("EREG", static_cast<uint16_t>(device.address + 3), 1),
-            aml::byte_field("EREG", "EVNT"),
-            aml::serialized_method("_EVT", 1,
-                                   {aml::store(aml::path("EVNT"), aml::local0()),
-                                    aml::if_then(aml::bit_and(aml::local0(), aml::integer(1)),
-                                                 {aml::notify(button, kPressed)})})})});
-}
-
-Bytes device_terms(const AcpiDevice& device, size_t index) {
-  const auto port = static_cast<uint16_t>(device.address);
-  const auto irq = static_cast<uint8_t>(device.gsi);
-  switch (device.kind) {
-    case Kind::virtio_mmio:
-      return simple_device(device, index, aml::string("LNRO0005"),
-                           aml::resources({aml::memory32(static_cast<uint32_t>(device.address),
-                                                         static_cast<uint32_t>(device.length)),
-                                           aml::interrupt(device.gsi)}));
-    case Kind::serial:
-      return simple_device(device, index, aml::eisa_id("PNP0501"),
-                           aml::resources({aml::io_ports(port, 8), aml::isa_irq(irq)}));
-    case Kind::rtc:
-      return simple_device(device, index, aml::eisa_id("PNP0B00"),
-                           aml::resources({aml::io_ports(port, 2), aml::isa_irq(irq)}));
-    case Kind::keyboard:
-      return simple_device(
-          device, index, aml::eisa_id("PNP0303"),
-          aml::resources({aml::io_ports(layout::kPortI8042Data, 1),
-                          aml::io_ports(layout::kPortI8042Command, 1), aml::isa_irq(irq)}));
-    case Kind::mouse:  // shares the keyboard's ports
-      return simple_device(device, index, aml::eisa_id("PNP0F13"),
-                           aml::resources({aml::isa_irq(irq)}));
-    case Kind::power:
-      return power_devices(device, index);
-  }
-  VMM_CHECK(false, "every kind of device has its terms");
-}
-
 Bytes processor(uint32_t number) {
   return aml::device(fmt::format("C{:03X}", number), {aml::name("_HID", aml::string("ACPI0007")),
                                                       aml::name("_UID", aml::integer(number))});
@@ -269,16 +172,12 @@ Bytes dsdt(const AcpiPlatform& platform) {
   VMM_CHECK(platform.apic_ids.size() <= 0x1000, "processor names have three digits");
   std::vector<Bytes> terms;
   for (uint32_t i = 0; i < platform.apic_ids.size(); ++i) terms.push_back(processor(i));
-  std::array<size_t, 6> counts{};
-  for (const AcpiDevice& device : platform.devices)
-    terms.push_back(device_terms(device, counts.at(static_cast<size_t>(device.kind))++));
-
+  for (const AcpiDevice& device : platform.names.devices()) terms.push_back(aml_of(device));
   Bytes body = aml::scope("\\_SB", terms);
-  if (find(platform.devices, Kind::power) != nullptr) {
-    constexpr uint64_t kSleepType = 5;  // what the power device takes for "off"
+  if (const auto& power = platform.names.power()) {
     const Bytes zero = aml::integer(0);
-    body = aml::concat(
-        {body, aml::name("\\_S5", aml::package({aml::integer(kSleepType), zero, zero, zero}))});
+    body = aml::concat({body, aml::name("\\_S5", aml::package({aml::integer(power->sleep_type_off),
+                                                               zero, zero, zero}))});
   }
   return table("DSDT", 2, body);
 }
@@ -289,44 +188,94 @@ Bytes xsdt(std::initializer_list<uint64_t> addresses) {
   return table("XSDT", 1, body.bytes());
 }
 
-Bytes rsdp(uint64_t xsdt_address) {
-  Rsdp rsdp{.xsdt = xsdt_address};
-  rsdp.checksum = checksum(bytes_of(rsdp).first(kRsdpFirstPart));
-  rsdp.extended_checksum = checksum(bytes_of(rsdp));
+// Puts tables behind one another and notes what depends on their place.
+class Builder {
+ public:
+  // Its offset.
+  uint32_t add(const Bytes& bytes) {
+    Bytes& all = result_.tables;
+    all.resize((all.size() + kAlignment - 1) / kAlignment * kAlignment);
+    const auto offset = static_cast<uint32_t>(all.size());
+    all.insert(all.end(), bytes.begin(), bytes.end());
+    result_.checksums.push_back(
+        {.offset = offset + static_cast<uint32_t>(offsetof(Header, checksum)),
+         .start = offset,
+         .length = static_cast<uint32_t>(bytes.size())});
+    return offset;
+  }
+  void add_pointer(uint32_t offset) { result_.pointers.push_back({.offset = offset, .size = 8}); }
+  AcpiTables finish(uint32_t xsdt);
+
+ private:
+  static constexpr size_t kAlignment = 16;
+  AcpiTables result_;
+};
+
+AcpiTables Builder::finish(uint32_t xsdt) {
+  const Rsdp rsdp{.xsdt = xsdt};
   const auto bytes = bytes_of(rsdp);
-  return {bytes.begin(), bytes.end()};
+  result_.rsdp.assign(bytes.begin(), bytes.end());
+  result_.pointers.push_back({Piece::rsdp, offsetof(Rsdp, xsdt), 8});
+  result_.checksums.push_back({Piece::rsdp, offsetof(Rsdp, checksum), 0, kRsdpFirstPart});
+  result_.checksums.push_back({Piece::rsdp, offsetof(Rsdp, extended_checksum), 0, sizeof(Rsdp)});
+  return std::move(result_);
+}
+
+std::byte checksum(std::span<const std::byte> bytes) {
+  const auto add = [](uint8_t sum, std::byte byte) {
+    return static_cast<uint8_t>(sum + std::to_integer<int>(byte));
+  };
+  return std::byte{
+      static_cast<uint8_t>(-std::accumulate(bytes.begin(), bytes.end(), uint8_t{0}, add))};
+}
+
+void add_address(std::span<std::byte> field, uint64_t address) {
+  uint64_t value = 0;
+  std::memcpy(&value, field.data(), field.size());
+  value += address;
+  std::memcpy(field.data(), &value, field.size());
 }
 
 }  // namespace
 
-std::vector<AcpiTable> make_acpi_tables(const AcpiPlatform& platform, uint64_t base) {
-  constexpr uint64_t kAlignment = 16;
-  std::vector<AcpiTable> tables;
-  uint64_t next = base + (sizeof(Rsdp) + kAlignment - 1) / kAlignment * kAlignment;
-  const auto place = [&](std::string signature, Bytes bytes) {
-    const uint64_t address = next;
-    next = (address + bytes.size() + kAlignment - 1) / kAlignment * kAlignment;
-    tables.push_back({address, std::move(signature), std::move(bytes)});
-    return address;
+AcpiTables make_acpi_tables(const AcpiPlatform& platform) {
+  constexpr uint32_t kXDsdt = sizeof(Header) + offsetof(Fadt, x_dsdt);
+  Builder builder;
+  const uint32_t dsdt_offset = builder.add(dsdt(platform));
+  const uint32_t fadt_offset = builder.add(fadt(platform.names, dsdt_offset));
+  builder.add_pointer(fadt_offset + kXDsdt);
+  const uint32_t madt_offset = builder.add(madt(platform));
+  const uint32_t xsdt_offset = builder.add(xsdt({fadt_offset, madt_offset}));
+  for (const uint32_t entry : {0U, 1U})
+    builder.add_pointer(xsdt_offset + static_cast<uint32_t>(sizeof(Header) + entry * sizeof(le64)));
+  return builder.finish(xsdt_offset);
+}
+
+void place(AcpiTables& tables, uint64_t rsdp, uint64_t address) {
+  VMM_CHECK(rsdp % 16 == 0 && address % 16 == 0, "tables are aligned");
+  const auto piece = [&](Piece which) {
+    return std::span(which == Piece::rsdp ? tables.rsdp : tables.tables);
   };
-  const uint64_t dsdt_address = place("DSDT", dsdt(platform));
-  const uint64_t fadt_address = place("FACP", fadt(platform, dsdt_address));
-  const uint64_t madt_address = place("APIC", madt(platform));
-  const uint64_t xsdt_address = place("XSDT", xsdt({fadt_address, madt_address}));
-  tables.insert(tables.begin(), {base, "RSDP", rsdp(xsdt_address)});
-  return tables;
+  for (const AcpiTables::Pointer& pointer : tables.pointers)
+    add_address(piece(pointer.piece).subspan(pointer.offset, pointer.size), address);
+  for (const AcpiTables::Checksum& sum : tables.checksums) {
+    const std::span<std::byte> bytes = piece(sum.piece);
+    bytes[sum.offset] = checksum(bytes.subspan(sum.start, sum.length));
+  }
 }
 
 uint64_t write_acpi_tables(GuestMemory& memory, const AcpiPlatform& platform) {
-  for (const AcpiTable& item : make_acpi_tables(platform, layout::kAcpiTables)) {
-    if (item.address + item.bytes.size() > layout::kResetVector)
-      throw ConfigError(fmt::format(
-          "the firmware tables of a machine with {} processors and {} devices do not fit below "
-          "1 MiB: take fewer",
-          platform.apic_ids.size(), platform.devices.size()));
-    VMM_CHECK(memory.write(item.address, item.bytes), "the first MiB is always RAM");
-  }
-  return layout::kAcpiTables;
+  constexpr uint64_t kRsdp = layout::kAcpiTables, kTables = kRsdp + 0x30;
+  AcpiTables tables = make_acpi_tables(platform);
+  place(tables, kRsdp, kTables);
+  if (kTables + tables.tables.size() > layout::kResetVector)
+    throw ConfigError(fmt::format(
+        "the firmware tables of a machine with {} processors and {} devices do not fit below "
+        "1 MiB: take fewer",
+        platform.apic_ids.size(), platform.names.devices().size()));
+  VMM_CHECK(memory.write(kRsdp, tables.rsdp) && memory.write(kTables, tables.tables),
+            "the first MiB is always RAM");
+  return kRsdp;
 }
 
 }  // namespace vireo

@@ -1,41 +1,53 @@
 // The ACPI tables of the machine (ACPI 6.5): hardware-reduced, so that there are neither PM timers
-// nor an 8259; the devices are those that claimed to be there.
+// nor an 8259. Its devices are what they themselves handed in (acpi_namespace.h); processors are
+// \_SB.Cxxx.
 //
-//   \_SB.Cxxx   processors          \_SB.Vxxx   virtio-mmio, LNRO0005 (what Linux looks for)
-//   \_SB.COMx   serial ports        \_SB.RTC_   \_SB.KBD_   \_SB.MOU_
-//   \_SB.PWRB   power button, told by \_SB.GED_ (ACPI0013) from the power device's event register
-//
-// The power device's registers, each one byte, from its address on: sleep control, sleep status,
-// reset (write 1), events (read clears; bit 0: the power button).
 // Thread: control. Addresses guest-physical.
 #pragma once
 
 #include <cstdint>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "vmm/device.h"
+#include "vmm/boot/acpi_namespace.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace vireo {
 
 struct AcpiPlatform {
   std::span<const uint32_t> apic_ids{};  // of all processors, the boot processor's first
-  std::span<const AcpiDevice> devices{};
+  const AcpiNamespace& names;
 };
 
-struct AcpiTable {
-  uint64_t address = 0;
-  std::string signature{};
-  std::vector<std::byte> bytes{};
+// The tables wherever they will lie: two pieces, with a list of what depends on the place. It is
+// what the loader of a firmware does by itself (QEMU's table loader), or place() at once.
+struct AcpiTables {
+  enum class Piece : uint8_t { rsdp, tables };
+  // A little-endian field that holds an offset into `tables`, to which that piece's address is
+  // added.
+  struct Pointer {
+    Piece piece = Piece::tables;
+    uint32_t offset = 0;
+    uint32_t size = 0;  // in bytes: 4 or 8
+  };
+  // A byte that makes the bytes from `start` on add up to 0, once the pointers are right.
+  struct Checksum {
+    Piece piece = Piece::tables;
+    uint32_t offset = 0;
+    uint32_t start = 0, length = 0;
+  };
+  std::vector<std::byte> rsdp{};
+  std::vector<std::byte> tables{};  // each aligned to 16 bytes
+  std::vector<Pointer> pointers{};
+  std::vector<Checksum> checksums{};
 };
 
-// The RSDP, which lies at `base` (16-byte aligned), and the tables it leads to, behind it.
-std::vector<AcpiTable> make_acpi_tables(const AcpiPlatform& platform, uint64_t base);
+AcpiTables make_acpi_tables(const AcpiPlatform& platform);
+// Fills in what depends on the place; addresses are multiples of 16.
+void place(AcpiTables& tables, uint64_t rsdp, uint64_t address);
 
-// Writes them to layout::kAcpiTables and returns the address of the RSDP. Throws ConfigError when
-// they do not fit.
+// Writes them to layout::kAcpiTables, the RSDP first, and returns its address. Throws ConfigError
+// when they do not fit.
 uint64_t write_acpi_tables(GuestMemory& memory, const AcpiPlatform& platform);
 
 }  // namespace vireo

@@ -16,21 +16,52 @@
 namespace vireo {
 namespace {
 
-using Kind = AcpiDevice::Kind;
 using testing::Bytes;
 using testing::peek;
 
 constexpr uint64_t kBase = layout::kAcpiTables;
 
-std::vector<AcpiDevice> all_devices() {
-  return {{Kind::serial, layout::kPortCom1, 8, layout::kGsiCom1},
-          {Kind::serial, 0x2f8, 8, 3},
-          {Kind::rtc, layout::kPortRtcIndex, 2, layout::kGsiRtc},
-          {Kind::keyboard, layout::kPortI8042Data, 1, layout::kGsiKeyboard},
-          {Kind::mouse, layout::kPortI8042Data, 1, layout::kGsiMouse},
-          {Kind::power, layout::kPortAcpiPower, 4, layout::kGsiPower},
-          {Kind::virtio_mmio, 0xd0000000, 0x1000, 23},
-          {Kind::virtio_mmio, 0xd0001000, 0x1000, 22}};
+void add_com(AcpiNamespace& names, uint16_t port, uint8_t irq) {
+  const auto place = names.next("COM", 1, 1);
+  names.add({.name = place.name,
+             .uid = place.uid,
+             .hid = "PNP0501",
+             .resources = {aml::io_ports(port, 8), aml::isa_irq(irq)}});
+}
+
+void add_virtio(AcpiNamespace& names, uint32_t address, uint32_t gsi) {
+  const auto place = names.next("V", 3);
+  names.add({.name = place.name,
+             .uid = place.uid,
+             .hid = kVirtioMmioHid,
+             .resources = {aml::memory32(address, 0x1000), aml::interrupt(gsi)}});
+}
+
+void add_power(AcpiNamespace& names) {
+  names.set_power({.sleep_control = 0x600,
+                   .sleep_status = 0x601,
+                   .reset = 0x602,
+                   .reset_value = 1,
+                   .sleep_type_off = 5});
+  names.add({.name = "PWRB", .hid = "PNP0C0C"});
+  names.add({.name = "GED",
+             .hid = "ACPI0013",
+             .resources = {aml::interrupt(9)},
+             .terms = {aml::io_region("EREG", 0x603, 1), aml::byte_field("EREG", "EVNT"),
+                       aml::serialized_method("_EVT", 1, {aml::notify("PWRB", 0x80)})}});
+}
+
+AcpiNamespace all_devices() {
+  AcpiNamespace names;
+  add_com(names, 0x3f8, 4);
+  add_com(names, 0x2f8, 3);
+  names.set_boot_flags(kAcpiLegacyDevices | kAcpiHas8042);
+  names.clear_boot_flags(kAcpiNoCmosRtc);
+  names.add({.name = "MOU", .hid = "PNP0F13", .resources = {aml::isa_irq(12)}});
+  add_power(names);
+  add_virtio(names, 0xd0000000, 23);
+  add_virtio(names, 0xd0001000, 22);
+  return names;
 }
 
 std::vector<uint32_t> ids(uint32_t count) {
@@ -39,10 +70,33 @@ std::vector<uint32_t> ids(uint32_t count) {
   return numbers;
 }
 
+struct AcpiTable {
+  uint64_t address = 0;
+  std::string signature{};
+  Bytes bytes{};
+};
+
+// Where they lie at kBase, each by itself, as who walks from the RSDP finds them.
+std::vector<AcpiTable> placed_tables(const AcpiPlatform& platform) {
+  constexpr uint64_t kTables = kBase + 0x40;
+  AcpiTables tables = make_acpi_tables(platform);
+  place(tables, kBase, kTables);
+  std::vector<AcpiTable> all{{kBase, "RSDP", tables.rsdp}};
+  for (size_t at = 0; at < tables.tables.size(); at = (at + 15) / 16 * 16) {
+    const uint32_t length = peek<le32>(tables.tables, at + 4);
+    const auto begin = tables.tables.begin() + static_cast<std::ptrdiff_t>(at);
+    Bytes bytes(begin, begin + static_cast<std::ptrdiff_t>(length));
+    const std::string signature(reinterpret_cast<const char*>(bytes.data()), 4);
+    all.push_back({kTables + at, signature, std::move(bytes)});
+    at += length;
+  }
+  return all;
+}
+
 struct Tables {
   std::vector<uint32_t> apic_ids;
-  std::vector<AcpiDevice> devices;
-  std::vector<AcpiTable> all = make_acpi_tables({apic_ids, devices}, kBase);
+  AcpiNamespace names;
+  std::vector<AcpiTable> all = placed_tables({apic_ids, names});
 
   const AcpiTable& operator[](const std::string& signature) const {
     return *std::ranges::find(all, signature, &AcpiTable::signature);
@@ -202,7 +256,7 @@ TEST_CASE("iasl understands every table") {
     return;
   }
   const auto [processors, devices] =
-      GENERATE(std::pair{ids(300), all_devices()}, std::pair{ids(1), std::vector<AcpiDevice>{}});
+      GENERATE(std::pair{ids(300), all_devices()}, std::pair{ids(1), AcpiNamespace{}});
   const Tables tables{processors, devices};
   for (const AcpiTable& table : tables.all) {
     if (table.signature == "RSDP") continue;

@@ -113,7 +113,7 @@ Bytes package(Terms elements) {
                concat({bytes({static_cast<uint8_t>(elements.size())}), concat(elements)}));
 }
 
-Bytes resources(Terms descriptors) {
+Bytes resources(const std::vector<Bytes>& descriptors) {
   const Bytes end_tag = bytes({0x79, 0x00});  // a checksum of 0 is not checked
   const Bytes content = concat({concat(descriptors), end_tag});
   return sized(bytes({kBuffer}), concat({integer(content.size()), content}));

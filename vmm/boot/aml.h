@@ -21,7 +21,7 @@ Bytes integer(uint64_t value);
 Bytes string(std::string_view text);
 Bytes eisa_id(std::string_view id);  // "PNP0501", as a compressed integer
 Bytes package(Terms elements);
-Bytes resources(Terms descriptors);  // a buffer, for _CRS
+Bytes resources(const std::vector<Bytes>& descriptors);  // a buffer, for _CRS
 
 // Names. A path may begin with '\'; it has one segment.
 Bytes path(std::string_view text);

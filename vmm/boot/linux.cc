@@ -300,7 +300,7 @@ bool is_linux(const LinuxBoot& boot) {
 std::string with_virtio_mmio(const std::string& cmdline, std::span<const AcpiDevice> devices) {
   std::string text;
   for (const AcpiDevice& device : devices)
-    if (device.kind == AcpiDevice::Kind::virtio_mmio)
+    if (device.hid == kVirtioMmioHid)
       text += fmt::format("virtio_mmio.device={:#x}@{:#x}:{} ", device.length, device.address,
                           device.gsi);
   return text + cmdline;

@@ -27,11 +27,11 @@
 #include <vector>
 
 #include "vmm/base/log.h"
+#include "vmm/boot/acpi_namespace.h"
 #include "vmm/boot/entry.h"
 #include "vmm/boot/framebuffer.h"
 #include "vmm/boot/kernel_cache.h"
 #include "vmm/boot/ram_map.h"
-#include "vmm/device.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace vireo {

@@ -535,10 +535,10 @@ TEST_CASE("any byte of a kernel's headers may be wrong") {
 }
 
 TEST_CASE("virtio_mmio.device= parameters name every such device") {
-  using Kind = AcpiDevice::Kind;
-  const std::vector<AcpiDevice> devices{{Kind::virtio_mmio, 0xd0000000, 0x1000, 23},
-                                        {Kind::serial, 0x3f8, 8, 4},
-                                        {Kind::virtio_mmio, 0xd0001000, 0x1000, 22}};
+  const std::vector<AcpiDevice> devices{
+      {.hid = kVirtioMmioHid, .address = 0xd0000000, .length = 0x1000, .gsi = 23},
+      {.hid = "PNP0501", .address = 0x3f8, .length = 8, .gsi = 4},
+      {.hid = kVirtioMmioHid, .address = 0xd0001000, .length = 0x1000, .gsi = 22}};
   CHECK(
       with_virtio_mmio("quiet -- x", devices) ==
       "virtio_mmio.device=0x1000@0xd0000000:23 virtio_mmio.device=0x1000@0xd0001000:22 quiet -- x");

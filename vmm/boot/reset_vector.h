@@ -5,14 +5,12 @@
 // Thread: control. Owns nothing.
 #pragma once
 
-#include <span>
-
-#include "vmm/device.h"
+#include "vmm/boot/acpi_namespace.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace vireo {
 
-// For the power device among the devices; does nothing without one.
-void write_reset_vector(GuestMemory& memory, std::span<const AcpiDevice> devices);
+// Does nothing without a reset register.
+void write_reset_vector(GuestMemory& memory, const AcpiNamespace& names);
 
 }  // namespace vireo

@@ -11,9 +11,9 @@ namespace {
 
 TEST_CASE("the reset vector writes to the power device's reset register") {
   GuestMemory memory({.size = 1 * MiB});
-  const std::array devices{AcpiDevice{AcpiDevice::Kind::rtc, 0x70, 2, 8},
-                           AcpiDevice{AcpiDevice::Kind::power, 0x1600, 4, 9}};
-  write_reset_vector(memory, devices);
+  AcpiNamespace names;
+  names.set_power({.reset = 0x1602, .reset_value = 1});
+  write_reset_vector(memory, names);
   const std::array<uint8_t, 6> expected{0xba, 0x02, 0x16, 0xb0, 0x01, 0xee};
   CHECK(memory.read<std::array<uint8_t, 6>>(0xffff0) == expected);
 }
