@@ -243,6 +243,13 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
 }
 
+Node& format_node(Disk& disk) noexcept {
+  Node* node = &disk.graph();
+  if (auto* const throttle = dynamic_cast<ThrottleNode*>(node)) node = &throttle->below();
+  if (auto* const overlay = dynamic_cast<OverlayNode*>(node)) node = &overlay->base();
+  return *node;
+}
+
 Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
   spec.read_only = true;

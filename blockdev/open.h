@@ -61,6 +61,9 @@ std::string format_by_name(const std::string& path);
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
+// The image's format in the graph of such a disk, below the filters that `spec` put upon it.
+Node& format_node(Disk& disk) noexcept;
+
 struct ImageDescription {
   std::string path;
   std::string format;

@@ -277,3 +277,13 @@ TEST_CASE("an encrypted image is described without its key, and not opened") {
   REQUIRE(image.virtual_size == 65536);
   REQUIRE_THAT(bench.refusal({.path = path}), Contains("encrypted"));
 }
+
+TEST_CASE("the format is found below the filters") {
+  Bench bench;
+  Spec spec{.path = bench.image("disk.qcow2", "")};
+  spec.snapshot = GENERATE(false, true);
+  spec.throttle.bps.rate = GENERATE(0, 1 << 20);
+  const std::unique_ptr<Disk> disk = bench.open(spec);
+  CHECK(dynamic_cast<Qcow2*>(&format_node(*disk)) != nullptr);
+  REQUIRE_FALSE(bench.host.wait(disk->close()));
+}

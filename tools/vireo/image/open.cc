@@ -134,10 +134,8 @@ Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
       disk_(open_graph(session, spec)),
-      qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {
-  // Behind a filter, what the image is cannot be seen from here.
-  if (!spec.snapshot && !spec.throttle.any())
-    warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+      qcow2_(dynamic_cast<blk::Qcow2*>(&blk::format_node(*disk_))) {
+  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
 }
 
 Image::~Image() {
