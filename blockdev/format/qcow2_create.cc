@@ -47,7 +47,7 @@ Header make_header(const Qcow2CreateOptions& options) {
   if (options.data_file_raw) header.autoclear |= kAutoclearRawData;
   header.backing_file = options.backing_file;
   header.set_text_extension(kExtensionBackingFormat, options.backing_format);
-  header.place_backing_file();
+  make_fit(header);
   return header;
 }
 
