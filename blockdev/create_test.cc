@@ -202,3 +202,11 @@ TEST_CASE("the smallest clusters have room for a backing file, now or later") {
   }
   CHECK(bench.describe_file(later).qcow2->header.backing_file == "base.raw");
 }
+
+TEST_CASE("a data file lies wherever its maker wants it") {
+  Bench bench;
+  const TempDir other;
+  const std::string path = bench.dir.path("image.qcow2"), data = other.path("data.raw");
+  bench.create("qcow2", {.path = path, .size = 65536, .data_file = data, .data_file_raw = true});
+  CHECK(file_content(data) == zeros(65536));
+}

@@ -205,7 +205,10 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   }
   const auto given = std::make_shared<GivenNode>(GivenNode{std::move(data)});
   OpenReference opener = [given](const ImageReference&) { return hand_out(given); };
-  Qcow2Options open{.path = options.path, .references = References::any, .no_backing = true};
+  Qcow2Options open{.path = options.path,
+                    .references = References::any,
+                    .data_file = options.data_file,
+                    .no_backing = true};
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
   error = co_await image->preallocate(0, options.preallocation, std::move(progress));
