@@ -174,6 +174,9 @@ TEST_CASE("what cannot be is refused and changes nothing") {
   BitmapWorld huge({.size = uint64_t{1} << 50, .cluster_size = 2 * kMiB});
   CHECK(huge.run(huge.image->add_bitmap("b", 512)) == code(std::errc::file_too_large));
   REQUIRE_FALSE(huge.run(huge.image->close()));
+  BitmapWorld large({.size = uint64_t{1} << 41, .cluster_size = 2 * kMiB});
+  CHECK_FALSE(large.run(large.image->add_bitmap("b", 512)));  // 512 MiB of bits
+  REQUIRE_FALSE(large.run(large.image->close()));
 }
 
 TEST_CASE("after a crash a bitmap that recorded means nothing, and a disabled one what it meant") {
