@@ -119,6 +119,7 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
+    if (spec.data != nullptr && reference.is_data) return open_bytes(engines, *spec.data);
     if (spec.below != nullptr && !reference.is_data) return open_format(engines, *spec.below);
     return open_reference(engines, spec, std::move(reference));
   };
@@ -136,6 +137,7 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.for_repair = false;
   spec.internal = {};
   spec.data_file = {};
+  spec.data = {};
   spec.null_size = {};
   spec.faults = {};
   spec.block = 1;

@@ -237,9 +237,10 @@ void set_table_cache(Taker& options, blk::Spec& spec) {
 void set_data_file(Taker& options, blk::Spec& spec) {
   ImageOptions below = options.take_below("data-file");
   if (below.empty()) return;
-  Taker taker(std::move(below));
-  (void)taker.take("driver");
-  spec.data_file = file(taker, 0).path;
+  blk::Spec data = parse("", std::move(below), Level::protocol, 1);
+  if (!is_plain(data)) throw ConfigError("a qcow2's data file is a plain file, without a format");
+  spec.data_file = data.null_size ? "null-co://" : data.path;
+  if (data.null_size) spec.data = std::make_shared<const blk::Spec>(std::move(data));
 }
 
 blk::Spec format_of_options(Taker& options, const std::string& driver, const std::string& name,

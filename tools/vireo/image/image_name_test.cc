@@ -73,6 +73,10 @@ TEST_CASE("image names: a format on another, on a window or on blkdebug") {
   REQUIRE(above.file);
   CHECK(above.file->format == "qcow2");
   CHECK(above.file->path == "x");
+  const blk::Spec data = by_options("driver=qcow2,file.filename=a,data-file.driver=null-co");
+  CHECK(data.data);
+  CHECK_FALSE(data.data_file.empty());
+  CHECK(by_options("driver=qcow2,file.filename=a,data-file.filename=d").data_file == "d");
   CHECK(by_options("driver=qcow2,file.filename=a,backing.driver=raw").backing_format == "raw");
   const blk::Spec hinted = by_options("driver=qcow2,file.filename=a,backing.node-name=n");
   CHECK_FALSE(hinted.below);
