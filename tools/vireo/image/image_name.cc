@@ -212,12 +212,18 @@ void set_backing(Taker& options, blk::Spec& spec, size_t depth) {
   } else if (!below.empty()) {
     auto backing = std::make_shared<blk::Spec>(parse("", below, Level::format, depth + 1));
     backing->read_only = true;
+    backing->empty = true;
+    if (backing->format.empty()) backing->format = blk::kProbe;
     spec.below = std::move(backing);
   } else if (name && (name->empty() || *name == "null")) {
     spec.no_backing = true;
+  } else if (name && (*name == "on" || *name == "beside" || *name == "off")) {
+    spec.references = blk::parse_references(*name);
   } else if (name) {
     throw ConfigError(
-        fmt::format("image option backing={}: name the file with backing.file.filename", *name));
+        fmt::format("image option backing={}: write on, beside or off for those that the image "
+                    "names, or name another with backing.file.filename",
+                    *name));
   }
 }
 
@@ -310,7 +316,9 @@ blk::Spec parse(const std::string& name, ImageOptions options, Level level, size
     }
   if (name.empty() || !options.empty())
     return parse_options(name, std::move(options), level, depth);
-  return {.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
+  blk::Spec spec{.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
+  spec.references = blk::References::any;  // the user names the image
+  return spec;
 }
 
 }  // namespace
