@@ -123,6 +123,8 @@ template <class Function>
 auto in_words(const blk::Spec& spec, Function open) {
   try {
     return open();
+  } catch (const Interrupted&) {
+    throw;
   } catch (const std::exception& error) {
     if (!speaks_qemu()) throw;
     const std::string reason = qemu_reason(error);
