@@ -47,7 +47,7 @@ KeyValues keys_of(const AmendArguments& arguments) {
                                       "data_file",     "data_file_raw", "lazy_refcounts",
                                       "refcount_bits", "size"};
   known.insert(known.end(), std::begin(kOnlyNew), std::end(kOnlyNew));
-  KeyValues keys("-o", fmt::format("{}", fmt::join(arguments.options, ",")), "", known);
+  KeyValues keys("-o", image_options_text(read_options(arguments.options)), "", known);
   for (const std::string_view key : kOnlyNew)
     if (keys.find(key))
       throw ConfigError(fmt::format(
