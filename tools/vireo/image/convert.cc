@@ -231,7 +231,7 @@ int convert(const ConvertArguments& arguments) {
 
 void add_source_options(Options& command, ConvertArguments& arguments) {
   command.option("-f,--format", "FMT", arguments.format,
-                 "Format of the sources (default: by ending)");
+                 "Format of the sources (default: what the header says)");
   add_name_options(command, arguments.sources);
   add_snapshot_option(command, arguments.snapshot);
   add_cache_option(command, "-T", arguments.cache, "Cache of the sources");
