@@ -148,7 +148,7 @@ bool is_plain(const blk::Spec& spec) {
 // What lies on it sees it as a file.
 blk::Spec as_file(blk::Spec spec) {
   if (is_plain(spec)) return spec;
-  blk::Spec upper{.path = spec.path};
+  blk::Spec upper{.path = spec.path, .references = spec.references};
   upper.file = std::make_shared<const blk::Spec>(std::move(spec));
   return upper;
 }

@@ -53,6 +53,8 @@ TEST_CASE("image names: which files an image may name") {
         .references;
   };
   CHECK(references("") == blk::References::any);
+  CHECK(by_options("driver=qcow2,file.driver=qcow2,file.file.filename=top").references ==
+        blk::References::any);
   CHECK(references(",backing=beside") == blk::References::beside);
   CHECK(references(",backing=off") == blk::References::none);
   CHECK(parse_image_name("top", {}).references == blk::References::any);
