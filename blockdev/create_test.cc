@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "blockdev/format/qcow2.h"
 #include "blockdev/open.h"
 #include "blockdev/testing/fixtures.h"
 #include "vmm/base/error.h"
@@ -181,4 +182,31 @@ TEST_CASE("a preallocated overlay shows its backing image") {
   std::copy(written.begin(), written.end(), expected.begin() + 5000);
   CHECK(read_bytes(host, *image, 0, kSize) == expected);
   REQUIRE_FALSE(host.wait(image->close()));
+}
+
+TEST_CASE("the smallest clusters have room for a backing file, now or later") {
+  Bench bench;
+  const std::string top = bench.dir.path("top.qcow2"), later = bench.dir.path("later.qcow2");
+  bench.create("qcow2", {.path = top,
+                         .size = 65536,
+                         .cluster_size = 512,
+                         .backing_file = "base.raw",
+                         .backing_format = "raw"});
+  CHECK(bench.describe_file(top).qcow2->header.backing_file == "base.raw");
+  bench.create("qcow2", {.path = later, .size = 65536, .cluster_size = 512});
+  {
+    const auto disk = bench.host.wait(open_disk(bench.host.host(), "later", {.path = later}));
+    auto& image = dynamic_cast<Qcow2&>(format_node(*disk));
+    REQUIRE_FALSE(bench.host.wait(image.set_backing("base.raw", "raw")));
+    REQUIRE_FALSE(bench.host.wait(disk->close()));
+  }
+  CHECK(bench.describe_file(later).qcow2->header.backing_file == "base.raw");
+}
+
+TEST_CASE("a data file lies wherever its maker wants it") {
+  Bench bench;
+  const TempDir other;
+  const std::string path = bench.dir.path("image.qcow2"), data = other.path("data.raw");
+  bench.create("qcow2", {.path = path, .size = 65536, .data_file = data, .data_file_raw = true});
+  CHECK(file_content(data) == zeros(65536));
 }

@@ -119,6 +119,7 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
+    if (spec.data != nullptr && reference.is_data) return open_bytes(engines, *spec.data);
     if (spec.below != nullptr && !reference.is_data) return open_format(engines, *spec.below);
     return open_reference(engines, spec, std::move(reference));
   };
@@ -136,6 +137,7 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.for_repair = false;
   spec.internal = {};
   spec.data_file = {};
+  spec.data = {};
   spec.null_size = {};
   spec.faults = {};
   spec.block = 1;
@@ -241,6 +243,13 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   if (spec.throttle.any())
     graph = std::make_unique<ThrottleNode>(host.loop, std::move(graph), spec.throttle);
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
+}
+
+Node& format_node(Disk& disk) noexcept {
+  Node* node = &disk.graph();
+  if (auto* const throttle = dynamic_cast<ThrottleNode*>(node)) node = &throttle->below();
+  if (auto* const overlay = dynamic_cast<OverlayNode*>(node)) node = &overlay->base();
+  return *node;
 }
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {

@@ -31,7 +31,8 @@ struct Spec {
   AioMode aio = AioMode::automatic;
   bool read_only = false;
   References references = References::none;  // the files an image names that may be opened
-  std::string data_file;        // of a qcow2 that has one: the user's own, wherever it lies
+  std::string data_file;               // of a qcow2 that has one: the user's own, wherever it lies
+  std::shared_ptr<const Spec> data{};  // what opens it, unless it is the file `data_file`
   bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool no_backing = false;      // leaves a qcow2's backing image out: its share reads as zeros
@@ -60,6 +61,9 @@ std::string format_of(const Spec& spec);
 std::string format_by_name(const std::string& path);
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
+
+// The image's format in the graph of such a disk, below the filters that `spec` put upon it.
+Node& format_node(Disk& disk) noexcept;
 
 struct ImageDescription {
   std::string path;

@@ -277,3 +277,50 @@ TEST_CASE("an encrypted image is described without its key, and not opened") {
   REQUIRE(image.virtual_size == 65536);
   REQUIRE_THAT(bench.refusal({.path = path}), Contains("encrypted"));
 }
+
+TEST_CASE("a backing image that only the user names shows through around what is written") {
+  Bench bench;
+  const std::string base = bench.dir.file("base.raw", 65536);
+  {
+    const std::unique_ptr<Disk> disk = bench.open({.path = base});
+    REQUIRE_FALSE(write_bytes(bench.host, *disk, 0, pattern(65536, 3)));
+    REQUIRE_FALSE(bench.host.wait(disk->close()));
+  }
+  const auto below = std::make_shared<const Spec>(Spec{.path = base, .read_only = true});
+  const std::unique_ptr<Disk> disk =
+      bench.open({.path = bench.image("top.qcow2", ""), .below = below});
+  const std::vector<std::byte> written = pattern(512, 4);
+  REQUIRE_FALSE(write_bytes(bench.host, *disk, 1024, written));
+  REQUIRE_FALSE(bench.host.wait(disk->zero(8192, 4096)));
+  std::vector<std::byte> expected = pattern(65536, 3);
+  std::copy(written.begin(), written.end(), expected.begin() + 1024);
+  std::fill_n(expected.begin() + 8192, 4096, std::byte{0});
+  CHECK(read_bytes(bench.host, *disk, 0, 65536) == expected);
+  REQUIRE_FALSE(bench.host.wait(disk->close()));
+}
+
+TEST_CASE("a backing image that only the user names is hidden by zeros") {
+  Bench bench;
+  const std::string base = bench.dir.file("base.raw", 65536);
+  {
+    const std::unique_ptr<Disk> disk = bench.open({.path = base});
+    REQUIRE_FALSE(write_bytes(bench.host, *disk, 0, pattern(65536, 3)));
+    REQUIRE_FALSE(bench.host.wait(disk->close()));
+  }
+  const auto below = std::make_shared<const Spec>(Spec{.path = base, .read_only = true});
+  const std::unique_ptr<Disk> disk =
+      bench.open({.path = bench.image("top.qcow2", ""), .below = below});
+  REQUIRE_FALSE(bench.host.wait(disk->zero(0, 65536, {.may_unmap = true})));
+  CHECK(read_bytes(bench.host, *disk, 0, 65536) == std::vector<std::byte>(65536));
+  REQUIRE_FALSE(bench.host.wait(disk->close()));
+}
+
+TEST_CASE("the format is found below the filters") {
+  Bench bench;
+  Spec spec{.path = bench.image("disk.qcow2", "")};
+  spec.snapshot = GENERATE(false, true);
+  spec.throttle.bps.rate = GENERATE(0, 1 << 20);
+  const std::unique_ptr<Disk> disk = bench.open(spec);
+  CHECK(dynamic_cast<Qcow2*>(&format_node(*disk)) != nullptr);
+  REQUIRE_FALSE(bench.host.wait(disk->close()));
+}

@@ -52,6 +52,7 @@ class OverlayNode final : public Node {
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override;
   void hurry() override;
+  Node& base() noexcept { return *base_; }
 
  private:
   bool covers_granules(uint64_t offset, uint64_t length) const noexcept;

@@ -83,6 +83,7 @@ class ThrottleNode final : public Node {
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override { return below_->close(); }
   void hurry() override;
+  Node& below() noexcept { return *below_; }
 
  private:
   // A number of requests and one of bytes.

@@ -431,10 +431,9 @@ Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
   const qcow2::Header before = image_->header;
   image_->header.backing_file = std::move(name);
   image_->header.set_text_extension(qcow2::kExtensionBackingFormat, format);
-  image_->header.place_backing_file();
   std::error_code error;
   if (image_->header.backing_file.size() > qcow2::kMaxBackingName ||
-      !qcow2::fits_first_cluster(image_->header))
+      !qcow2::make_fit(image_->header))
     error = Refusal::backing_name_too_long;
   if (!error) error = co_await tables_.settle();
   if (!error) error = co_await image_->write_header();

@@ -123,7 +123,9 @@ bool Allocator::bad_block(uint64_t block) const noexcept {
 }
 
 Task<std::error_code> Allocator::impossible_block(uint64_t block) {
-  std::string why = fmt::format("a refcount block lies at {:#x}", block);
+  const auto index = std::find(table_.begin(), table_.end(), block) - table_.begin();
+  std::string why =
+      fmt::format("a refcount block lies at {:#x} (entry {} of the refcount table)", block, index);
   co_return co_await image_.corrupt(std::move(why));
 }
 

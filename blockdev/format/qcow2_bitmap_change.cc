@@ -6,6 +6,14 @@
 
 namespace vireo::blk::qcow2 {
 
+namespace {
+
+bool too_large(uint64_t size, uint64_t granularity) noexcept {
+  return div_up(div_up(size, granularity), 8) > kMaxBitmapBytes;
+}
+
+}  // namespace
+
 std::error_code BitmapStore::check_new(const std::string& name, uint64_t granularity) noexcept {
   const uint64_t size = image_.header.size;
   if (find(name) != nullptr) return std::make_error_code(std::errc::file_exists);
@@ -13,7 +21,7 @@ std::error_code BitmapStore::check_new(const std::string& name, uint64_t granula
       granularity >> kMinGranularityBits == 0 || granularity >> kMaxGranularityBits > 1)
     return std::make_error_code(std::errc::invalid_argument);
   if (image_.header.version < 3 || size == 0) return std::make_error_code(std::errc::not_supported);
-  if (bitmaps_.size() >= kMaxBitmaps || div_up(size, granularity) > kMaxBitmapBytes)
+  if (bitmaps_.size() >= kMaxBitmaps || too_large(size, granularity))
     return std::make_error_code(std::errc::file_too_large);
   return {};
 }
@@ -196,7 +204,7 @@ Task<Outcome<uint64_t>> BitmapStore::cut_part(uint64_t entry, uint64_t bits) {
 Task<Outcome<BitmapStore::Retired>> BitmapStore::fit(Bitmap& bitmap) {
   BitmapInfo& info = bitmap.info;
   const uint64_t cluster = image_.geometry.cluster_size(), size = image_.header.size;
-  if (div_up(size, info.granularity) > kMaxBitmapBytes)
+  if (too_large(size, info.granularity))
     co_return Outcome<Retired>{std::make_error_code(std::errc::file_too_large)};
   Outcome<Table> old = co_await read_bitmap_table(image_.file, image_.geometry, info.table_offset,
                                                   info.table_entries);

@@ -8,8 +8,12 @@ namespace vireo::blk::qcow2 {
 
 namespace {
 
-// Of one step of record(): at the finest granularity its marks fit into memory several times over.
+// Of one step of record(), by all bitmaps together: at the finest granularity its marks fit into
+// memory several times over.
 constexpr uint64_t kRecordedAtOnce = uint64_t{1} << 34;
+
+// However large clusters are: bitmaps that one image may well have.
+constexpr size_t kLeastRecording = 64;
 
 }  // namespace
 
@@ -27,14 +31,23 @@ Task<std::error_code> BitmapStore::load(bool record) {
   at_ = {found.offset, found.length, {}};
   size_ = image_.header.size;
   const uint64_t cluster = image_.geometry.cluster_size();
+  const size_t most = std::max<size_t>(kMarksInMemory / cluster, kLeastRecording);
+  size_t recording = 0;
   for (BitmapInfo& info : directory.value.bitmaps) {
     if (!info.foreign && info.table_entries != bitmap_clusters(size_, info.granularity, cluster))
       info.in_use = true;
     if (info.foreign && info.automatic && record)
       info.in_use = true;  // nobody keeps it from now on
+    const bool records = record && info.automatic && !info.foreign && !info.in_use;
+    if (records && ++recording > most) info.in_use = true;
     bitmaps_.push_back({.info = std::move(info), .held = false, .marks = {}});
     if (record) start_recording(bitmaps_.back());
   }
+  if (recording > most)
+    image_.host.log.warn(
+        "qcow2", fmt::format("image '{}' has {} bitmaps that record, and no more than {} can; the "
+                             "others end here",
+                             image_.name, recording, most));
   note_recording();
   if (record && bitmaps_.empty()) image_.header.autoclear &= ~kAutoclearBitmaps;
   if (!record || std::none_of(bitmaps_.begin(), bitmaps_.end(),
@@ -57,8 +70,9 @@ void BitmapStore::start_recording(Bitmap& bitmap) {
 }
 
 void BitmapStore::note_recording() noexcept {
-  recording_ = std::any_of(bitmaps_.begin(), bitmaps_.end(),
-                           [](const Bitmap& bitmap) { return bitmap.marks != nullptr; });
+  const auto count = std::count_if(bitmaps_.begin(), bitmaps_.end(),
+                                   [](const Bitmap& bitmap) { return bitmap.marks != nullptr; });
+  recording_ = static_cast<size_t>(count);
 }
 
 BitmapStore::Bitmap* BitmapStore::find(const std::string& name) noexcept {
@@ -82,14 +96,14 @@ size_t BitmapStore::marks() const noexcept {
 }
 
 void BitmapStore::mark(uint64_t offset, uint64_t length) {
-  if (!recording_ || offset >= size_) return;
+  if (recording_ == 0 || offset >= size_) return;
   for (Bitmap& bitmap : bitmaps_)
     if (bitmap.marks) bitmap.marks->mark(offset, std::min(length, size_ - offset));
 }
 
 Task<void> BitmapStore::record(uint64_t offset, uint64_t length) {
-  while (recording_ && length > 0) {
-    const uint64_t some = std::min(length, kRecordedAtOnce);
+  while (recording_ > 0 && length > 0) {
+    const uint64_t some = std::min(length, kRecordedAtOnce / recording_);
     mark(offset, some);
     if (heavy()) co_await store();
     offset += some;

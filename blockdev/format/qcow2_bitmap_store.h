@@ -29,7 +29,8 @@ class BitmapStore {
   BitmapStore(Image& image, Tables& tables) : image_(image), tables_(tables) {}
 
   // Reads the directory; with `record`, enabled bitmaps record from here on. A damaged directory
-  // ends the bitmaps of an image that is written, with a warning.
+  // ends the bitmaps of an image that is written, with a warning, and so do more of them than
+  // memory is for: a request may mark a cluster of each.
   Task<std::error_code> load(bool record);
   std::vector<BitmapInfo> list() const;
 
@@ -37,7 +38,7 @@ class BitmapStore {
   void mark(uint64_t offset, uint64_t length);
   Task<void> record(uint64_t offset, uint64_t length);  // however long
   // More was marked than memory is for: store() is due.
-  bool heavy() const noexcept { return recording_ && marks() > kMarksInMemory; }
+  bool heavy() const noexcept { return recording_ > 0 && marks() > kMarksInMemory; }
   // Adds what was marked to the stored bits. A bitmap that cannot be stored is given up, with a
   // warning; what the guest wrote is safe all the same.
   Task<void> store();
@@ -101,7 +102,7 @@ class BitmapStore {
   Tables& tables_;
   BitmapDirectory at_;  // where the directory lies; its bitmaps are in bitmaps_
   std::vector<Bitmap> bitmaps_;
-  bool recording_ = false;
+  size_t recording_ = 0;  // how many do
   uint64_t size_ = 0;  // of the disk that the tables are made for
   AsyncMutex storing_;
 };

@@ -1,6 +1,9 @@
 // Persistent dirty bitmaps: what is recorded, kept over closing and resizing, merged and thrown
 // away; what a crash and a damaged directory leave; and QEMU as the second opinion on all of it.
+#include <algorithm>
+
 #include <catch2/catch.hpp>
+#include <fmt/format.h>
 
 #include "blockdev/testing/qcow2_fixture.h"
 
@@ -171,6 +174,9 @@ TEST_CASE("what cannot be is refused and changes nothing") {
   BitmapWorld huge({.size = uint64_t{1} << 50, .cluster_size = 2 * kMiB});
   CHECK(huge.run(huge.image->add_bitmap("b", 512)) == code(std::errc::file_too_large));
   REQUIRE_FALSE(huge.run(huge.image->close()));
+  BitmapWorld large({.size = uint64_t{1} << 41, .cluster_size = 2 * kMiB});
+  CHECK_FALSE(large.run(large.image->add_bitmap("b", 512)));  // 512 MiB of bits
+  REQUIRE_FALSE(large.run(large.image->close()));
 }
 
 TEST_CASE("after a crash a bitmap that recorded means nothing, and a disabled one what it meant") {
@@ -360,5 +366,24 @@ TEST_CASE("QEMU takes a bitmap that recorded at a crash for inconsistent") {
       run_command("cd " + lab.dir.path(".") + " && qemu-img bitmap --clear crashed.qcow2 b");
   CHECK(clear.status == 1);
   CHECK_THAT(clear.output, Catch::Matchers::Contains("inconsistent"));
+  REQUIRE_FALSE(lab.run(lab.image->close()));
+}
+
+TEST_CASE("no more bitmaps record than memory is for") {
+  constexpr size_t kMost = 64;
+  BitmapWorld lab({.size = kMiB, .cluster_size = 512 * kKiB});
+  for (size_t i = 0; i < kMost + 2; ++i)
+    REQUIRE_FALSE(lab.run(lab.image->add_bitmap(fmt::format("b{}", i), 65536)));
+  lab.reopen({.read_only = true});
+  const auto in_use = [](const qcow2::BitmapInfo& bitmap) { return bitmap.in_use; };
+  auto bitmaps = lab.image->bitmaps();
+  CHECK(std::count_if(bitmaps.begin(), bitmaps.end(), in_use) == 0);
+  lab.reopen();
+  bitmaps = lab.image->bitmaps();
+  CHECK(std::count_if(bitmaps.begin(), bitmaps.end(), in_use) == 2);
+  CHECK(std::none_of(bitmaps.begin(), bitmaps.begin() + kMost, in_use));
+  REQUIRE_FALSE(lab.world.fill(*lab.image, 0, 512, 1));
+  CHECK(lab.dirty("b0") == Ranges{{0, 65536}});
+  CHECK(lab.dirty(fmt::format("b{}", kMost)).empty());
   REQUIRE_FALSE(lab.run(lab.image->close()));
 }

@@ -24,7 +24,8 @@ Checker::Checker(Image& image, Tables& tables, Snapshots& snapshots)
     : image_(image), tables_(tables), snapshots_(snapshots), geometry_(image.geometry) {}
 
 void Checker::complain(bool fixed, std::string what) {
-  if (++complaints_ > kMaxComplaints) return;
+  if (++complaints_ > kMaxComplaints + 1) return;
+  if (complaints_ > kMaxComplaints) what = "more, which is counted and not listed";
   image_.host.log.warn(
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }

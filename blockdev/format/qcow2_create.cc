@@ -47,7 +47,7 @@ Header make_header(const Qcow2CreateOptions& options) {
   if (options.data_file_raw) header.autoclear |= kAutoclearRawData;
   header.backing_file = options.backing_file;
   header.set_text_extension(kExtensionBackingFormat, options.backing_format);
-  header.place_backing_file();
+  make_fit(header);
   return header;
 }
 
@@ -205,7 +205,10 @@ Task<void> create_qcow2(Host host, std::unique_ptr<Node> file, std::unique_ptr<N
   }
   const auto given = std::make_shared<GivenNode>(GivenNode{std::move(data)});
   OpenReference opener = [given](const ImageReference&) { return hand_out(given); };
-  Qcow2Options open{.path = options.path, .references = References::any, .no_backing = true};
+  Qcow2Options open{.path = options.path,
+                    .references = References::any,
+                    .data_file = options.data_file,
+                    .no_backing = true};
   const std::unique_ptr<Qcow2> image =
       co_await open_qcow2(host, std::move(file), std::move(open), std::move(opener));
   error = co_await image->preallocate(0, options.preallocation, std::move(progress));

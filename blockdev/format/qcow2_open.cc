@@ -96,7 +96,8 @@ std::string named_data_file(const Qcow2Options& options, const Header& header) {
   std::string path = resolve(options, name);
   if (!lies_beside(options.path, path))
     refuse(options, fmt::format("it keeps its data in '{}', which does not lie beside it; name the "
-                                "data file (data-file=PATH) if you trust the image",
+                                "data file (--disk …,data-file=PATH; --image-opts "
+                                "…,data-file.filename=PATH) if you trust the image",
                                 printable(name)));
   return path;
 }

@@ -69,3 +69,40 @@ TEST_CASE("the state of a machine lies behind the disk and goes with its snapsho
   CHECK(block_on(world.loop, image->check(qcow2::Repair::none)).clean());
   REQUIRE_FALSE(block_on(world.loop, image->close()));
 }
+
+TEST_CASE("a part of a cluster that is zeroed makes it one of zeros where nothing else shows") {
+  World world;
+  constexpr uint64_t kCluster = 4096;
+  const auto low = world.create({.size = kMiB, .cluster_size = kCluster});
+  {
+    auto base = world.open(low);
+    REQUIRE_FALSE(world.fill(*base, 8 * kCluster, 1024, 0x11));
+    REQUIRE_FALSE(block_on(world.loop, base->close()));
+  }
+  const auto top = world.create({.size = kMiB,
+                                 .cluster_size = kCluster,
+                                 .backing_file = "base",
+                                 .backing_format = "qcow2"});
+  auto image = world.open(top, {}, world.open(low, {.read_only = true}));
+  const auto zero = [&](uint64_t offset, uint64_t length) {
+    REQUIRE_FALSE(block_on(world.loop, image->zero(offset, length, {})));
+  };
+  const auto kind = [&](uint64_t cluster) {
+    return block_on(world.loop, image->layout(cluster * kCluster, kCluster)).value.kind;
+  };
+  zero(0, 2048);
+  zero(7 * kCluster - 1024, 2048);  // in two clusters
+  zero(8 * kCluster + 2048, 1024);  // beside what the backing image holds
+  CHECK(kind(0) == qcow2::Kind::zero);
+  CHECK(kind(1) == qcow2::Kind::unallocated);
+  CHECK(kind(6) == qcow2::Kind::zero);
+  CHECK(kind(7) == qcow2::Kind::zero);
+  CHECK(kind(8) == qcow2::Kind::data);
+  CHECK(world.read(*image, 8 * kCluster, 1024) == std::vector<std::byte>(1024, std::byte{0x11}));
+  CHECK(world.read(*image, 8 * kCluster + 1024, 3072) == std::vector<std::byte>(3072));
+  REQUIRE_FALSE(world.fill(*image, 3072, 512, 0x22));
+  zero(0, 1024);  // now it is allocated, and stays so
+  CHECK(kind(0) == qcow2::Kind::data);
+  CHECK(world.read(*image, 3072, 512) == std::vector<std::byte>(512, std::byte{0x22}));
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+}

@@ -53,7 +53,8 @@ class Writer {
     bool zeros = false;     // the host clusters are known to read as zeros
   };
   // hold: also where the range reads as zeros already.
-  enum class Change : uint8_t { zero, zero_and_unmap, hold };
+  // zero_unallocated: only what has no entry at all.
+  enum class Change : uint8_t { zero, zero_and_unmap, zero_unallocated, hold };
 
   bool must_not_write(uint64_t host, uint64_t length) const noexcept;
   bool needs_cluster(const L2Entry& entry) const noexcept;
@@ -70,6 +71,8 @@ class Writer {
   Task<std::error_code> write_data(const Plan& plan, IoVecs from);
   Task<Outcome<Buffer>> copied(uint64_t guest, uint64_t length, const L2Entry& old, bool needed);
   Task<std::error_code> write_zeros(uint64_t guest, uint64_t length, Change how);
+  Task<std::error_code> zero_some(uint64_t guest, uint64_t end, Change how);
+  Task<bool> shows_zeros(uint64_t guest, uint64_t end);
   Task<std::error_code> zero_part(uint64_t guest, uint64_t length, Change how);
   Task<std::error_code> zero_granules(uint64_t guest, uint64_t end, Change how);
   Task<std::error_code> change(uint64_t guest, uint64_t length, Change how);

@@ -29,6 +29,33 @@ Task<std::error_code> Writer::write_zeros(uint64_t guest, uint64_t length, Chang
   co_return error;
 }
 
+// Said by the map and by what lies below.
+Task<bool> Writer::shows_zeros(uint64_t guest, uint64_t end) {
+  while (guest < end) {
+    const Extent extent = co_await reader_.extent(guest, end - guest);
+    if (!extent.zero) co_return false;
+    guest += extent.length;
+  }
+  co_return true;
+}
+
+// Less than a granule at either end. A cluster that is not allocated and in which the backing image
+// shows nothing but zeros becomes one of zeros as a whole, which takes no space.
+Task<std::error_code> Writer::zero_some(uint64_t guest, uint64_t end, Change how) {
+  const uint64_t cluster = geometry_.cluster_size();
+  const bool whole =
+      how != Change::hold && geometry_.zero_flag && !geometry_.extended_l2 && image_.has_backing();
+  std::error_code error;
+  while (guest < end && !error) {
+    const uint64_t base = align_down(guest, cluster), next = std::min(base + cluster, end);
+    if (whole && co_await shows_zeros(base, base + cluster))
+      error = co_await change(base, cluster, Change::zero_unallocated);
+    if (!error) error = co_await write_zeros(guest, next - guest, how);  // unless it is zero now
+    guest = next;
+  }
+  co_return error;
+}
+
 // Granules of one cluster that are not all of it. A compressed cluster cannot be zero in part.
 Task<std::error_code> Writer::zero_part(uint64_t guest, uint64_t length, Change how) {
   const Outcome<EntryRange> found = co_await map_.entries(guest >> geometry_.cluster_bits, 1);
@@ -70,11 +97,11 @@ Task<std::error_code> Writer::zero(uint64_t guest, uint64_t length, ZeroFlags fl
   const bool to_the_end = end >= image_.header.size;
   const uint64_t inner_end =
       to_the_end ? align_up(end, geometry_.cluster_size()) : align_down(end, granule);
-  if (inner >= inner_end || inner >= end) co_return co_await write_zeros(guest, length, how);
+  if (inner >= inner_end || inner >= end) co_return co_await zero_some(guest, end, how);
   std::error_code error;
-  if (guest < inner) error = co_await write_zeros(guest, inner - guest, how);
+  if (guest < inner) error = co_await zero_some(guest, inner, how);
   if (!error) error = co_await zero_granules(inner, inner_end, how);
-  if (!error && inner_end < end) error = co_await write_zeros(inner_end, end - inner_end, how);
+  if (!error && inner_end < end) error = co_await zero_some(inner_end, end, how);
   co_return error;
 }
 
@@ -115,6 +142,7 @@ uint64_t Writer::unchanged_by_zeroing(uint64_t guest, uint64_t length, Change ho
 // `mask`: the subclusters concerned, all 32 of them without extended entries.
 L2Entry Writer::zeroed(const L2Entry& old, uint64_t mask, Change how) const noexcept {
   if (old == L2Entry{} && !needs_zeros(how)) return old;
+  if (old != L2Entry{} && how == Change::zero_unallocated) return old;
   if (!geometry_.zero_flag) return {};
   const bool keep = how != Change::zero_and_unmap && old.has_host(geometry_) &&
                     (old.copied() || geometry_.data_file);

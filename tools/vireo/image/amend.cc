@@ -9,6 +9,7 @@
 
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
 #include "tools/vireo/parse.h"
@@ -46,7 +47,7 @@ KeyValues keys_of(const AmendArguments& arguments) {
                                       "data_file",     "data_file_raw", "lazy_refcounts",
                                       "refcount_bits", "size"};
   known.insert(known.end(), std::begin(kOnlyNew), std::end(kOnlyNew));
-  KeyValues keys("-o", fmt::format("{}", fmt::join(arguments.options, ",")), "", known);
+  KeyValues keys("-o", image_options_text(read_options(arguments.options)), "", known);
   for (const std::string_view key : kOnlyNew)
     if (keys.find(key))
       throw ConfigError(fmt::format(
@@ -83,6 +84,8 @@ int amend(const AmendArguments& arguments) {
   blk::Qcow2AmendOptions options = amend_options(keys_of(arguments));
   Session session;
   Image image(session, image_spec(arguments.image));
+  if (image.qcow2() == nullptr && speaks_qemu())
+    throw ConfigError("Format driver 'raw' does not support option amendment");
   blk::Qcow2& qcow2 = image.need_qcow2("options that can be changed");
   if (options.size && *options.size < image.size() && !arguments.force)
     throw ConfigError(

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "tools/vireo/image/format.h"
+#include "tools/vireo/image/dialect.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -71,7 +71,7 @@ void check_copied_bitmaps(Image& source, bool skip_broken) {
       throw ConfigError(what +
                         "; remove it with 'vireo image bitmap --remove', or add "
                         "--skip-broken-bitmaps");
-    fmt::print(stderr, "vireo: {}; it is left out\n", printable(what));
+    complain(what + "; it is left out");
   }
 }
 

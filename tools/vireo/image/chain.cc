@@ -1,6 +1,8 @@
 #include "tools/vireo/image/chain.h"
 
 #include <filesystem>
+#include <optional>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -26,20 +28,47 @@ size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& nam
   return chain.size();
 }
 
+namespace {
+
+// What the image lies over: what the user says, else what it records.
+std::optional<blk::Spec> next_below(const Layer& layer) {
+  if (layer.spec.below) return *layer.spec.below;
+  if (layer.spec.no_backing || !layer.image.qcow2) return std::nullopt;
+  if (layer.image.qcow2->header.backing_file.empty()) return std::nullopt;
+  return blk::backing_spec(layer.spec, layer.image);
+}
+
+Layer describe_layer(Session& session, blk::Spec spec) {
+  blk::ImageDescription image = describe_image(session, spec);
+  spec.format = image.format;
+  if (image.probed) spec.references = blk::References::none;
+  return {std::move(spec), std::move(image)};
+}
+
+}  // namespace
+
+std::vector<Layer> describe_chain(Session& session, blk::Spec spec) {
+  std::vector<Layer> chain{describe_layer(session, std::move(spec))};
+  std::vector<blk::Spec> seen;
+  for (;;) {
+    seen.push_back(chain.back().spec);
+    std::optional<blk::Spec> below = next_below(chain.back());
+    if (!below) return chain;
+    const std::string context =
+        fmt::format("the backing file of '{}'", printable(chain.back().spec.path));
+    if (find_in_chain(seen, below->path) < seen.size()) throw_chain_loop(context, below->path);
+    if (chain.size() > blk::kMaxBackingDepth)
+      throw ConfigError(
+          fmt::format("{}: the chain is deeper than {}", context, blk::kMaxBackingDepth));
+    chain.push_back(with_context(context, [&] { return describe_layer(session, *below); }));
+  }
+}
+
 std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec) {
   std::vector<blk::Spec> chain;
-  for (std::string context;;) {
-    if (find_in_chain(chain, spec.path) < chain.size()) throw_chain_loop(context, spec.path);
-    const auto describe = [&] { return describe_image(session, spec); };
-    const blk::ImageDescription image =
-        context.empty() ? describe() : with_context(context, describe);
-    spec.format = image.format;
-    if (image.probed) spec.references = blk::References::none;
-    chain.push_back(spec);
-    if (!image.qcow2 || image.qcow2->header.backing_file.empty()) return chain;
-    context = fmt::format("the backing file of '{}'", printable(spec.path));
-    spec = blk::backing_spec(spec, image);
-  }
+  for (Layer& layer : describe_chain(session, std::move(spec)))
+    chain.push_back(std::move(layer.spec));
+  return chain;
 }
 
 }  // namespace vireo::cli

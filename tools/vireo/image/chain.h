@@ -11,8 +11,15 @@
 
 namespace vireo::cli {
 
+struct Layer {
+  blk::Spec spec;
+  blk::ImageDescription image;
+};
+
 // Outermost first, `spec` itself included; the others as it is, with the names and formats that
-// are recorded.
+// are recorded, or as the user's options say.
+std::vector<Layer> describe_chain(Session& session, blk::Spec spec);
+// The same, without what they say about themselves.
 std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec);
 
 // The place in the chain of the image that `name` means: the path as it was found, or any other

@@ -28,8 +28,7 @@ struct CommitArguments {
 
 // The chain down to the base that is meant.
 std::vector<blk::Spec> chain_to_base(Session& session, const CommitArguments& arguments) {
-  blk::Spec top = image_spec(arguments.image);
-  top.format = blk::format_of(top);
+  const blk::Spec top = image_spec(arguments.image);
   std::vector<blk::Spec> chain = find_chain(session, top);
   if (chain.size() < 2)
     throw ConfigError(fmt::format("'{}' has no backing file to commit to", top.path));
@@ -57,6 +56,7 @@ std::vector<std::unique_ptr<Image>> open_layers(Session& session, std::vector<bl
   for (size_t i = 0; i + 1 < chain.size(); ++i) {
     chain[i].read_only = i > 0 || !empty_top;
     chain[i].no_backing = true;
+    chain[i].below = {};
     layers.push_back(std::make_unique<Image>(session, chain[i]));
   }
   return layers;

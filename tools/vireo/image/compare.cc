@@ -83,7 +83,7 @@ void add_compare(Options& image) {
       "and\n"
       "more when that cannot be told.");
   command.option("-f", "FMT", arguments->first.format,
-                 "Format of the first (default: by its ending)");
+                 "Format of the first (default: what the header says)");
   command.option("-F", "FMT", arguments->second.format, "Format of the second");
   add_name_options(command, arguments->first);
   add_cache_option(command, "-T", arguments->first.cache, "Cache of both");

@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -148,12 +149,20 @@ void create_target(Session& session, CreateOptions options, uint64_t size) {
   session.run_job(blk::create_image(session.host(), options.format, options.image, watch));
 }
 
+// The data file that is made with the target; empty: none.
+std::string new_data_file(const ConvertArguments& arguments, const CreateOptions& options) {
+  if (arguments.existing || options.image.data_file.empty()) return {};
+  return blk::resolve_reference(options.image.path, options.image.data_file);
+}
+
 std::unique_ptr<Image> open_target(Session& session, const ConvertArguments& arguments,
                                    const CreateOptions& options) {
   blk::Spec spec = image_spec({.path = arguments.files.back(),
                                .format = arguments.target_is_options ? "" : options.format,
                                .cache = arguments.target_cache,
                                .path_is_options = arguments.target_is_options});
+  if (const std::string data = new_data_file(arguments, options); !data.empty())
+    spec.data_file = data;
   return std::make_unique<Image>(session, spec);
 }
 
@@ -211,15 +220,18 @@ int convert(const ConvertArguments& arguments) {
   for (const auto& image : sources) source.add(image->disk());
   if (arguments.bitmaps) check_copied_bitmaps(*sources.front(), arguments.skip_broken_bitmaps);
   Target target(options.image.path);
+  std::optional<Target> data;
+  if (const std::string path = new_data_file(arguments, options); !path.empty()) data.emplace(path);
   if (!arguments.existing) create_target(session, options, source.size());
   copy(session, arguments, options, source, sources);
   target.complete();
+  if (data) data->complete();
   return kOk;
 }
 
 void add_source_options(Options& command, ConvertArguments& arguments) {
   command.option("-f,--format", "FMT", arguments.format,
-                 "Format of the sources (default: by ending)");
+                 "Format of the sources (default: what the header says)");
   add_name_options(command, arguments.sources);
   add_snapshot_option(command, arguments.snapshot);
   add_cache_option(command, "-T", arguments.cache, "Cache of the sources");

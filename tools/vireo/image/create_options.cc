@@ -93,6 +93,10 @@ void add_create_options(Options& command, std::vector<std::string>& texts) {
                  "Options of the new image: KEY=VALUE[,...]; -o help lists them");
 }
 
+ImageOptions read_options(const std::vector<std::string>& texts) {
+  return parse_image_options(fmt::format("{}", fmt::join(texts, ",")));
+}
+
 bool asks_for_help(const std::vector<std::string>& texts) {
   return std::any_of(texts.begin(), texts.end(),
                      [](const std::string& text) { return text == "help" || text == "?"; });
@@ -122,7 +126,7 @@ CreateOptions read_create_options(const std::string& path, const std::string& fo
   const std::string local = local_path(path);
   CreateOptions options{.name = path, .format = format_of(local, format)};
   options.image.path = local;
-  options.given = parse_image_options(fmt::format("{}", fmt::join(texts, ",")));
+  options.given = read_options(texts);
   const auto keys = keys_of_format(options.format);
   for (const auto& [key, value] : options.given)
     if (std::find(keys.begin(), keys.end(), key) == keys.end())

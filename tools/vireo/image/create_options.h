@@ -16,6 +16,9 @@ namespace vireo::cli {
 // -o KEY=VALUE[,…], repeatable.
 void add_create_options(Options& command, std::vector<std::string>& texts);
 
+// What all of them say together: "lazy_refcounts" stands for "lazy_refcounts=on".
+ImageOptions read_options(const std::vector<std::string>& texts);
+
 // "-o help": the keys of the format are to be printed instead of anything else.
 bool asks_for_help(const std::vector<std::string>& texts);
 std::string create_options_help(const std::string& format);

@@ -110,7 +110,7 @@ void add_dd(Options& image) {
       "Example, the second gigabyte of a disk:\n"
       "  vireo image dd -O raw if=disk.qcow2 of=part.raw bs=1M skip=1024 count=1024");
   command.option("-f,--format", "FMT", arguments->source.format,
-                 "Format of the input (default: by the ending)");
+                 "Format of the input (default: what the header says)");
   command.option("-O,--target-format", "FMT", arguments->target_format,
                  "Format of the output: raw or qcow2 (default: by the ending, else raw)");
   add_name_options(command, arguments->source);

@@ -91,7 +91,9 @@ int run_io(int argc, char** argv) {
   Options io(kIoSummary, program_name());
   io.version("-V,--version", version_text());
   add_io_options(io);
-  return io.parse(argc, argv);
+  const int status = io.parse(argc, argv);
+  flush_standard_output();
+  return status;
 }
 
 // What `error` ends the command with, whose statuses say more than that it failed where it is check

@@ -148,7 +148,7 @@ bool is_plain(const blk::Spec& spec) {
 // What lies on it sees it as a file.
 blk::Spec as_file(blk::Spec spec) {
   if (is_plain(spec)) return spec;
-  blk::Spec upper{.path = spec.path};
+  blk::Spec upper{.path = spec.path, .references = spec.references};
   upper.file = std::make_shared<const blk::Spec>(std::move(spec));
   return upper;
 }
@@ -212,12 +212,18 @@ void set_backing(Taker& options, blk::Spec& spec, size_t depth) {
   } else if (!below.empty()) {
     auto backing = std::make_shared<blk::Spec>(parse("", below, Level::format, depth + 1));
     backing->read_only = true;
+    backing->empty = true;
+    if (backing->format.empty()) backing->format = blk::kProbe;
     spec.below = std::move(backing);
   } else if (name && (name->empty() || *name == "null")) {
     spec.no_backing = true;
+  } else if (name && (*name == "on" || *name == "beside" || *name == "off")) {
+    spec.references = blk::parse_references(*name);
   } else if (name) {
     throw ConfigError(
-        fmt::format("image option backing={}: name the file with backing.file.filename", *name));
+        fmt::format("image option backing={}: write on, beside or off for those that the image "
+                    "names, or name another with backing.file.filename",
+                    *name));
   }
 }
 
@@ -237,9 +243,10 @@ void set_table_cache(Taker& options, blk::Spec& spec) {
 void set_data_file(Taker& options, blk::Spec& spec) {
   ImageOptions below = options.take_below("data-file");
   if (below.empty()) return;
-  Taker taker(std::move(below));
-  (void)taker.take("driver");
-  spec.data_file = file(taker, 0).path;
+  blk::Spec data = parse("", std::move(below), Level::protocol, 1);
+  if (!is_plain(data)) throw ConfigError("a qcow2's data file is a plain file, without a format");
+  spec.data_file = data.null_size ? "null-co://" : data.path;
+  if (data.null_size) spec.data = std::make_shared<const blk::Spec>(std::move(data));
 }
 
 blk::Spec format_of_options(Taker& options, const std::string& driver, const std::string& name,
@@ -309,7 +316,9 @@ blk::Spec parse(const std::string& name, ImageOptions options, Level level, size
     }
   if (name.empty() || !options.empty())
     return parse_options(name, std::move(options), level, depth);
-  return {.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
+  blk::Spec spec{.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
+  spec.references = blk::References::any;  // the user names the image
+  return spec;
 }
 
 }  // namespace

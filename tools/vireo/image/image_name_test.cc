@@ -36,6 +36,30 @@ TEST_CASE("image names: options as text") {
   CHECK(by_options("driver=null-co,size=64k").null_size == 65536);
 }
 
+TEST_CASE(
+    "image names: an image below that the user names is opened like one on the command line") {
+  const auto spec = parse_image_name(
+      "", parse_image_options("driver=qcow2,file.filename=top,backing.file.filename=base"));
+  REQUIRE(spec.below);
+  CHECK(spec.below->references == blk::References::any);
+  CHECK(spec.below->format == blk::kProbe);
+  CHECK(spec.below->empty);
+  CHECK_FALSE(spec.no_backing);
+}
+
+TEST_CASE("image names: which files an image may name") {
+  const auto references = [](const std::string& more) {
+    return parse_image_name("", parse_image_options("driver=qcow2,file.filename=top" + more))
+        .references;
+  };
+  CHECK(references("") == blk::References::any);
+  CHECK(by_options("driver=qcow2,file.driver=qcow2,file.file.filename=top").references ==
+        blk::References::any);
+  CHECK(references(",backing=beside") == blk::References::beside);
+  CHECK(references(",backing=off") == blk::References::none);
+  CHECK(parse_image_name("top", {}).references == blk::References::any);
+}
+
 TEST_CASE("image names: JSON, with a backing image of one's own or none") {
   const blk::Spec image =
       parse_image_name(R"(json:{"driver":"qcow2","file":{"driver":"file","filename":"top"},)"
@@ -73,6 +97,10 @@ TEST_CASE("image names: a format on another, on a window or on blkdebug") {
   REQUIRE(above.file);
   CHECK(above.file->format == "qcow2");
   CHECK(above.file->path == "x");
+  const blk::Spec data = by_options("driver=qcow2,file.filename=a,data-file.driver=null-co");
+  CHECK(data.data);
+  CHECK_FALSE(data.data_file.empty());
+  CHECK(by_options("driver=qcow2,file.filename=a,data-file.filename=d").data_file == "d");
   CHECK(by_options("driver=qcow2,file.filename=a,backing.driver=raw").backing_format == "raw");
   const blk::Spec hinted = by_options("driver=qcow2,file.filename=a,backing.node-name=n");
   CHECK_FALSE(hinted.below);

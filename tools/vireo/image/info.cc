@@ -1,9 +1,8 @@
 #include "tools/vireo/image/info.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
-#include <set>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -149,31 +148,12 @@ void print_human(const ImageDescription& image) {
   std::fputs(qcow2_specifics(*image.qcow2).c_str(), stdout);
 }
 
-bool has_backing(const ImageDescription& image) {
-  return image.qcow2 && !image.qcow2->header.backing_file.empty();
-}
-
-// The same for all names of a file.
-std::string file_key(const std::string& path) {
-  std::error_code error;
-  const std::filesystem::path resolved = std::filesystem::weakly_canonical(path, error);
-  return error ? path : resolved.string();
-}
-
-std::vector<ImageDescription> describe_chain(Session& session, blk::Spec spec, bool whole) {
-  std::vector<ImageDescription> chain;
-  std::set<std::string> seen;
-  for (std::string context;;) {
-    if (!seen.insert(file_key(spec.path)).second) throw_chain_loop(context, spec.path);
-    if (chain.size() > blk::kMaxBackingDepth)
-      throw ConfigError(
-          fmt::format("{}: the chain is deeper than {}", context, blk::kMaxBackingDepth));
-    const auto describe = [&] { return describe_image(session, spec); };
-    chain.push_back(context.empty() ? describe() : with_context(context, describe));
-    if (!whole || !has_backing(chain.back())) return chain;
-    context = fmt::format("the backing file of '{}'", spec.path);
-    spec = blk::backing_spec(spec, chain.back());
-  }
+// The image, or all of its chain.
+std::vector<ImageDescription> describe(Session& session, const blk::Spec& spec, bool chain) {
+  if (!chain) return {describe_image(session, spec)};
+  std::vector<ImageDescription> images;
+  for (Layer& layer : describe_chain(session, spec)) images.push_back(std::move(layer.image));
+  return images;
 }
 
 void print_json(const std::vector<ImageDescription>& chain, bool as_list) {
@@ -185,7 +165,9 @@ void print_json(const std::vector<ImageDescription>& chain, bool as_list) {
 
 int info(const InfoArguments& arguments) {
   Session session;
-  const auto chain = describe_chain(session, image_spec(arguments.image), arguments.chain);
+  const blk::Spec spec = image_spec(arguments.image);
+  const auto chain = describe(session, spec, arguments.chain);
+  warn_of_ending(spec, chain.front().format);
   if (arguments.output == "json") {
     print_json(chain, arguments.chain);
     return kOk;

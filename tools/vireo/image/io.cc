@@ -96,6 +96,8 @@ int io(IoArguments arguments) {
   if (!arguments.image.image.path.empty()) {
     try {
       shell.open();
+    } catch (const Interrupted&) {
+      throw;
     } catch (const std::exception& error) {
       complain(describe(error));
       return kCommandFailed;

@@ -158,6 +158,8 @@ bool IoShell::execute(const std::string& line) {
   }
   try {
     return run(*command, words);
+  } catch (const Interrupted&) {
+    throw;
   } catch (const IoError& error) {
     say(printable(error.what()) + "\n");
   } catch (const std::exception& error) {

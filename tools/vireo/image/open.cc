@@ -72,6 +72,19 @@ void add_output_option(Options& command, std::string& output) {
       .show_default();
 }
 
+namespace {
+
+// Neither the image nor what lies below it is locked.
+void share(blk::Spec& spec) {
+  spec.lock = false;
+  if (!spec.below) return;
+  blk::Spec below = *spec.below;
+  share(below);
+  spec.below = std::make_shared<const blk::Spec>(std::move(below));
+}
+
+}  // namespace
+
 blk::Spec image_spec(const ImageArguments& image) {
   if (image.path_is_options && !image.format.empty())
     throw ConfigError(worded("--image-opts and -f exclude each other; write driver=FMT",
@@ -84,9 +97,8 @@ blk::Spec image_spec(const ImageArguments& image) {
   if (spec.format.empty()) spec.format = blk::kProbe;
   if (spec.cache == blk::CacheMode::writeback) spec.cache = blk::parse_cache_mode(image.cache);
   if (!image.aio.empty() && image.aio != "io_uring") spec.aio = blk::parse_aio_mode(image.aio);
-  spec.references = blk::References::any;  // the owner names the image
   spec.empty = true;
-  if (image.force_share) spec.lock = false;
+  if (image.force_share || !spec.lock) share(spec);
   if (!image.snapshot.empty()) spec.internal = without_key(image.snapshot);
   return spec;
 }
@@ -111,6 +123,8 @@ template <class Function>
 auto in_words(const blk::Spec& spec, Function open) {
   try {
     return open();
+  } catch (const Interrupted&) {
+    throw;
   } catch (const std::exception& error) {
     if (!speaks_qemu()) throw;
     const std::string reason = qemu_reason(error);
@@ -134,10 +148,8 @@ Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.path),
       disk_(open_graph(session, spec)),
-      qcow2_(dynamic_cast<blk::Qcow2*>(&disk_->graph())) {
-  // Behind a filter, what the image is cannot be seen from here.
-  if (!spec.snapshot && !spec.throttle.any())
-    warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+      qcow2_(dynamic_cast<blk::Qcow2*>(&blk::format_node(*disk_))) {
+  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
 }
 
 Image::~Image() {

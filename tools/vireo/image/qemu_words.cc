@@ -182,7 +182,28 @@ std::string qemu_reason(const std::exception& error) {
   return fmt::format("Could not open '{}': {}", first_name(error.what()), system->code().message());
 }
 
+namespace {
+
+// "image 'a' is damaged: WHY; it takes no more writes"
+std::string qemu_corruption(const std::string& text) {
+  constexpr std::string_view kDamaged = "' is damaged: ", kEnd = "; it takes no more writes";
+  const size_t at = text.find(kDamaged);
+  std::string why = text.substr(at + kDamaged.size());
+  if (why.ends_with(kEnd)) why.resize(why.size() - kEnd.size());
+  unsigned long long block = 0, index = 0;
+  if (std::sscanf(why.c_str(), "a refcount block lies at %llx (entry %llu", &block, &index) == 2)
+    why = fmt::format("Refblock offset {:#x} unaligned (reftable index: {:#x})", block, index);
+  return fmt::format(
+      "qcow2: Marking image as corrupt: {}; further corruption events will be "
+      "suppressed",
+      why);
+}
+
+}  // namespace
+
 std::string qemu_finding(const std::string& text) {
+  if (text.starts_with("image '") && text.find("' is damaged: ") != std::string::npos)
+    return qemu_corruption(text);
   const bool repairs = text.starts_with("repairing ");
   if (!repairs && !text.starts_with("found in ")) return text;
   const size_t colon = text.find(": ");

@@ -32,6 +32,10 @@ TEST_CASE("QEMU's words: what a check finds") {
   CHECK(qemu_finding("found in a: cluster 6 is counted 1 times and used 2 times") ==
         "ERROR cluster 6 refcount=1 reference=2");
   CHECK(qemu_finding("found in a: something else") == "ERROR something else");
+  CHECK(qemu_finding("image 'a' is damaged: a refcount block lies at 0x20600 (entry 1 of the "
+                     "refcount table); it takes no more writes") ==
+        "qcow2: Marking image as corrupt: Refblock offset 0x20600 unaligned (reftable index: 0x1); "
+        "further corruption events will be suppressed");
   CHECK(qemu_finding("a line of another kind") == "a line of another kind");
 }
 

@@ -27,9 +27,12 @@ struct RebaseArguments {
 using Chain = std::vector<blk::Spec>;
 using Images = std::vector<std::unique_ptr<Image>>;
 
-blk::Spec backing_spec(const RebaseArguments& arguments) {
-  blk::Spec spec = image_spec(arguments.image);
-  spec.path = blk::resolve_reference(arguments.image.path, arguments.backing);
+// The options of the overlay are its own.
+blk::Spec backing_spec(const RebaseArguments& arguments, const blk::Spec& overlay) {
+  blk::Spec spec{.path = blk::resolve_reference(overlay.path, arguments.backing)};
+  spec.references = blk::References::any;
+  spec.empty = true;
+  spec.lock = overlay.lock;
   spec.format = arguments.backing_format;
   spec.cache = blk::parse_cache_mode(arguments.backing_cache);
   spec.read_only = true;
@@ -54,6 +57,7 @@ Images open_between(Session& session, const Chain& chain, const blk::Spec& backi
     blk::Spec spec = chain[i];
     spec.read_only = true;
     spec.no_backing = true;
+    spec.below = {};
     between.push_back(std::make_unique<Image>(session, spec));
   }
   return between;
@@ -83,6 +87,7 @@ void name_backing(Session& session, const RebaseArguments& arguments, Image& ove
 // Only the header changes; neither the old nor the new one need exist.
 void rebase_unsafe(Session& session, const RebaseArguments& arguments, blk::Spec spec) {
   spec.no_backing = true;
+  spec.below = {};
   Image overlay(session, spec);
   if (arguments.backing_format.empty() && !arguments.backing.empty())
     throw ConfigError(speaks_qemu()
@@ -99,7 +104,7 @@ void rebase_safe(Session& session, const RebaseArguments& arguments, blk::Spec s
   Images between;
   std::string format;
   if (!arguments.backing.empty()) {
-    const blk::Spec below = backing_spec(arguments);
+    const blk::Spec below = backing_spec(arguments, spec);
     format = below.format;
     check_no_loop(session, spec, below);
     backing = std::make_unique<Image>(session, below);
@@ -114,7 +119,6 @@ void rebase_safe(Session& session, const RebaseArguments& arguments, blk::Spec s
 int run(const RebaseArguments& arguments) {
   Session session;
   blk::Spec spec = image_spec(arguments.image);
-  spec.format = blk::format_of(spec);
   if (arguments.unsafe)
     rebase_unsafe(session, arguments, spec);
   else

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <string>
 #include <system_error>
@@ -15,12 +16,22 @@ namespace vireo::cli {
 
 namespace {
 
-// Scripts that compare what QEMU's programs print get its words here, too.
-Logger make_log() {
-  if (!speaks_qemu()) return Logger::to_stderr(LogLevel::warn);
-  return Logger(LogLevel::warn, [](LogLevel, std::string_view, std::string_view text) {
+// Scripts that compare what QEMU's programs print get its words here, too. Every line is written:
+// who reads a command's findings may be slow.
+void print_line(LogLevel, std::string_view, std::string_view text) {
+  if (speaks_qemu())
     std::fprintf(stderr, "%s\n", printable(qemu_finding(std::string(text))).c_str());
-  });
+  else
+    complain(std::string(text));
+}
+
+// A command's lines are as many as its findings, so the log's limit, which is for machines that run
+// on, stays out of it: on this clock a second passes between two lines.
+Logger make_log() {
+  const auto later = [now = Logger::Clock::time_point{}]() mutable {
+    return now += std::chrono::seconds(1);
+  };
+  return Logger(LogLevel::warn, print_line, later);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct SnapshotArguments {
 int list(Session& session, const SnapshotArguments& arguments) {
   const blk::Spec spec = image_spec(arguments.image);
   const blk::ImageDescription image = describe_image(session, spec);
+  warn_of_ending(spec, image.format);
   if (!image.qcow2 || image.qcow2->snapshots.empty()) return kOk;
   std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
   return kOk;
@@ -33,8 +34,8 @@ int list(Session& session, const SnapshotArguments& arguments) {
 void check(std::error_code error, const std::string& action, const std::string& name,
            const Image& image) {
   if (error && speaks_qemu() && action == "take")
-    throw ConfigError(fmt::format("Could not create snapshot '{}': {} ({})", name, -error.value(),
-                                  error.message()));
+    throw ConfigError(fmt::format("Could not create snapshot '{}': {} ({})", name,
+                                  -error.default_error_condition().value(), error.message()));
   if (error && speaks_qemu())
     throw ConfigError(
         action == "delete"
@@ -47,10 +48,8 @@ void check(std::error_code error, const std::string& action, const std::string& 
   if (error == std::errc::file_exists)
     throw ConfigError(fmt::format("'{}' has a snapshot '{}' already", image.path(), name));
   if (error == std::errc::not_supported)
-    throw ConfigError(
-        fmt::format("'{}' cannot have snapshots: it keeps its data in another file, "
-                    "or its reference counts are a bit wide",
-                    image.path()));
+    throw ConfigError(fmt::format("cannot {} snapshot '{}' of '{}': {}", action, printable(name),
+                                  image.path(), error.message()));
   image.check(error, fmt::format("{} snapshot '{}' of", action, printable(name)));
 }
 
