@@ -39,8 +39,8 @@ uint32_t scaled(uint16_t at, uint16_t size) {
 
 }  // namespace
 
-GuestInput::GuestInput(std::string name, EventLoop& loop, Devices devices, display::Size screen)
-    : name_(std::move(name)), loop_(loop), devices_(devices), screen_(screen) {}
+GuestInput::GuestInput(EventLoop& loop, Devices devices, display::Size screen)
+    : loop_(loop), devices_(devices), screen_(screen) {}
 
 void GuestInput::key(uint16_t code, bool pressed) {
   if (pressed ? !may_press(code) : held_.erase(code) == 0) return;

@@ -14,17 +14,17 @@
 #include <cstdint>
 #include <deque>
 #include <set>
-#include <string>
 
 #include "devices/display/screen.h"
 #include "devices/legacy/i8042.h"
 #include "devices/virtio/input_keyboard.h"
 #include "devices/virtio/input_tablet.h"
-#include "vmm/device.h"
+#include "vmm/base/event_loop.h"
+#include "vmm/service.h"
 
 namespace vireo::dev {
 
-class GuestInput final : public Device, public display::Input {
+class GuestInput final : public Service, public display::Input {
  public:
   // All outlive it.
   struct Devices {
@@ -32,16 +32,13 @@ class GuestInput final : public Device, public display::Input {
     InputKeyboard& keyboard;
     InputTablet& tablet;
   };
-  GuestInput(std::string name, EventLoop& loop, Devices devices, display::Size screen);
+  GuestInput(EventLoop& loop, Devices devices, display::Size screen);
 
   void key(uint16_t code, bool pressed) override;
   void pointer(uint16_t x, uint16_t y, uint8_t buttons) override;
 
-  const std::string& name() const noexcept override { return name_; }
   void start() override;
   Task<void> stop() override;
-  void reset() override {}
-  void save(StateWriter&) const override {}  // a viewer's hands are not the guest's
 
  private:
   struct Point {
@@ -59,7 +56,6 @@ class GuestInput final : public Device, public display::Input {
   bool give(const Stroke& stroke);
   void move_mouse(Point to, uint8_t buttons, InputTablet::Wheels wheels);
 
-  const std::string name_;
   EventLoop& loop_;
   const Devices devices_;
   const display::Size screen_;

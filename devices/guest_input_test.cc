@@ -25,13 +25,15 @@ struct Fixture {
   }
   ~Fixture() { stop(); }
   void stop() {
+    block_on(machine.loop, input.stop());
     for (Device* device : devices()) block_on(machine.loop, device->stop());
   }
   void go_on() {
     for (Device* device : devices()) device->start();
+    input.start();
     machine.settle();
   }
-  std::vector<Device*> devices() { return {&ps2, &keyboard_transport, &tablet_transport, &input}; }
+  std::vector<Device*> devices() { return {&ps2, &keyboard_transport, &tablet_transport}; }
 
   void write_port(uint16_t port, uint8_t value) { machine.pio.write(port, bytes_of(value)); }
   uint8_t read_port(uint16_t port) {
@@ -75,7 +77,7 @@ struct Fixture {
   }
   MmioTransport keyboard_transport{"keyboard", machine.env, make(keyboard)};
   MmioTransport tablet_transport{"tablet", machine.env, make(tablet)};
-  GuestInput input{"input", machine.loop, {ps2, *keyboard, *tablet}, {1000, 500}};
+  GuestInput input{machine.loop, {ps2, *keyboard, *tablet}, {1000, 500}};
   GuestDriver keyboard_driver{machine, 0};
   GuestDriver tablet_driver{machine, 1};
 };

@@ -3,15 +3,11 @@
 #include <pthread.h>
 
 #include <algorithm>
-#include <array>
-#include <numeric>
 #include <utility>
 
 #include <fmt/core.h>
 
 #include "vmm/base/error.h"
-#include "vmm/boot/acpi.h"
-#include "vmm/boot/reset_vector.h"
 #include "vmm/cpu/cpuid.h"
 #include "vmm/cpu/regs.h"
 #include "vmm/memory/layout.h"
@@ -145,10 +141,15 @@ EventLoop& Machine::add_loop() {
   return io_threads_.emplace_back(std::make_unique<IoThread>())->loop;
 }
 
-void Machine::adopt(std::unique_ptr<Device> device, EventLoop& home) {
+void Machine::place(std::unique_ptr<Device> device, EventLoop& home) {
   expect(Phase::created, "devices are added before start()");
   check_name(device->name());
   devices_.push_back({std::move(device), &home});
+}
+
+void Machine::place_service(std::unique_ptr<Service> service, EventLoop& home) {
+  expect(Phase::created, "services are added before start()");
+  services_.push_back({std::move(service), &home});
 }
 
 // Names are those of the sections of a snapshot.
@@ -173,6 +174,7 @@ void Machine::start() {
     power_on();
   // While nobody runs the loops: on their threads they would wait for those to come up.
   for_each_loop([this](EventLoop& loop) { start_devices(loop); });
+  for_each_loop([this](EventLoop& loop) { start_services(loop); });
   phase_ = Phase::running;
   start_threads();
   resume_vcpus();
@@ -206,13 +208,10 @@ void Machine::end_threads() {
 
 void Machine::power_on() {
   if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel");
-  std::vector<uint32_t> apic_ids(config_.vcpus);
-  std::iota(apic_ids.begin(), apic_ids.end(), 0);
-  const LoadedKernel kernel = load_linux(memory_, *boot_, layout::kAcpiTables, config_.log);
-  // Over what the kernel's file has there: on a PC it is read-only memory.
-  write_acpi_tables(memory_, {.apic_ids = apic_ids, .names = platform_.acpi});
-  write_reset_vector(memory_, platform_.acpi);
-  enter_at(vcpus_.front()->kvm(), kernel.entry);
+  const EntryState entry = load(
+      *boot_,
+      {.memory = memory_, .vcpus = config_.vcpus, .names = platform_.acpi, .log = config_.log});
+  enter_at(vcpus_.front()->kvm(), entry);
 }
 
 void Machine::restore() {
@@ -248,8 +247,19 @@ std::vector<Device*> Machine::devices_of(const EventLoop& home) const {
   return devices;
 }
 
+std::vector<Service*> Machine::services_of(const EventLoop& home) const {
+  std::vector<Service*> services;
+  for (const PlacedService& placed : services_)
+    if (placed.home == &home) services.push_back(placed.service.get());
+  return services;
+}
+
 void Machine::start_devices(EventLoop& home) {
   for (Device* device : devices_of(home)) device->start();
+}
+
+void Machine::start_services(EventLoop& home) {
+  for (Service* service : services_of(home)) service->start();
 }
 
 // Under the mutex: an end that comes now is seen here, or finds the vCPUs running and pauses them.
@@ -270,6 +280,15 @@ void Machine::park_vcpus() {
   for (auto& vcpu : vcpus_) vcpu->wait_parked();
 }
 
+Task<void> Machine::stop_services(EventLoop& home) {
+  for (Service* service : services_of(home)) co_await service->stop();
+}
+
+Task<void> Machine::close_services(EventLoop& home) {
+  co_await stop_services(home);
+  for (Service* service : services_of(home)) co_await service->close();
+}
+
 Task<void> Machine::stop_devices(EventLoop& home) {
   for (Device* device : devices_of(home)) co_await device->stop();
 }
@@ -282,6 +301,7 @@ Task<void> Machine::close_devices(EventLoop& home) {
 
 void Machine::halt() {
   park_vcpus();
+  for_each_loop([this](EventLoop& loop) { call(loop, stop_services(loop)); });
   for_each_loop([this](EventLoop& loop) { call(loop, stop_devices(loop)); });
   phase_ = Phase::paused;
 }
@@ -318,6 +338,7 @@ void Machine::resume() {
   takes_resume();
   takes_pause();  // before the devices go on, and may ask again
   for_each_loop([this](EventLoop& loop) { call(loop, [&] { start_devices(loop); }); });
+  for_each_loop([this](EventLoop& loop) { call(loop, [&] { start_services(loop); }); });
   for (auto& vcpu : vcpus_) vcpu->kvm().tell_paused();
   phase_ = Phase::running;
   resume_vcpus();
@@ -326,6 +347,7 @@ void Machine::resume() {
 void Machine::stop() {
   if (phase_ == Phase::stopped) return;
   end_threads();
+  for_each_loop([this](EventLoop& loop) { block_on(loop, close_services(loop)); });
   for_each_loop([this](EventLoop& loop) { block_on(loop, close_devices(loop)); });
   phase_ = Phase::stopped;
   finish({.reason = End::Reason::stopped});

@@ -33,7 +33,7 @@
 #include "vmm/base/log.h"
 #include "vmm/base/state.h"
 #include "vmm/base/worker_pool.h"
-#include "vmm/boot/linux.h"
+#include "vmm/boot/source.h"
 #include "vmm/bus.h"
 #include "vmm/cpu/state.h"
 #include "vmm/cpu/vcpu.h"
@@ -41,6 +41,7 @@
 #include "vmm/ioapic.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/service.h"
 #include "vmm/snapshot.h"
 
 namespace vireo {
@@ -84,20 +85,38 @@ class Machine final : private VcpuEvents, private MachineControl {
   ~Machine() override;  // stops it first, if need be
 
   // What the guest starts with, read by start() and again at each reboot.
-  void boot(LinuxBoot source) { boot_ = std::move(source); }
+  void boot(LinuxBoot kernel) { boot_.emplace(std::move(kernel)); }
 
-  // Builds a device from its saved state, or from the power-on state.
+  // Builds a device from its saved state, or from the power-on state. `home` is one of the
+  // machine's loops. Throws ConfigError when the device's name is taken.
   template <class D, class... Args>
   D& add(const std::string& name, Args&&... args) {
-    auto device = std::make_unique<D>(name, env_, std::forward<Args>(args)...,
-                                      saved_.take<typename D::State>(name));
-    D& reference = *device;
-    adopt(std::move(device));
-    return reference;
+    return add_at<D>(loop_, name, std::forward<Args>(args)...);
   }
-  void adopt(std::unique_ptr<Device> device) { adopt(std::move(device), loop_); }
-  // `home` is one of the machine's loops. Throws ConfigError when the device's name is taken.
-  void adopt(std::unique_ptr<Device> device, EventLoop& home);
+  template <class D, class... Args>
+  D& add_at(EventLoop& home, const std::string& name, Args&&... args) {
+    DeviceEnv env{platform_, home};
+    return adopt(std::make_unique<D>(name, env, std::forward<Args>(args)...,
+                                     saved_.take<typename D::State>(name)),
+                 home);
+  }
+  // One that is built already.
+  template <class D>
+  D& adopt(std::unique_ptr<D> device, EventLoop& home) {
+    D& adopted = *device;
+    place(std::move(device), home);
+    return adopted;
+  }
+  template <class D>
+  D& adopt(std::unique_ptr<D> device) {
+    return adopt(std::move(device), loop_);
+  }
+  template <class S>
+  S& add_service(std::unique_ptr<S> service, EventLoop& home) {
+    S& added = *service;
+    place_service(std::move(service), home);
+    return added;
+  }
   DeviceEnv& env() noexcept { return env_; }
   // A further loop, for devices that would keep the others waiting.
   EventLoop& add_loop();
@@ -132,6 +151,10 @@ class Machine final : private VcpuEvents, private MachineControl {
   };
   struct Placed {
     std::unique_ptr<Device> device;
+    EventLoop* home;
+  };
+  struct PlacedService {
+    std::unique_ptr<Service> service;
     EventLoop* home;
   };
 
@@ -171,11 +194,17 @@ class Machine final : private VcpuEvents, private MachineControl {
     step(loop_);
     for (const auto& io_thread : io_threads_) step(io_thread->loop);
   }
-  // The devices at home on one loop, in the order of their creation.
+  // Those at home on one loop, in the order of their creation.
   std::vector<Device*> devices_of(const EventLoop& home) const;
+  std::vector<Service*> services_of(const EventLoop& home) const;
   void start_devices(EventLoop& home);
   Task<void> stop_devices(EventLoop& home);
   Task<void> close_devices(EventLoop& home);
+  void start_services(EventLoop& home);
+  Task<void> stop_services(EventLoop& home);
+  Task<void> close_services(EventLoop& home);
+  void place(std::unique_ptr<Device> device, EventLoop& home);
+  void place_service(std::unique_ptr<Service> service, EventLoop& home);
   void check_name(const std::string& name) const;
   void expect(Phase phase, const char* what) const;
   CpuidTable first_cpuid() const;
@@ -200,7 +229,8 @@ class Machine final : private VcpuEvents, private MachineControl {
   DeviceEnv env_{platform_, loop_};
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::vector<Placed> devices_;
-  std::optional<LinuxBoot> boot_;
+  std::vector<PlacedService> services_;
+  std::optional<BootSource> boot_;
   Phase phase_ = Phase::created;
   std::thread io_thread_;  // runs loop_
   std::function<void(const std::string&)> on_pause_;

@@ -58,9 +58,9 @@ int main(int argc, char** argv) {
   memcpy(ram + ENTRY, kGuest, sizeof kGuest);
   struct kvm_userspace_memory_region region = {.memory_size = MEMORY, .userspace_addr = (unsigned long)ram};
   checked("memory", ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region));
-  unsigned long identity = 0xfffbc000;
+  unsigned long identity = 0xfeffc000;
   checked("identity map", ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity));
-  checked("tss", ioctl(vm, KVM_SET_TSS_ADDR, 0xfffbd000UL));
+  checked("tss", ioctl(vm, KVM_SET_TSS_ADDR, 0xfeffd000UL));
   create_interrupt_controllers(vm, pc);
 
   struct kvm_cpuid2* cpuid = calloc(1, sizeof *cpuid + 256 * sizeof(struct kvm_cpuid_entry2));

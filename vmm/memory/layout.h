@@ -29,14 +29,17 @@ inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
 inline constexpr uint64_t kResetVector = 0xffff0;  // F000:FFF0
 inline constexpr uint64_t kHighRamStart = 0x100000;
 
-// Devices in the gap.
+// Devices in the gap. Free are [kRamGapStart, kVirtioMmio) for PCI's windows and [kFlash, 4 GiB) for
+// a firmware of up to 4 MiB, which ends at 4 GiB.
 inline constexpr uint64_t kVirtioMmio = 0xd0000000;  // one page each
 inline constexpr uint64_t kVirtioMmioStride = 0x1000;
 inline constexpr uint64_t kFramebuffer = 0xe0000000;
 inline constexpr uint64_t kIoApic = 0xfec00000;
 inline constexpr uint64_t kLocalApic = 0xfee00000;
-inline constexpr uint64_t kTss = 0xfffbd000;          // KVM_SET_TSS_ADDR, 3 pages
-inline constexpr uint64_t kIdentityMap = 0xfffbc000;  // KVM_SET_IDENTITY_MAP_ADDR, 1 page
+inline constexpr uint64_t kIdentityMap = 0xfeffc000;  // KVM_SET_IDENTITY_MAP_ADDR, 1 page
+inline constexpr uint64_t kTss = 0xfeffd000;          // KVM_SET_TSS_ADDR, 3 pages
+inline constexpr uint64_t kFlash = 0xffc00000;
+static_assert(kLocalApic < kIdentityMap && kTss + 3 * kPageSize <= kFlash);
 
 // I/O APIC input pins (GSIs). The legacy ones are fixed, the free ones go to virtio devices.
 inline constexpr uint32_t kGsiKeyboard = 1;
