@@ -161,15 +161,20 @@ Task<std::error_code> Disk::read_edges(uint64_t first, uint64_t last, IoVecs aro
   const uint64_t block = limits().block;
   const uint64_t head = block_down(first);
   const uint64_t tail = block_down(last);
+  Debugger* const debugger = graph_->debugger();
   if (head != first) {
     IoVecs into = slice(around, 0, block);
+    if (debugger != nullptr) co_await debugger->at(DebugEvent::pwritev_rmw_head);
     const std::error_code error = co_await graph_->read(head, std::move(into));
     if (error) co_return error;
+    if (debugger != nullptr) co_await debugger->at(DebugEvent::pwritev_rmw_after_head);
   }
   if (tail != last && (tail != head || head == first)) {
     IoVecs into = slice(around, tail - head, block);
+    if (debugger != nullptr) co_await debugger->at(DebugEvent::pwritev_rmw_tail);
     const std::error_code error = co_await graph_->read(tail, std::move(into));
     if (error) co_return error;
+    if (debugger != nullptr) co_await debugger->at(DebugEvent::pwritev_rmw_after_tail);
   }
   co_return std::error_code{};
 }

@@ -47,6 +47,8 @@ class Disk {
   Task<Extent> extent(uint64_t offset, uint64_t length);
 
   size_t in_flight() const noexcept { return in_flight_; }
+  // Something was, so that errors of close() may mean that it is lost.
+  bool changed() const noexcept { return changed_; }
   void hurry() { graph_->hurry(); }  // requests under way are not held back by rates
   Task<void> idle();                 // hurries; resolves when nothing is in flight
   Task<std::error_code> close();     // waits for idle, then closes the graph; once is enough

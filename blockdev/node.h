@@ -17,6 +17,7 @@
 #include <system_error>
 #include <vector>
 
+#include "blockdev/debugger.h"
 #include "blockdev/error.h"
 #include "vmm/base/task.h"
 
@@ -87,6 +88,8 @@ class Node {
   // Somebody waits for the requests under way: what was held back for other reasons than work goes
   // on. Filters pass it down.
   virtual void hurry() {}
+  // Who is told of points in the work of what lies on this node; null: nobody.
+  virtual Debugger* debugger() noexcept { return nullptr; }
   // Flushes and lets go of metadata (a qcow2's dirty tables); the last call before destruction.
   virtual Task<std::error_code> close() { return flush(); }
 };

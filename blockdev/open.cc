@@ -61,7 +61,7 @@ Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   } else {
     bytes = co_await open_file(engines, spec.path, options);
   }
-  if (!spec.faults.empty() || spec.block > 1)
+  if (spec.debug || !spec.faults.empty() || spec.block > 1)
     bytes =
         std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults, spec.block);
   co_return bytes;
@@ -140,6 +140,7 @@ Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.data = {};
   spec.null_size = {};
   spec.faults = {};
+  spec.debug = false;
   spec.block = 1;
   spec.backing_format = {};
   spec.file = {};
@@ -250,6 +251,12 @@ Node& format_node(Disk& disk) noexcept {
   if (auto* const throttle = dynamic_cast<ThrottleNode*>(node)) node = &throttle->below();
   if (auto* const overlay = dynamic_cast<OverlayNode*>(node)) node = &overlay->base();
   return *node;
+}
+
+Debugger* debugger(Disk& disk) noexcept {
+  Node& format = format_node(disk);
+  auto* const qcow2 = dynamic_cast<Qcow2*>(&format);
+  return qcow2 == nullptr ? format.debugger() : qcow2->file_debugger();
 }
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {

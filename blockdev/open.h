@@ -46,6 +46,7 @@ struct Spec {
   ThrottleRates throttle{};
   std::optional<uint64_t> null_size{};  // no file: a disk of so many bytes that holds nothing
   std::vector<FaultRule> faults{};      // of the file's requests
+  bool debug = false;                   // debugger() tells where the file's requests can be stopped
   uint32_t block = 1;                   // at least this is the file's block: a power of two
   std::string backing_format{};         // of the backing image, whatever a qcow2 says
   // What the format lies on, instead of the file `path`. A qcow2 on such a thing is read_only.
@@ -64,6 +65,9 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
 // The image's format in the graph of such a disk, below the filters that `spec` put upon it.
 Node& format_node(Disk& disk) noexcept;
+
+// What stops the requests of such a disk on their way to its file; null: spec.debug was not set.
+Debugger* debugger(Disk& disk) noexcept;
 
 struct ImageDescription {
   std::string path;

@@ -11,7 +11,7 @@ using Operation = FaultRule::Operation;
 
 bool matches(const FaultRule& rule, Operation operation, uint64_t offset,
              uint64_t length) noexcept {
-  if (rule.hits == 0) return false;
+  if (rule.hits == 0 || rule.new_state != 0) return false;
   if (rule.operation != Operation::any && rule.operation != operation) return false;
   if (operation == Operation::flush) return true;
   const bool starts_before_end = offset < rule.offset || offset - rule.offset < rule.length;
@@ -22,7 +22,9 @@ bool matches(const FaultRule& rule, Operation operation, uint64_t offset,
 
 FaultNode::FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules,
                      uint32_t block)
-    : loop_(loop), below_(std::move(below)), rules_(std::move(rules)), block_(block) {}
+    : loop_(loop), below_(std::move(below)), block_(block) {
+  for (const FaultRule& rule : rules) add(rule);
+}
 
 const Limits& FaultNode::limits() const noexcept {
   limits_ = below_->limits();
@@ -30,9 +32,54 @@ const Limits& FaultNode::limits() const noexcept {
   return limits_;
 }
 
-FaultRule* FaultNode::matching(Operation operation, uint64_t offset, uint64_t length) noexcept {
-  for (FaultRule& rule : rules_) {
-    if (!matches(rule, operation, offset, length)) continue;
+// Rules of one event see the state that it found.
+void FaultNode::wake(DebugEvent event) noexcept {
+  const uint32_t state = state_;
+  for (Rule& rule : rules_) {
+    if (rule.event != event || (rule.state != 0 && rule.state != state)) continue;
+    if (rule.new_state != 0)
+      state_ = rule.new_state;
+    else
+      rule.awake = true;
+  }
+}
+
+Task<void> FaultNode::at(DebugEvent event) {
+  wake(event);
+  const auto stop = std::find_if(stops_.begin(), stops_.end(), [event](const Stop& one) {
+    return one.event == event && !one.reached;
+  });
+  if (stop == stops_.end()) co_return;
+  stop->reached = true;
+  if (stop->tell) stop->tell();
+  co_await stop->resumed.wait();
+  stops_.erase(stop);
+}
+
+void FaultNode::stop_at(DebugEvent event, std::string tag, std::function<void()> reached) {
+  stops_.push_back({event, std::move(tag), std::move(reached)});
+}
+
+bool FaultNode::is_stopped(const std::string& tag) const {
+  return std::any_of(stops_.begin(), stops_.end(),
+                     [&tag](const Stop& stop) { return stop.holds(tag); });
+}
+
+void FaultNode::go_on(const std::string& tag) {
+  const auto stop = std::find_if(stops_.begin(), stops_.end(),
+                                 [&tag](const Stop& one) { return one.holds(tag); });
+  if (stop != stops_.end()) stop->resumed.set();
+}
+
+void FaultNode::go_on() {
+  std::erase_if(stops_, [](const Stop& stop) { return !stop.reached; });
+  while (!stops_.empty()) stops_.front().resumed.set();
+}
+
+FaultNode::Rule* FaultNode::matching(Operation operation, uint64_t offset,
+                                     uint64_t length) noexcept {
+  for (Rule& rule : rules_) {
+    if (!rule.awake || !matches(rule, operation, offset, length)) continue;
     if (rule.skip == 0) return &rule;
     --rule.skip;
   }
@@ -40,7 +87,7 @@ FaultRule* FaultNode::matching(Operation operation, uint64_t offset, uint64_t le
 }
 
 Task<FaultNode::Fate> FaultNode::fate(Operation operation, uint64_t offset, uint64_t length) {
-  FaultRule* rule = matching(operation, offset, length);
+  Rule* rule = matching(operation, offset, length);
   if (rule == nullptr) co_return Fate{};
   if (rule->hits != FaultRule::kUnlimited) --rule->hits;
   const FaultRule hit = *rule;  // the rules may change during the delay
@@ -58,6 +105,7 @@ Task<std::error_code> FaultNode::read(uint64_t offset, IoVecs into) {
 
 Task<std::error_code> FaultNode::write(uint64_t offset, IoVecs from, WriteFlags flags) {
   const uint64_t length = total_length(from);
+  co_await at(DebugEvent::pwritev);
   const Fate decided = co_await fate(Operation::write, offset, length);
   if (decided.error) {
     const uint64_t half = length / 2 & ~uint64_t{limits().block - 1};
@@ -67,10 +115,13 @@ Task<std::error_code> FaultNode::write(uint64_t offset, IoVecs from, WriteFlags 
     co_return ignored ? ignored : decided.error;
   }
   const std::error_code error = co_await below_->write(offset, std::move(from), flags);
+  co_await at(DebugEvent::pwritev_done);
   co_return error;
 }
 
 Task<std::error_code> FaultNode::flush() {
+  co_await at(DebugEvent::flush_to_os);
+  co_await at(DebugEvent::flush_to_disk);
   const Fate decided = co_await fate(Operation::flush, 0, 0);
   if (decided.error) co_return decided.error;
   const std::error_code error = co_await below_->flush();
@@ -85,6 +136,7 @@ Task<std::error_code> FaultNode::discard(uint64_t offset, uint64_t length) {
 }
 
 Task<std::error_code> FaultNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
+  co_await at(DebugEvent::pwritev_zero);
   const Fate decided = co_await fate(Operation::zero, offset, length);
   if (decided.error) co_return decided.error;
   const std::error_code error = co_await below_->zero(offset, length, flags);

@@ -1,7 +1,8 @@
 // A node that lets requests fail or come late as a script says: how tests reach error paths.
 //
 // Each request is compared with the rules in order; the first that matches and still has hits left
-// decides. Delays run on the loop's clock.
+// decides. Delays run on the loop's clock. A rule with an event sleeps until the work on the node
+// comes to that event; from then on it is like the others, as in QEMU's blkdebug.
 //
 // Thread: the graph's loop. Owns the node below; rules may be added while requests are under way.
 #pragma once
@@ -9,11 +10,13 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <list>
 #include <memory>
 #include <system_error>
 #include <vector>
 
 #include "blockdev/node.h"
+#include "vmm/base/async_sync.h"
 #include "vmm/base/event_loop.h"
 
 namespace vireo::blk {
@@ -30,15 +33,18 @@ struct FaultRule {
   std::error_code error{};  // none: the request is only late
   std::chrono::nanoseconds delay{0};
   bool torn = false;  // a failing write has written its first half, in whole blocks
+  DebugEvent event = DebugEvent::none;
+  uint32_t state = 0;      // the event counts only in this state of the node's; 0: in any
+  uint32_t new_state = 0;  // all that the rule does is to change the state; 0: it does not
 };
 
-class FaultNode final : public Node {
+class FaultNode final : public Node, public Debugger {
  public:
   // `block`: limits() tells at least this one, a power of two up to 4096.
   FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules = {},
             uint32_t block = 1);
 
-  void add(FaultRule rule) { rules_.push_back(rule); }
+  void add(FaultRule rule) { rules_.push_back({rule, rule.event == DebugEvent::none}); }
   void clear() { rules_.clear(); }
   uint64_t faults() const noexcept { return faults_; }  // requests that were made to fail
 
@@ -52,18 +58,43 @@ class FaultNode final : public Node {
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override { return below_->close(); }
   void hurry() override { below_->hurry(); }
+  Debugger* debugger() noexcept override { return this; }
+  Node& below() noexcept { return *below_; }
+
+  Task<void> at(DebugEvent event) override;
+  void stop_at(DebugEvent event, std::string tag, std::function<void()> reached) override;
+  bool is_stopped(const std::string& tag) const override;
+  void go_on(const std::string& tag) override;
+  void go_on() override;
 
  private:
+  struct Rule : FaultRule {
+    bool awake = true;
+  };
+  // From being set until whoever stopped there has gone on. In a list: they are waited at.
+  struct Stop {
+    DebugEvent event;
+    std::string tag;
+    std::function<void()> tell;
+    bool reached = false;
+    Event resumed{};
+    bool holds(const std::string& name) const noexcept {
+      return tag == name && reached && !resumed.is_set();
+    }
+  };
   struct Fate {
     std::error_code error{};
     bool torn = false;
   };
-  FaultRule* matching(FaultRule::Operation operation, uint64_t offset, uint64_t length) noexcept;
+  void wake(DebugEvent event) noexcept;
+  Rule* matching(FaultRule::Operation operation, uint64_t offset, uint64_t length) noexcept;
   Task<Fate> fate(FaultRule::Operation operation, uint64_t offset, uint64_t length);
 
   EventLoop& loop_;
   std::unique_ptr<Node> below_;
-  std::vector<FaultRule> rules_;
+  std::vector<Rule> rules_;
+  std::list<Stop> stops_;
+  uint32_t state_ = 1;
   const uint32_t block_;
   mutable Limits limits_;  // as of the last limits(): the size below may change
   uint64_t faults_ = 0;

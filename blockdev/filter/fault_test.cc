@@ -19,6 +19,22 @@ std::unique_ptr<Node> memory() {
   return std::make_unique<MemoryNode>(kContractSize, 512);
 }
 
+Task<void> all_of(Scope& requests) {
+  co_await requests.join();
+}
+
+Task<void> write_block(Node& node, bool& done) {
+  const Buffer buffer{512, 512};
+  IoVecs from = buffer.vectors(0, 512);
+  const WriteFlags flags;
+  const std::error_code error = co_await node.write(0, std::move(from), flags);
+  done = !error;
+}
+
+Task<void> flush(Node& node) {
+  [[maybe_unused]] const std::error_code error = co_await node.flush();
+}
+
 }  // namespace
 
 TEST_CASE("a fault filter without rules keeps the node contract") {
@@ -92,4 +108,52 @@ TEST_CASE("a torn write has written its first half") {
   std::vector<std::byte> expected = pattern(4096, 1);
   std::fill(expected.begin() + 2048, expected.end(), std::byte{0});
   REQUIRE(read_bytes(host, node, 0, 4096) == expected);
+}
+
+TEST_CASE("a fault of an event sleeps until the work comes to it, in the state that it is for") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  node.add({.hits = 1, .error = kIoError, .event = DebugEvent::l2_load, .state = 2});
+  node.add({.event = DebugEvent::write_aio, .new_state = 2});
+  const auto write = [&] { return write_bytes(host, node, 0, pattern(512, 1)); };
+  REQUIRE_FALSE(write());
+  host.wait(node.at(DebugEvent::l2_load));  // in another state
+  REQUIRE_FALSE(write());
+  host.wait(node.at(DebugEvent::write_aio));
+  REQUIRE_FALSE(write());
+  host.wait(node.at(DebugEvent::l2_load));
+  REQUIRE(write() == kIoError);
+  REQUIRE_FALSE(write());
+}
+
+TEST_CASE("a request stops where it is to stop, once, and goes on when it may") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  int told = 0;
+  node.stop_at(DebugEvent::pwritev, "A", [&told] { ++told; });
+  Scope requests;
+  bool done = false;
+  requests.spawn(write_block(node, done));
+  CHECK(told == 1);
+  CHECK(node.is_stopped("A"));
+  CHECK_FALSE(node.is_stopped("B"));
+  CHECK_FALSE(done);
+  REQUIRE_FALSE(write_bytes(host, node, 512, pattern(512, 1)));  // the next one does not
+  node.go_on("A");
+  host.wait(all_of(requests));
+  CHECK(done);
+  CHECK_FALSE(node.is_stopped("A"));
+}
+
+TEST_CASE("nothing stays stopped when all may go on") {
+  TestHost host;
+  FaultNode node(host.loop, memory());
+  node.stop_at(DebugEvent::flush_to_disk, "A", {});
+  node.stop_at(DebugEvent::pwritev, "never", {});
+  Scope requests;
+  requests.spawn(flush(node));
+  CHECK(node.is_stopped("A"));
+  node.go_on();
+  host.wait(all_of(requests));
+  REQUIRE_FALSE(write_bytes(host, node, 0, pattern(512, 1)));
 }

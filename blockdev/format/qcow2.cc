@@ -105,7 +105,7 @@ Task<std::error_code> Qcow2::read(uint64_t offset, IoVecs into) {
   const Traffic::Pass pass(traffic_);
   const uint64_t length = total_length(into);
   const std::optional<Mapping> run = tables_.map.find(offset, length);
-  if (run && run->length == length && reader_.direct(*run))
+  if (run && run->length == length && reader_.direct(*run) && !file_debugger())
     co_return co_await image_->guest_file().node().read(run->host, std::move(into));
   co_return co_await reader_.read(offset, std::move(into));
 }
@@ -117,7 +117,7 @@ Task<std::error_code> Qcow2::write(uint64_t offset, IoVecs from, WriteFlags flag
   bitmaps_.mark(offset, length);
   const std::optional<Mapping> run = tables_.map.find(offset, length);
   if (!flags.fua && !flags.compressed && run && run->length == length && !image_->is_corrupt() &&
-      !bitmaps_.heavy() && writer_.overwrites(*run))
+      !bitmaps_.heavy() && writer_.overwrites(*run) && !file_debugger())
     co_return co_await image_->guest_file().node().write(run->host, std::move(from), flags);
   co_return co_await write_range(offset, std::move(from), flags, pass);
 }

@@ -52,6 +52,7 @@ class Qcow2 final : public Node {
   Task<std::error_code> close() override;
 
   const qcow2::Header& header() const noexcept { return image_->header; }
+  Debugger* file_debugger() const noexcept { return image_->file.debugger(); }  // or null
   Node* backing() noexcept { return reader_.backing(); }
   // What the image itself says of the run at `offset`, up to `length` bytes.
   Task<qcow2::Outcome<qcow2::Layout>> layout(uint64_t offset, uint64_t length);

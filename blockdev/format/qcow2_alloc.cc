@@ -21,7 +21,8 @@ std::error_code no_space() noexcept {
 Allocator::Allocator(Image& image, uint64_t cache_bytes)
     : image_(image),
       cluster_bits_(image.geometry.cluster_bits),
-      cache_(image.file, image.geometry.slice_size(), cache_bytes) {
+      cache_(image.file, {DebugEvent::refblock_load, DebugEvent::refblock_update},
+             image.geometry.slice_size(), cache_bytes) {
   set_width();
 }
 

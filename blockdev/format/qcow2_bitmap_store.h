@@ -103,7 +103,7 @@ class BitmapStore {
   BitmapDirectory at_;  // where the directory lies; its bitmaps are in bitmaps_
   std::vector<Bitmap> bitmaps_;
   size_t recording_ = 0;  // how many do
-  uint64_t size_ = 0;  // of the disk that the tables are made for
+  uint64_t size_ = 0;     // of the disk that the tables are made for
   AsyncMutex storing_;
 };
 

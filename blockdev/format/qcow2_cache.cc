@@ -13,8 +13,9 @@ constexpr size_t kParallelWrites = 16;
 
 }  // namespace
 
-SliceCache::SliceCache(HostFile& file, uint32_t slice_size, uint64_t max_bytes)
+SliceCache::SliceCache(HostFile& file, Events events, uint32_t slice_size, uint64_t max_bytes)
     : file_(file),
+      events_(events),
       slice_size_(slice_size),
       max_slices_(std::max<size_t>(kMinSlices, max_bytes / slice_size)),
       pool_(slice_size) {}
@@ -47,6 +48,7 @@ Task<std::error_code> SliceCache::fetch(uint64_t offset) {
   const auto loading = std::make_shared<Loading>();
   loading_.emplace(offset, loading);
   Buffer bytes = pool_.take();
+  if (Debugger* const debugger = file_.debugger()) co_await debugger->at(events_.load);
   loading->error = co_await file_.read(offset, bytes);
   loading_.erase(offset);
   if (!loading->error && !loading->dropped && !slices_.contains(offset))
@@ -113,6 +115,7 @@ Task<std::error_code> SliceCache::write_run(std::vector<Captured> run) {
   IoVecs vectors;
   for (const Captured& captured : run) vectors.push_back(captured.bytes->vector());
   const uint64_t offset = run.front().offset;
+  if (Debugger* const debugger = file_.debugger()) co_await debugger->at(events_.update);
   const std::error_code error = co_await file_.write(offset, std::move(vectors));
   for (const Captured& captured : run) settle(captured, !error);
   co_return error;

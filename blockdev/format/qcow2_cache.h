@@ -35,7 +35,12 @@ class SliceCache {
     std::shared_ptr<Buffer> bytes;
   };
 
-  SliceCache(HostFile& file, uint32_t slice_size, uint64_t max_bytes);
+  // What loading and writing a slice is called.
+  struct Events {
+    DebugEvent load, update;
+  };
+
+  SliceCache(HostFile& file, Events events, uint32_t slice_size, uint64_t max_bytes);
 
   Slice* find(uint64_t offset) noexcept {
     const auto found = slices_.find(offset);
@@ -86,6 +91,7 @@ class SliceCache {
   Task<std::error_code> write_run(std::vector<Captured> run);
 
   HostFile& file_;
+  const Events events_;
   const uint32_t slice_size_;
   const size_t max_slices_;
   SlicePool pool_;  // before what is taken from it

@@ -85,7 +85,7 @@ Task<std::error_code> Gather::done() {
 }
 
 HostFile::HostFile(std::unique_ptr<Node> node)
-    : node_(std::move(node)), untouched_from_(node_->limits().size) {}
+    : node_(std::move(node)), debugger_(node_->debugger()), untouched_from_(node_->limits().size) {}
 
 Task<std::error_code> HostFile::read(uint64_t offset, IoVecs into) {
   const uint64_t length = total_length(into);

@@ -100,6 +100,8 @@ class HostFile {
   explicit HostFile(std::unique_ptr<Node> node);
 
   Node& node() noexcept { return *node_; }
+  // if (Debugger* const debugger = file.debugger()) co_await debugger->at(DebugEvent::l2_load);
+  Debugger* debugger() const noexcept { return debugger_; }
   const Node& node() const noexcept { return *node_; }
   uint64_t size() const noexcept { return node_->limits().size; }
   bool contains(uint64_t offset, uint64_t length) const noexcept {
@@ -126,6 +128,7 @@ class HostFile {
 
  private:
   std::unique_ptr<Node> node_;
+  Debugger* const debugger_;  // or null
   uint64_t untouched_from_;
   bool grown_ = false;
   AsyncMutex growing_;

@@ -11,7 +11,8 @@ Map::Map(Image& image, Allocator& allocator, uint64_t cache_bytes)
       allocator_(allocator),
       geometry_(image.geometry),
       slice_entries_(image.geometry.slice_size() / image.geometry.l2_entry_size()),
-      cache_(image.file, image.geometry.slice_size(), cache_bytes),
+      cache_(image.file, {DebugEvent::l2_load, DebugEvent::l2_update}, image.geometry.slice_size(),
+             cache_bytes),
       l1_part_(std::max<uint64_t>(512, image.file.node().limits().block) / 8) {}
 
 Task<std::error_code> Map::load() {
@@ -311,6 +312,8 @@ Task<std::error_code> Map::write_l1(Captured& captured) {
     Buffer bytes(l1_part_ * 8);
     for (uint64_t i = 0; i < l1_part_; ++i)
       store_be64(bytes.data() + i * 8, captured.l1_entries[next++]);
+    if (Debugger* const debugger = image_.file.debugger())
+      co_await debugger->at(DebugEvent::l1_update);
     if (!error)
       error = co_await image_.file.write(image_.header.l1_offset + part * l1_part_ * 8, bytes);
   }

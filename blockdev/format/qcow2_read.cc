@@ -36,14 +36,18 @@ Task<std::error_code> Reader::read_backing(uint64_t guest, IoVecs into) {
 }
 
 Task<std::error_code> Reader::read_run(Mapping run, uint64_t guest, IoVecs into) {
+  Debugger* const debugger = image_.file.debugger();
   switch (run.kind) {
     case Kind::data:
+      if (debugger != nullptr) co_await debugger->at(DebugEvent::read_aio);
       co_return co_await guest_file_.read(run.host, std::move(into));
     case Kind::compressed: {
+      if (debugger != nullptr) co_await debugger->at(DebugEvent::read_compressed);
       const uint64_t in_cluster = image_.geometry.in_cluster(guest);
       co_return co_await decompressor_.read(run.descriptor, in_cluster, std::move(into));
     }
     case Kind::unallocated:
+      if (debugger != nullptr) co_await debugger->at(DebugEvent::read_backing_aio);
       co_return co_await read_backing(guest, std::move(into));
     case Kind::zero:
       fill_zero(into);

@@ -79,10 +79,8 @@ TEST_CASE("a part of a cluster that is zeroed makes it one of zeros where nothin
     REQUIRE_FALSE(world.fill(*base, 8 * kCluster, 1024, 0x11));
     REQUIRE_FALSE(block_on(world.loop, base->close()));
   }
-  const auto top = world.create({.size = kMiB,
-                                 .cluster_size = kCluster,
-                                 .backing_file = "base",
-                                 .backing_format = "qcow2"});
+  const auto top = world.create(
+      {.size = kMiB, .cluster_size = kCluster, .backing_file = "base", .backing_format = "qcow2"});
   auto image = world.open(top, {}, world.open(low, {.read_only = true}));
   const auto zero = [&](uint64_t offset, uint64_t length) {
     REQUIRE_FALSE(block_on(world.loop, image->zero(offset, length, {})));

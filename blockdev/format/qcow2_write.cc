@@ -163,7 +163,7 @@ Task<std::error_code> Writer::write(uint64_t guest, IoVecs from) {
         break;
       }
       IoVecs part = slice(from, done, run.value.length);
-      Task<std::error_code> task = guest_file_.write(run.value.host, std::move(part));
+      Task<std::error_code> task = write_bytes(run.value.host, std::move(part));
       co_await gather.add(std::move(task));
       done += run.value.length;
       continue;
@@ -175,6 +175,11 @@ Task<std::error_code> Writer::write(uint64_t guest, IoVecs from) {
   }
   const std::error_code first = co_await gather.done();
   co_return error ? error : first;
+}
+
+Task<std::error_code> Writer::write_bytes(uint64_t host, IoVecs from) {
+  Task<std::error_code> request = guest_file_.write(host, std::move(from));
+  return after(image_.file.debugger(), DebugEvent::write_aio, std::move(request));
 }
 
 // Writes as much from the start as can be done at once; 0 bytes mean: look again.
@@ -252,6 +257,8 @@ Task<Outcome<Buffer>> Writer::copied(uint64_t guest, uint64_t length, const L2En
   if (zeros) co_return Outcome<Buffer>{{}, Buffer::zeros(length)};
   Buffer bytes(length);
   IoVecs into{bytes.vector()};
+  if (Debugger* const debugger = image_.file.debugger())
+    co_await debugger->at(DebugEvent::cow_read);
   const std::error_code error = co_await reader_.read(guest, std::move(into));
   co_return Outcome<Buffer>{error, std::move(bytes)};
 }
@@ -262,7 +269,7 @@ Task<std::error_code> Writer::write_data(const Plan& plan, IoVecs from) {
   const uint64_t base = plan.old.first_cluster << geometry_.cluster_bits;
   const uint64_t tail_at = plan.guest + plan.length;
   if (plan.start == plan.guest && plan.end == tail_at)
-    co_return co_await guest_file_.write(plan.host + (plan.guest - base), std::move(from));
+    co_return co_await write_bytes(plan.host + (plan.guest - base), std::move(from));
   co_await copies_.acquire();
   const Place place(copies_);
   Outcome<Buffer> head, tail;
@@ -282,7 +289,7 @@ Task<std::error_code> Writer::write_data(const Plan& plan, IoVecs from) {
   }
   if (tail.value.size() > 0) from.push_back(tail.value.vector());
   if (head.value.size() > 0 || tail.value.size() > 0) tables_.data_copied();
-  co_return co_await guest_file_.write(plan.host + (at - base), std::move(from));
+  co_return co_await write_bytes(plan.host + (at - base), std::move(from));
 }
 
 }  // namespace vireo::blk::qcow2

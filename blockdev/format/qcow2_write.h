@@ -68,6 +68,7 @@ class Writer {
 
   Task<Outcome<uint64_t>> write_allocating(uint64_t guest, IoVecs from);
   Task<std::error_code> find_place(Plan& plan);
+  Task<std::error_code> write_bytes(uint64_t host, IoVecs from);
   Task<std::error_code> write_data(const Plan& plan, IoVecs from);
   Task<Outcome<Buffer>> copied(uint64_t guest, uint64_t length, const L2Entry& old, bool needed);
   Task<std::error_code> write_zeros(uint64_t guest, uint64_t length, Change how);

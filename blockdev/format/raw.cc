@@ -34,11 +34,13 @@ RawNode::RawNode(std::unique_ptr<Node> below, RawWindow window)
 }
 
 Task<std::error_code> RawNode::read(uint64_t offset, IoVecs into) {
-  return below_->read(start_ + offset, std::move(into));
+  Task<std::error_code> request = below_->read(start_ + offset, std::move(into));
+  return after(debugger(), DebugEvent::read_aio, std::move(request));
 }
 
 Task<std::error_code> RawNode::write(uint64_t offset, IoVecs from, WriteFlags flags) {
-  return below_->write(start_ + offset, std::move(from), flags);
+  Task<std::error_code> request = below_->write(start_ + offset, std::move(from), flags);
+  return after(debugger(), DebugEvent::write_aio, std::move(request));
 }
 
 Task<std::error_code> RawNode::flush() {

@@ -31,6 +31,9 @@ class RawNode final : public Node {
   Task<Extent> extent(uint64_t offset, uint64_t length) override;
   Task<std::error_code> close() override;
   void hurry() override { below_->hurry(); }
+  // What shows all of itself here, from its first byte on; null: only a part of it does.
+  Node* whole() noexcept { return start_ == 0 && resizable_ ? below_.get() : nullptr; }
+  Debugger* debugger() noexcept override { return below_->debugger(); }
 
  private:
   std::unique_ptr<Node> below_;

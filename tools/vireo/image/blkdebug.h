@@ -1,4 +1,4 @@
-// The faults that QEMU's blkdebug describes, as far as they are faults of the image's file: for
+// The faults that QEMU's blkdebug describes, and the events at which they strike: for
 // "blkdebug:CONF:NAME" and the options of driver=blkdebug.
 //
 // Errors: ConfigError and std::system_error naming the file, the line and the key.
@@ -13,10 +13,15 @@
 
 namespace vireo::cli {
 
-// "event", "errno", "sector", "once", "immediately": a rule that lets requests fail.
-blk::FaultRule parse_fault(std::map<std::string, std::string> keys);
+// "l2_load": a point of the work on an image, of those that there are here.
+blk::DebugEvent parse_debug_event(const std::string& name);
 
-// The [inject-error] sections of a file's text.
+// "event", "state", "iotype", "errno", "sector", "once", "immediately": requests fail.
+blk::FaultRule parse_fault(std::map<std::string, std::string> keys);
+// "event", "state", "new_state": the state changes.
+blk::FaultRule parse_new_state(std::map<std::string, std::string> keys);
+
+// The [inject-error] and [set-state] sections of a file's text.
 std::vector<blk::FaultRule> parse_blkdebug_text(std::string_view text);
 std::vector<blk::FaultRule> read_blkdebug(const std::string& path);
 

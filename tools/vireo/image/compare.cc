@@ -8,6 +8,7 @@
 
 #include "blockdev/job/compare.h"
 #include "tools/vireo/exit_status.h"
+#include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
 
@@ -18,6 +19,7 @@ namespace {
 using blk::Comparison;
 
 constexpr int kDiffer = 1;
+constexpr int kUnreadable = 4;  // as qemu-img tells it from an image that cannot be opened
 
 struct CompareArguments {
   ImageArguments first, second;
@@ -47,6 +49,16 @@ int verdict(const CompareArguments& arguments, const std::string& text, int stat
   return status;
 }
 
+int unreadable(const CompareArguments& arguments, const blk::JobResult& failure,
+               bool sizes_differ) {
+  const bool first = failure.side == blk::JobResult::Side::source;
+  complain(fmt::format("Error while reading offset {} of {}: {}", failure.offset,
+                       first ? arguments.first.path : arguments.second.path,
+                       failure.error.message()));
+  return sizes_differ ? verdict(arguments, "Warning: Image size mismatch!", kUnreadable)
+                      : kUnreadable;
+}
+
 int compare(const CompareArguments& arguments) {
   Session session;
   const auto first = open(session, arguments, arguments.first);
@@ -55,6 +67,8 @@ int compare(const CompareArguments& arguments) {
   if (arguments.strict && sizes_differ)
     return verdict(arguments, "Strict mode: Image size mismatch!", kDiffer);
   const Comparison result = run(session, arguments, *first, *second);
+  if (result.failure.error && speaks_qemu())
+    return unreadable(arguments, result.failure, sizes_differ);
   check_job(session, result.failure, first->path(), second->path());
   const bool in_both = result.verdict != Comparison::Verdict::same &&
                        result.offset < std::min(first->size(), second->size());

@@ -161,6 +161,16 @@ uint32_t take_block(Taker& options) {
   return static_cast<uint32_t>(block);
 }
 
+// "inject-error.0.event" and so on.
+void take_rules(Taker& options, const std::string& kind, blk::FaultRule (*parse_rule)(ImageOptions),
+                std::vector<blk::FaultRule>& rules) {
+  for (size_t i = 0;; ++i) {
+    const ImageOptions rule = options.take_below(fmt::format("{}.{}", kind, i));
+    if (rule.empty()) return;
+    rules.push_back(parse_rule(rule));
+  }
+}
+
 // A file whose requests fail as the options say.
 blk::Spec faulty_file(Taker& options, size_t depth) {
   blk::Spec spec =
@@ -172,11 +182,9 @@ blk::Spec faulty_file(Taker& options, size_t depth) {
        {"max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"})
     (void)options.take_size(key);
   if (const auto config = options.take("config")) spec.faults = read_blkdebug(*config);
-  for (size_t i = 0;; ++i) {
-    const ImageOptions rule = options.take_below(fmt::format("inject-error.{}", i));
-    if (rule.empty()) break;
-    spec.faults.push_back(parse_fault(rule));
-  }
+  take_rules(options, "inject-error", parse_fault, spec.faults);
+  take_rules(options, "set-state", parse_new_state, spec.faults);
+  spec.debug = true;
   set_common(options, spec);
   options.done();
   return spec;

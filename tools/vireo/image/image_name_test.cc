@@ -129,17 +129,22 @@ TEST_CASE("image names: what is not known is refused by its name") {
 TEST_CASE("blkdebug: rules become faults") {
   const auto rules = parse_blkdebug_text(
       "# faults\n[inject-error]\nevent = \"read_aio\"\nerrno = \"28\"\nonce = \"on\"\n\n"
-      "[inject-error]\nevent=\"none\"\niotype=\"flush\"\nsector = \"8\"\n");
-  REQUIRE(rules.size() == 2);
-  CHECK(rules[0].operation == blk::FaultRule::Operation::read);
+      "[inject-error]\nevent=\"none\"\niotype=\"flush\"\nsector = \"8\"\n"
+      "[set-state]\nevent = \"l2_load\"\nstate = \"1\"\nnew_state = \"2\"\n");
+  REQUIRE(rules.size() == 3);
+  CHECK(rules[0].operation == blk::FaultRule::Operation::any);
+  CHECK(rules[0].event == blk::DebugEvent::read_aio);
   CHECK(rules[0].error.value() == ENOSPC);
   CHECK(rules[0].hits == 1);
   CHECK(rules[1].operation == blk::FaultRule::Operation::flush);
   CHECK(rules[1].error.value() == EIO);
   CHECK(rules[1].offset == 4096);
   CHECK(rules[1].length == 512);
-  for (const char* text : {"errno = 5", "[set-state]", "[inject-error]\nevent = \"l2_update\"",
-                           "[inject-error]\nstate = \"1\"", "[inject-error]\nerrno = \"x\"",
+  CHECK(rules[2].event == blk::DebugEvent::l2_load);
+  CHECK(rules[2].state == 1);
+  CHECK(rules[2].new_state == 2);
+  for (const char* text : {"errno = 5", "[set-state]", "[inject-error]\nevent = \"no_such_event\"",
+                           "[inject-error]\nstate = \"x\"", "[inject-error]\nerrno = \"x\"",
                            "[inject-error]\nnonsense"}) {
     CAPTURE(text);
     CHECK_THROWS_AS(parse_blkdebug_text(text), ConfigError);

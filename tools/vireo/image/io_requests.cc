@@ -215,7 +215,10 @@ bool IoShell::aio_write(const IoWords& words) {
   return request(words, IoRequest{.write = true, .asynchronous = true});
 }
 
+// Nobody is left to resume what is stopped.
 Task<void> IoShell::settle() {
+  blk::Debugger* const debugger = image_ ? blk::debugger(image_->disk()) : nullptr;
+  if (debugger != nullptr) debugger->go_on();
   co_await later_.join();
 }
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "tools/vireo/image/blkdebug.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/image_name.h"
@@ -65,6 +66,9 @@ const std::vector<IoShell::Command>& IoShell::commands() {
        " As aio_read does, with the options of write.\n"},
       {"alloc", "", &IoShell::alloc, 1, 2, "", true, 1, 2, "offset [count]",
        "checks if offset is allocated in the file"},
+      {"break", "", &IoShell::set_break, 2, 2, "", true, 2, 2, "event tag",
+       "sets a breakpoint on event and tags the stopped request as tag",
+       " The image lies on blkdebug: 'open blkdebug::FILE'.\n"},
       {"close", "c", &IoShell::close_image, 0, 0, "", true, 0, 0, "",
        "close the current open file"},
       {"discard", "d", &IoShell::discard, 2, kAny, "Cq", true, 2, 2, "[-Cq] off len",
@@ -107,12 +111,16 @@ const std::vector<IoShell::Command>& IoShell::commands() {
        "[(-r|-w)] [-c cache] [-o options]", "reopens an image with new options",
        " -r, -- read-only\n -w, -- read-write\n -c, -- another cache mode\n -o, -- other options, "
        "as those of open\n"},
+      {"resume", "", &IoShell::resume, 1, 1, "", true, 1, 1, "tag",
+       "resumes the request tagged as tag"},
       {"sigraise", "", &IoShell::raise_signal, 1, 1, "", false, 1, 1, "signal", "raises a signal",
        " Sends the signal of this number to this process.\n"},
       {"sleep", "", &IoShell::sleep_command, 1, 1, "", false, 1, 1, "",
        "waits for the given value in milliseconds"},
       {"truncate", "t", &IoShell::truncate, 1, 3, "m:", true, 1, 1, "[-m prealloc_mode] off",
        "truncates the current file at the given offset"},
+      {"wait_break", "", &IoShell::wait_break, 1, 1, "", true, 1, 1, "tag",
+       "waits for the suspension of a request"},
       {"write", "w", &IoShell::write, 2, kAny, "bCcfnqpuzP:s:", true, 2, 2,
        "[-bcCfnquz] [-P pattern | -s source_file] off len",
        "writes a number of bytes at a specified offset",
@@ -356,6 +364,46 @@ bool IoShell::reopen(const IoWords& words) {
   return true;
 }
 
+blk::Debugger& IoShell::debugger() {
+  blk::Debugger* const debugger = blk::debugger(image_->disk());
+  if (debugger == nullptr) throw ConfigError("the image does not lie on blkdebug");
+  return *debugger;
+}
+
+bool IoShell::set_break(const IoWords& words) {
+  const std::string& tag = words.rest[1];
+  debugger().stop_at(parse_debug_event(words.rest[0]), tag, [tag] {
+    say(fmt::format("blkdebug: Suspended request '{}'\n", printable(tag)));
+  });
+  return true;
+}
+
+bool IoShell::wait_break(const IoWords& words) {
+  const std::string& tag = words.rest.front();
+  constexpr std::chrono::milliseconds kLook{10}, kLongest{5000};
+  for (auto waited = kLook; !debugger().is_stopped(tag); waited += kLook) {
+    session_.stop_if_interrupted();
+    if (waited > kLongest) {
+      say(fmt::format("no request stopped as '{}' within {} seconds\n", printable(tag),
+                      kLongest / std::chrono::seconds(1)));
+      return false;
+    }
+    session_.run(sleep(kLook));
+  }
+  return true;
+}
+
+bool IoShell::resume(const IoWords& words) {
+  const std::string& tag = words.rest.front();
+  if (!debugger().is_stopped(tag)) {
+    say("Could not resume request: No such file or directory\n");
+    return false;
+  }
+  say(fmt::format("blkdebug: Resuming request '{}'\n", printable(tag)));
+  debugger().go_on(tag);
+  return true;
+}
+
 bool IoShell::close() {
   if (!image_) return true;
   session_.run(settle());
@@ -364,6 +412,7 @@ bool IoShell::close() {
     image->close();
     return true;
   } catch (const std::exception& error) {
+    if (!image->disk().changed()) return true;  // nothing can be lost
     complain(describe(error));
     return false;
   }

@@ -89,6 +89,9 @@ class IoShell {
   bool open_image(const IoWords& words);
   bool reopen(const IoWords& words);
   bool close_image(const IoWords& words);
+  bool set_break(const IoWords& words);
+  bool wait_break(const IoWords& words);
+  bool resume(const IoWords& words);
   bool sleep_command(const IoWords& words);
   bool raise_signal(const IoWords& words);
   bool abort(const IoWords& words);
@@ -100,6 +103,7 @@ class IoShell {
   blk::Extent allocated_run(uint64_t offset, uint64_t length);
   void open_named();
   ImageOptions drivers() const;  // as options name them
+  blk::Debugger& debugger();
   bool close();
 
   Session& session_;

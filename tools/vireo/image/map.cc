@@ -43,11 +43,19 @@ struct Entry {
   std::optional<uint64_t> offset;  // in the layer's data file
 };
 
+// The image that shows through what only changes how requests fare.
+blk::Node* through_filters(blk::Node* node) {
+  auto* const raw = dynamic_cast<blk::RawNode*>(node);
+  auto* const fault = raw == nullptr ? nullptr : dynamic_cast<blk::FaultNode*>(raw->whole());
+  return fault != nullptr && dynamic_cast<blk::Qcow2*>(&fault->below()) != nullptr ? &fault->below()
+                                                                                   : node;
+}
+
 // The images from the top down.
 std::vector<Layer> layers_of(Image& image) {
   std::vector<Layer> layers;
   std::string path = image.path();
-  for (blk::Node* node = &image.disk().graph(); node != nullptr;) {
+  for (blk::Node* node = through_filters(&image.disk().graph()); node != nullptr;) {
     auto* const qcow2 = dynamic_cast<blk::Qcow2*>(node);
     layers.push_back({node, qcow2, path});
     if (qcow2 == nullptr) break;

@@ -74,7 +74,8 @@ Sizes measure_qcow2(Session& session, const blk::Qcow2CreateOptions& options, Im
     data = guest;
   else if (image != nullptr)
     data = used_clusters(session, *image, cluster);
-  return {full - guest + data, full, bitmaps_size(image, cluster)};
+  return {full - guest + data, full,
+          options.version < 3 ? std::nullopt : bitmaps_size(image, cluster)};
 }
 
 void print(const Sizes& sizes, bool json) {
