@@ -1,6 +1,5 @@
-#include "devices/net/vhost.h"
+#include "devices/virtio/vhost.h"
 
-#include <fcntl.h>
 #define VIRTIO_RING_NO_LEGACY  // functions that are not C++
 #include <linux/vhost.h>
 #include <sys/epoll.h>
@@ -8,8 +7,6 @@
 
 #include <utility>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "devices/virtio/net_wire.h"
 #include "devices/virtio/virtio_wire.h"
@@ -24,15 +21,15 @@ constexpr uint64_t kRingFeatures =
     kFeatureIndirect | kFeatureEventIdx | kFeatureVersion1 | kNetMergeBuffers;
 
 template <class Argument>
-std::error_code control(const UniqueFd& device, unsigned long request, Argument* argument) {
-  return ::ioctl(device.get(), request, argument) == 0 ? std::error_code() : last_error();
+std::error_code control(int device, unsigned long request, Argument* argument) {
+  return ::ioctl(device, request, argument) == 0 ? std::error_code() : last_error();
 }
 
 uint64_t address_of(std::span<const std::byte> area) noexcept {
   return reinterpret_cast<uint64_t>(area.data());
 }
 
-std::error_code set_memory(const UniqueFd& device, const GuestMemory& memory) {
+std::error_code set_memory(int device, const GuestMemory& memory) {
   const auto regions = memory.regions();
   std::vector<std::byte> bytes(sizeof(vhost_memory) + regions.size() * sizeof(vhost_memory_region));
   auto* const table = reinterpret_cast<vhost_memory*>(bytes.data());
@@ -45,16 +42,6 @@ std::error_code set_memory(const UniqueFd& device, const GuestMemory& memory) {
 }
 
 }  // namespace
-
-std::unique_ptr<VhostNet> VhostNet::open(Vhost wanted, int tap) {
-  if (wanted == Vhost::off) return nullptr;
-  UniqueFd device(::open("/dev/vhost-net", O_RDWR | O_CLOEXEC));
-  if (device) return std::unique_ptr<VhostNet>(new VhostNet(std::move(device), tap));
-  if (wanted == Vhost::automatic) return nullptr;
-  if (errno == ENOENT || errno == ENODEV || errno == ENXIO)
-    throw ConfigError("vhost=on: this host has no /dev/vhost-net: 'modprobe vhost_net'");
-  throw_errno("vhost=on: cannot open /dev/vhost-net");
-}
 
 std::error_code VhostNet::start(size_t ring, Queue& queue, uint64_t features, EventLoop& loop) {
   const Queue::Lent lent = queue.lend();

@@ -1,16 +1,14 @@
 // The kernel's vhost-net: for one queue pair it carries frames between the rings in guest memory
 // and a TAP, in a thread of its own, while this process only passes interrupts on.
 //
-// Thread: constructed on the control thread; everything else on the loop. Owns its descriptor; the
-// TAP's outlives it.
+// Thread: constructed on the control thread; everything else on the loop. The descriptors, of
+// /dev/vhost-net and of the TAP, are the backend's and outlive it.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <system_error>
 
-#include "devices/net/tap_config.h"
 #include "devices/virtio/queue.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/fd.h"
@@ -19,9 +17,7 @@ namespace vireo::dev {
 
 class VhostNet {
  public:
-  // nullptr when it is not to be used, or is not there and need not be; throws ConfigError when it
-  // has to be.
-  static std::unique_ptr<VhostNet> open(Vhost wanted, int tap);
+  VhostNet(int device, int tap) noexcept : device_(device), tap_(tap) {}
 
   // Hands a ring over (0 receives, 1 sends), with the negotiated features. When the kernel can not
   // have it, an error: then the queue is as before.
@@ -38,12 +34,11 @@ class VhostNet {
     UniqueFd call{};
     EventLoop::Registration watch{};
   };
-  VhostNet(UniqueFd device, int tap) noexcept : device_(std::move(device)), tap_(tap) {}
   std::error_code prepare(const Queue::Lent& lent, uint64_t features);
   std::error_code set_up(size_t ring, const Queue::Lent& lent);
   std::error_code connect(size_t ring, int tap) const;
 
-  UniqueFd device_;
+  const int device_;
   const int tap_;
   bool owned_ = false;  // the kernel has made its thread
   bool link_ = true;
