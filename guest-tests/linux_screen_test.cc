@@ -16,7 +16,7 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
-#include "devices/display/testing/client.h"
+#include "devices/display/rfb/testing/client.h"
 #include "guest-tests/linux_machine.h"
 
 namespace vireo::guest_tests {

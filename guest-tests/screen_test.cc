@@ -8,7 +8,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "devices/display/testing/client.h"
+#include "devices/display/rfb/testing/client.h"
 #include "guest-tests/harness.h"
 
 namespace vireo::guest_tests {

@@ -12,9 +12,9 @@
 #include <catch2/catch.hpp>
 #include <netinet/in.h>
 
+#include "devices/display/rfb/testing/client.h"
 #include "devices/display/rfb_server.h"
 #include "devices/display/testing/certificate.h"
-#include "devices/display/testing/client.h"
 #include "devices/display/testing/painted_screen.h"
 #include "devices/display/testing/recorded_input.h"
 #include "devices/display/testing/tls_client.h"

@@ -4,11 +4,11 @@
 
 #include <catch2/catch.hpp>
 
+#include "devices/display/rfb/testing/client.h"
+#include "devices/display/rfb/vnc_password.h"
 #include "devices/display/testing/certificate.h"
-#include "devices/display/testing/client.h"
 #include "devices/display/testing/painted_screen.h"
 #include "devices/display/testing/recorded_input.h"
-#include "devices/display/vnc_password.h"
 #include "vmm/base/error.h"
 #include "vmm/testing/temp_file.h"
 

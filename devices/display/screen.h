@@ -2,6 +2,10 @@
 // the protocols in this folder, which know no virtual machine, and the devices that know no
 // protocol.
 //
+// Beneath this folder lie the copy of the screen and what changed of it (picture), the keys and
+// pointers of several viewers (input), the protocol of viewers (rfb), that of browsers (web), and a
+// viewer of our own (client). The folder itself has the server and the connections it accepts.
+//
 // Thread: all calls on the loop of the display.
 // Pixels are 32 bits, little-endian, 0x00RRGGBB; the top byte is noise. Coordinates start at the
 // upper left; sizes and places are in pixels.

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "devices/legacy/scancodes.h"
+#include "devices/legacy/key_to_scancodes.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo::dev {

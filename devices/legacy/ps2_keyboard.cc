@@ -6,7 +6,7 @@
 #include <array>
 #include <utility>
 
-#include "devices/legacy/scancodes.h"
+#include "devices/legacy/key_to_scancodes.h"
 
 namespace vireo::dev {
 

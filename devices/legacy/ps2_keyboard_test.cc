@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "devices/legacy/scancodes.h"
+#include "devices/legacy/key_to_scancodes.h"
 #include "vmm/testing/state_contract.h"
 
 using namespace vireo;

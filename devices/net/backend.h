@@ -25,8 +25,6 @@
 
 namespace vireo::dev {
 
-class VhostNet;
-
 // What of a frame its sender may leave to the receiver.
 struct NetOffloads {
   bool checksum = false;  // the ones below imply it
@@ -95,9 +93,14 @@ class NetBackend {
   };
   virtual Received receive(uint16_t pair, std::span<const iovec> into) = 0;
 
-  // The kernel's own way of carrying a queue pair's frames, where there is one; the backend's.
+  // The kernel's own way of carrying a queue pair's frames, where there is one: vhost-net and a
+  // TAP. The descriptors are the backend's.
+  struct KernelPath {
+    int device;  // /dev/vhost-net
+    int tap;
+  };
   // While a ring of it runs, nothing is sent and received here, and nobody is called.
-  virtual VhostNet* vhost(uint16_t /*pair*/) { return nullptr; }
+  virtual std::optional<KernelPath> vhost(uint16_t /*pair*/) const { return std::nullopt; }
   virtual void set_lent(uint16_t /*pair*/, bool /*lent*/) {}
 };
 

@@ -13,6 +13,7 @@
 #include <fmt/core.h>
 #include <net/if.h>
 
+#include "devices/net/vhost_device.h"
 #include "vmm/base/error.h"
 
 namespace vireo::dev {
@@ -42,7 +43,13 @@ TapNet::TapNet(std::string name, TapDevice tap, Vhost vhost, Logger log)
   if (!tap_.headers && vhost == Vhost::on)
     throw ConfigError("vhost=on: the TAP was opened without IFF_VNET_HDR");
   for (size_t pair = 0; pair < queues_.size() && tap_.headers; ++pair)
-    queues_[pair].vhost = VhostNet::open(vhost, tap_.queues[pair].get());
+    queues_[pair].vhost = open_vhost_device(vhost);
+}
+
+std::optional<NetBackend::KernelPath> TapNet::vhost(uint16_t pair) const {
+  const UniqueFd& device = queues_[pair].vhost;
+  if (!device) return std::nullopt;
+  return KernelPath{.device = device.get(), .tap = tap_.queues[pair].get()};
 }
 
 std::string TapNet::description() const {

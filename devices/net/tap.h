@@ -8,13 +8,13 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "devices/net/backend.h"
 #include "devices/net/tap_device.h"
-#include "devices/net/vhost.h"
+#include "vmm/base/fd.h"
 #include "vmm/base/log.h"
 
 namespace vireo::dev {
@@ -33,7 +33,7 @@ class TapNet final : public NetBackend {
   void set_queue_pairs(uint16_t pairs) override;
   Sent send(uint16_t pair, const NetHeader& header, std::span<const iovec> frame) override;
   Received receive(uint16_t pair, std::span<const iovec> into) override;
-  VhostNet* vhost(uint16_t pair) override { return queues_[pair].vhost.get(); }
+  std::optional<KernelPath> vhost(uint16_t pair) const override;
   void set_lent(uint16_t pair, bool lent) override;
 
  private:
@@ -41,7 +41,7 @@ class TapNet final : public NetBackend {
     bool attached = true;
     bool full = false;
     bool lent = false;  // to vhost-net
-    std::unique_ptr<VhostNet> vhost{};
+    UniqueFd vhost{};   // of the kernel; empty: it is not used
     EventLoop::Registration watch{};
   };
   void watch(uint16_t pair);

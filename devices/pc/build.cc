@@ -9,7 +9,7 @@
 
 #include <fmt/format.h>
 
-#include "devices/display/password_file.h"
+#include "devices/display/rfb/password_file.h"
 #include "devices/legacy/debug_exit.h"
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"

@@ -33,10 +33,9 @@ namespace {
 // A notification and an interrupt cost a guest more than the rest of a small request. A driver with
 // several under way is looked at now and then, and as long as it goes on adding some it does not
 // wait for those that ended, unless they are a good share of what is left.
-constexpr size_t kBusy = 2;                      // requests under way
-constexpr std::chrono::microseconds kPause{30};  // between two looks
-constexpr size_t kShare = 4;                     // one that ended to so many under way is enough
-constexpr size_t kLooks = 16;                    // after so many the driver is told all the same
+constexpr size_t kBusy = 2;    // requests under way
+constexpr size_t kShare = 4;   // one that ended to so many under way is enough
+constexpr size_t kLooks = 16;  // after so many the driver is told all the same
 
 uint64_t features_of(const blk::Limits& limits, uint16_t queues) {
   uint64_t features = kBlkFeatureSegMax | kBlkFeatureBlockSize | kBlkFeatureFlush |
@@ -96,8 +95,9 @@ Blk::Blk(std::string name, VirtioEnv env, std::unique_ptr<blk::Disk> disk, const
             .features = features_of(disk_->limits(), config.queues),
             .queue_sizes = std::vector<uint16_t>(config.queues, kQueueSize)},
       state_(checked(name_, std::move(state), config_)),
-      queues_(config.queues),
-      turn_end_(env.loop.each_turn([this] { notify_queues(); })) {}
+      turn_end_(env.loop.each_turn([this] { notify_queues(); })) {
+  for (uint16_t i = 0; i < config.queues; ++i) queues_.emplace_back(loop_);
+}
 
 Blk::~Blk() = default;
 
@@ -183,10 +183,10 @@ void Blk::notify_queues() {
   for (QueueTasks& tasks : queues_) {
     if (!tasks.work) continue;
     Queue& queue = tasks.work.queue();
-    if (tasks.pausing && queue.unannounced() * kShare < queue.in_flight()) continue;
+    if (tasks.pacing.pausing() && queue.unannounced() * kShare < queue.in_flight()) continue;
     queue.notify();
-    if (!tasks.pausing) continue;
-    tasks.pause_over.set();
+    if (!tasks.pacing.pausing()) continue;
+    tasks.pacing.wake();
     loop_.turn_again();  // to submit what the driver has added meanwhile
   }
 }
@@ -195,7 +195,7 @@ Task<std::optional<QueueState>> Blk::stop_queue(uint16_t index) {
   disk_->hurry();  // what a rate limit holds back must not keep the machine from stopping
   QueueTasks& tasks = queues_[index];
   if (tasks.work) tasks.work.queue().stop();
-  tasks.pause_over.set();
+  tasks.pacing.stop();
   return tasks.work.stop();
 }
 
@@ -205,7 +205,7 @@ Task<void> Blk::serve(uint16_t index) {
   do {
     for (size_t looks = 1; take_requests(index) && queue.in_flight() >= kBusy; ++looks) {
       if (looks % kLooks == 0) queue.notify();
-      co_await pause(tasks);
+      co_await tasks.pacing.pause();
     }
   } while (co_await queue.kicked());
 }
@@ -218,13 +218,6 @@ bool Blk::take_requests(uint16_t index) {
     any = true;
   }
   return any;
-}
-
-Task<void> Blk::pause(QueueTasks& tasks) {
-  tasks.pause_over.reset();
-  tasks.pausing = loop_.after(kPause, [&tasks] { tasks.pause_over.set(); });
-  co_await tasks.pause_over.wait();
-  tasks.pausing.reset();
 }
 
 Task<void> Blk::handle(uint16_t index, Chain chain) {

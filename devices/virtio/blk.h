@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -27,7 +28,7 @@
 #include "blockdev/disk.h"
 #include "devices/virtio/blk_wire.h"
 #include "devices/virtio/device.h"
-#include "vmm/base/async_sync.h"
+#include "devices/virtio/queue_pacing.h"
 #include "vmm/base/event_loop.h"
 
 namespace vireo::dev {
@@ -92,9 +93,9 @@ class Blk final : public VirtioDevice {
   struct Request;
   struct Outcome;
   struct QueueTasks {
+    explicit QueueTasks(EventLoop& loop) noexcept : pacing(loop) {}
     QueueWork work{};
-    EventLoop::Registration pausing{};  // from one look to the next
-    Event pause_over{};
+    QueuePacing pacing;
   };
 
   void retry_kept(uint16_t index);
@@ -102,7 +103,6 @@ class Blk final : public VirtioDevice {
   void notify_queues();
   Task<void> serve(uint16_t index);
   bool take_requests(uint16_t index);
-  Task<void> pause(QueueTasks& tasks);
   Task<void> handle(uint16_t index, Chain chain);
   Request parse(Chain& chain) const;
   Task<Outcome> execute(Request request);
@@ -131,7 +131,7 @@ class Blk final : public VirtioDevice {
   const VirtioInfo info_;
   State state_;
   uint64_t features_ = 0;  // negotiated; of use only while a queue runs
-  std::vector<QueueTasks> queues_;
+  std::deque<QueueTasks> queues_;
   bool waits_for_space_ = false;  // said so since the start
   EventLoop::Registration turn_end_;
 };

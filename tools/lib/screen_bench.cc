@@ -25,8 +25,8 @@
 
 #include <fmt/core.h>
 
+#include "devices/display/rfb/testing/client.h"
 #include "devices/display/rfb_server.h"
-#include "devices/display/testing/client.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
 #include "vmm/testing/temp_file.h"

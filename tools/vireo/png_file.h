@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "devices/display/screenshot.h"
+#include "devices/display/client/screenshot.h"
 
 namespace vireo::cli {
 

@@ -3,8 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "devices/display/password_file.h"
-#include "devices/display/screenshot.h"
+#include "devices/display/client/screenshot.h"
+#include "devices/display/rfb/password_file.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/png_file.h"
 
