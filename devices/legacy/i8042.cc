@@ -46,7 +46,6 @@ constexpr uint8_t kInputPort = 0x80;      // keyboard not locked
 constexpr uint8_t kReleaseNext = 0xf0;    // of scan code set 2
 constexpr uint8_t kReleased = 0x80;       // of set 1
 
-
 bool can_be(const I8042State::Output& output) {
   using Chip = I8042Chip;
   const bool none = output.status == 0;

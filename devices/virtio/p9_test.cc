@@ -137,7 +137,9 @@ TEST_CASE("a vCPU is answered by itself, or by the share's loop where it would h
   DeviceEnv env{machine.platform, home.loop()};
   const P9Config config{"src", {.directory = share.path(), .own_loop = true}};
   MmioTransport transport{
-      "share", env, std::make_unique<P9>("share", VirtioEnv{env.loop, env.platform.pool, env.platform.log}, config)};
+      "share", env,
+      std::make_unique<P9>("share", VirtioEnv{env.loop, env.platform.pool, env.platform.log},
+                           config)};
   call(home.loop(), [&] { transport.start(); });
   GuestDriver driver{machine};
   driver.start(1, {P9::kQueueSize});

@@ -29,8 +29,8 @@ inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
 inline constexpr uint64_t kResetVector = 0xffff0;  // F000:FFF0
 inline constexpr uint64_t kHighRamStart = 0x100000;
 
-// Devices in the gap. Free are [kRamGapStart, kVirtioMmio) for PCI's windows and [kFlash, 4 GiB) for
-// a firmware of up to 4 MiB, which ends at 4 GiB.
+// Devices in the gap. Free are [kRamGapStart, kVirtioMmio) for PCI's windows and [kFlash, 4 GiB)
+// for a firmware of up to 4 MiB, which ends at 4 GiB.
 inline constexpr uint64_t kVirtioMmio = 0xd0000000;  // one page each
 inline constexpr uint64_t kVirtioMmioStride = 0x1000;
 inline constexpr uint64_t kFramebuffer = 0xe0000000;
