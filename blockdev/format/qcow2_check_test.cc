@@ -169,6 +169,28 @@ TEST_CASE("a table is read once, however many entries lead to it") {
   REQUIRE_FALSE(block_on(world.loop, image->close()));
 }
 
+TEST_CASE("clusters of a data file carry the flag of what is used once") {
+  World world;
+  const auto data = std::make_shared<Storage>();
+  const auto storage = world.create({.size = kDisk, .cluster_size = kCluster}, data);
+  const auto open = [&](bool for_repair) {
+    return world.open(storage, {.for_repair = for_repair}, std::make_unique<ScriptedMemory>(data));
+  };
+  auto image = open(false);
+  REQUIRE_FALSE(world.fill(*image, kCluster, kCluster, 1));
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+  const uint64_t l1 = load_be64(storage->bytes.data() + 40);
+  std::byte* const entry =
+      storage->bytes.data() + (load_be64(storage->bytes.data() + l1) & kOffsetMask) + 8;
+  store_be64(entry, load_be64(entry) & ~kCopied);
+  image = open(true);
+  CHECK(block_on(world.loop, image->check(Repair::none)).corruptions == 1);
+  CHECK(block_on(world.loop, image->check(Repair::all)).corruptions_fixed == 1);
+  CHECK(block_on(world.loop, image->check(Repair::none)).clean());
+  CHECK(world.read(*image, kCluster, kCluster) == std::vector(kCluster, std::byte{1}));
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+}
+
 TEST_CASE("opening an image that was not closed can be told to end") {
   Patient patient;
   patient.storage->bytes[79] = std::byte{1};  // the dirty bit

@@ -143,7 +143,9 @@ Task<Outcome<std::vector<size_t>>> Tree::wrong_flags(uint64_t table, uint64_t sl
   for (size_t i = 0; i < entries.value.size(); ++i) {
     const L2Entry& entry = entries.value[i];
     bool differs = entry.compressed() && entry.copied();
-    if (!entry.compressed() && entry.host() != 0) {
+    if (image_.geometry.data_file) {  // whose clusters are not counted: each is used once
+      differs = entry.host() != 0 && !entry.copied();
+    } else if (!entry.compressed() && entry.host() != 0) {
       const uint64_t host = entry.host();
       const Outcome<bool> flag = co_await check_flag(host, entry.descriptor);
       if (flag.error) co_return Result{flag.error};
@@ -225,7 +227,7 @@ Task<Outcome<uint64_t>> Tree::check_copied(bool fix) {
       ++wrong;
       if (fix) tables_.map.set_l1_entry(i, entry ^ kCopied);
     }
-    if (image_.geometry.data_file || !seen.insert(table).second) continue;
+    if (!seen.insert(table).second) continue;
     for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
       const Outcome<uint64_t> some = co_await check_slice(table, slice, fix);
       if (some.error) co_return some;
