@@ -164,14 +164,3 @@ TEST_CASE("a long burst is a higher rate for a while") {
   REQUIRE(bench.done - before >= 9);
   REQUIRE(bench.done - before <= 11);
 }
-
-TEST_CASE("limits that contradict themselves are refused") {
-  CHECK_NOTHROW(check_rate_limit({}, "iops"));
-  CHECK_NOTHROW(check_rate_limit({10, 20, 3600}, "iops"));
-  CHECK_THROWS_WITH(check_rate_limit({0, 20}, "iops"), Catch::StartsWith("iops: "));
-  CHECK_THROWS_AS(check_rate_limit({10, 5}, "iops"), ConfigError);
-  CHECK_THROWS_AS(check_rate_limit({10, 20, 0}, "iops"), ConfigError);
-  CHECK_THROWS_AS(check_rate_limit({10, 20, 3601}, "iops"), ConfigError);
-  CHECK_THROWS_AS(check_rate_limit({10, 0, 2}, "iops"), ConfigError);
-  CHECK_THROWS_AS(check_rate_limit({~uint64_t{0}, 0}, "iops"), ConfigError);
-}

@@ -14,7 +14,7 @@
 
 #include <fmt/core.h>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 #include "vmm/base/error.h"
 
 namespace vireo::dev {

@@ -8,8 +8,9 @@
 
 #include <string>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 #include "devices/chardev/fd_stream.h"
+#include "vmm/base/log.h"
 
 namespace vireo::dev {
 

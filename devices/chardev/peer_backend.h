@@ -8,7 +8,7 @@
 #include <memory>
 #include <vector>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 #include "devices/chardev/fd_stream.h"
 
 namespace vireo::dev {

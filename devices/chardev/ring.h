@@ -18,7 +18,7 @@
 #include <string>
 #include <string_view>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 
 namespace vireo::dev {
 

@@ -12,7 +12,8 @@
 #include <functional>
 #include <vector>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
+#include "devices/chardev/escape.h"
 #include "devices/chardev/fd_stream.h"
 #include "devices/chardev/file.h"
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "devices/chardev/peer_backend.h"
+#include "vmm/base/log.h"
 #include "vmm/base/unix_listener.h"
 
 namespace vireo::dev {

@@ -24,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 #include "devices/legacy/byte_registers.h"
 #include "devices/legacy/uart16550.h"
 #include "vmm/base/async_sync.h"

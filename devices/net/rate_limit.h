@@ -9,19 +9,19 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "blockdev/filter/throttle.h"
+#include "vmm/base/token_bucket.h"
 
 namespace vireo::dev {
 
 struct NetRates {
-  blk::RateLimit bps{};  // bytes
-  blk::RateLimit pps{};  // frames
+  RateLimit bps{};  // bytes
+  RateLimit pps{};  // frames
   bool any() const noexcept { return bps.rate != 0 || pps.rate != 0; }
 };
 
 class NetRateMeter {
  public:
-  using Time = blk::TokenBucket::Time;
+  using Time = TokenBucket::Time;
   NetRateMeter(const NetRates& rates, Time now) noexcept
       : limited_(rates.any()), bytes_(rates.bps, now), frames_(rates.pps, now) {}
 
@@ -38,8 +38,8 @@ class NetRateMeter {
 
  private:
   bool limited_;
-  blk::RateMeter bytes_;
-  blk::RateMeter frames_;
+  RateMeter bytes_;
+  RateMeter frames_;
 };
 
 }  // namespace vireo::dev

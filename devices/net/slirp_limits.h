@@ -18,13 +18,13 @@
 #include <span>
 #include <utility>
 
-#include "blockdev/filter/throttle.h"
+#include "vmm/base/token_bucket.h"
 
 namespace vireo::dev {
 
 class SlirpLimits {
  public:
-  using Time = blk::TokenBucket::Time;
+  using Time = TokenBucket::Time;
   // So many connections, and so many sockets of other kinds. `count_connections` counts those that
   // libslirp has, with or without a socket, and takes a while when they are many.
   SlirpLimits(size_t most, std::function<size_t()> count_connections, Time now);
@@ -67,7 +67,7 @@ class SlirpLimits {
   std::map<int, std::optional<Port>> datagram_sockets_;  // by descriptor
   std::set<Port> exempt_sources_, exempt_destinations_;
   Packet under_way_{};
-  blk::TokenBucket fragments_;  // bytes
+  TokenBucket fragments_;  // bytes
 };
 
 }  // namespace vireo::dev

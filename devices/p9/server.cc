@@ -38,7 +38,7 @@ Server::Server(EventLoop& loop, const ShareConfig& config, std::unique_ptr<Worke
     : loop_(loop),
       config_(config),
       fs_(config),
-      pool_(std::move(pool)),
+      host_(loop, fs_, config.own_loop, std::move(pool)),
       qids_(fs_.root_attributes().device),
       memory_(config.memory),
       open_files_(config.descriptors / 2),
@@ -53,7 +53,7 @@ Server::~Server() {
 
 void Server::serve(Exchange exchange) {
   loop_.check_current();
-  alone_ = exchange.alone;
+  host_.arrived(exchange.alone);
   requests_.spawn(run(std::move(exchange)));
 }
 
@@ -90,9 +90,11 @@ Task<void> Server::run(Exchange exchange) {
   }
   const auto call = std::make_shared<Call>(exchange, header, head, ++last_call_);
   calls_.emplace(header.tag, call);
+  host_.began();
   const uint32_t length = co_await serve_or_fail(*call, *request);
   call->session = nullptr;
   calls_.erase(header.tag);
+  host_.ended();
   exchange.send(length);
   call->finished.set();
 }
@@ -199,7 +201,7 @@ Task<Result<SharedFd>> Server::descriptor(NodePtr node) {
     closed.pop_back();
     const Item item{.parent = open, .name = next.name};
     const auto again = [&] { return fs_.find_again(next.handle.get(), item, next.node->id()); };
-    auto found = co_await on_host(again);
+    auto found = co_await host_.short_call(again);
     if (!found) co_return found.failure();
     open = share(std::move(*found));
     tree_.hold(*next.node, open);
@@ -237,12 +239,6 @@ Task<Result<Server::Named>> Server::place_in(Call& call, FidPtr directory, std::
   if (!parent) co_return parent.failure();
   named.item = {.parent = *parent, .name = named.place.name};
   co_return named;
-}
-
-// Whether to look at the file waits for nobody: it is on the share's own, local file system.
-bool Server::answers_at_once(const Fid& fid) const noexcept {
-  return fs_.is_local() && !fs_.is_mapped() &&
-         fid.node->id().device == fs_.root_attributes().device;
 }
 
 Result<Qid> Server::qid_of(const Attributes& host, const Attributes& seen) {
@@ -301,7 +297,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tattach& message) {
   if (message.auth_fid != kNoFid) co_return Failure{EINVAL};
   const Item item{.self = fs_.root()};
   const auto look = [&] { return fs_.attributes(item); };
-  const auto seen = co_await on_host(look);
+  const auto seen = co_await host_.short_call(look);
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
   if (!qid) co_return qid.failure();
@@ -331,7 +327,7 @@ Task<Result<NodePtr>> Server::step_up(NodePtr node, Rwalk& walked) {
   if (!fd) co_return fd.failure();
   const Item item{.self = *fd, .parent = {}, .name = place.name};
   const auto look = [&] { return fs_.attributes(item); };
-  const auto seen = co_await on_host(look);
+  const auto seen = co_await host_.short_call(look);
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
   if (!qid) co_return qid.failure();
@@ -347,11 +343,10 @@ Task<Result<NodePtr>> Server::step(Call& call, NodePtr node, std::string_view na
   const auto directory = co_await descriptor(node);
   if (!directory) co_return directory.failure();
   auto found = Result<Entry>(Failure{EAGAIN});
-  if (!waits_here()) found = fs_.look_up(*directory, place.name, Wait::cached_only);
+  if (host_.asks_cache()) found = fs_.look_up(*directory, place.name, Wait::cached_only);
   if (!found && found.error() == EAGAIN) {
     auto look = [&] { return fs_.look_up(*directory, place.name, Wait::may_block); };
-    Interruptible<decltype(look)> work{call, look};
-    found = co_await on_host(work);
+    found = co_await host_.short_call(look, &call.flushed);
   }
   if (!found) co_return found.failure();
   const auto qid = qid_of(found->host, found->seen);
@@ -396,12 +391,12 @@ Task<void> Server::close_file(Call& call, FidPtr fid) {
   SharedFd fd = std::exchange(file.fd, nullptr);
   const auto close = [&] {
     fd.reset();
-    return true;
+    return Outcome(Done{});
   };
   if (heavy)
-    co_await offload(*pool_, loop_, close);
+    co_await host_.long_call(close);
   else
-    co_await on_host(close);
+    co_await host_.short_call(close);
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tclunk& message) {

@@ -2,12 +2,8 @@
 // request. It knows no transport: an Exchange is a request's bytes and the room for its reply,
 // wherever those lie.
 //
-// Thread: its loop. Calls that may wait for the host run on a pool of its own, so that a slow file
-// system holds up nobody else; what the host has in memory is answered at once, by whoever the loop
-// belongs to. The thread of a loop that serves only the share (ShareConfig::own_loop) makes short
-// calls on a local file system itself while they come one by one: most of the time of such a
-// request is what it takes to wake a thread. Owns the sessions, the descriptors behind their fids
-// and that pool.
+// Thread: its loop; host_calls.h says which threads call the host. Owns the sessions, the
+// descriptors behind their fids and the pool of those threads.
 //
 // What a client asks for is hostile: names are single components, messages are bounded by msize. It
 // holds at most, whatever it sends,
@@ -42,6 +38,7 @@
 
 #include "devices/p9/budget.h"
 #include "devices/p9/buffers.h"
+#include "devices/p9/host_calls.h"
 #include "devices/p9/local_fs.h"
 #include "devices/p9/qid_map.h"
 #include "devices/p9/session.h"
@@ -89,8 +86,6 @@ class Server {
     Place place{};
     Item item{};
   };
-  template <class T>
-  struct Interruptible;
 
   // server.cc: messages, tags, session, fids
   Task<void> run(Exchange exchange);
@@ -108,15 +103,6 @@ class Server {
   Task<Result<SharedFd>> descriptor(NodePtr node);
   Task<Result<Item>> item_of(Call& call, FidPtr fid);
   Task<Result<Named>> place_in(Call& call, FidPtr directory, std::string_view name);
-  bool answers_at_once(const Fid& fid) const noexcept;
-  // Calls that are done by the loop itself: it is the share's own, and nothing else wants it.
-  bool makes_short_calls() const noexcept {
-    return config_.own_loop && fs_.is_local() && alone_ && calls_.size() <= 1;
-  }
-  // At once, then, but never by a vCPU, which has borrowed the loop.
-  bool waits_here() const noexcept { return makes_short_calls() && !loop_.is_borrowed(); }
-  template <class Function>
-  auto on_host(Function& function);
   Result<Qid> qid_of(const Attributes& host, const Attributes& seen);
   Result<Ropened> opened(const Call& call, const Attributes& host, const Attributes& seen);
   Result<Rqid> made_qid(const Result<Attributes>& made);
@@ -160,12 +146,14 @@ class Server {
   Result<Created> open_item(const Item& item, uint32_t flags, bool strips) const;
   Result<Qid> qid_of_entry(const Node& directory, const DirectoryEntry& entry);
 
-  // server_extras.cc: extended attributes and locks
+  // server_xattrs.cc: extended attributes
   Task<Result<Rsize>> on(Call& call, const Txattrwalk& message);
   Task<Result<Nothing>> on(Call& call, const Txattrcreate& message);
   Task<Result<Nothing>> finish_xattr(Call& call, FidPtr fid);
   Result<Rdata> read_xattr(Call& call, const Xattr& xattr, const Tread& message) const;
   Result<Rwrite> write_xattr(Call& call, Xattr& xattr, const Twrite& message) const;
+
+  // server_locks.cc: locks
   Task<Result<Rlock>> on(Call& call, const Tlock& message);
   Task<Result<Rgetlock>> on(Call& call, const Tgetlock& message);
   Task<void> drop_locks(Call& call, uint64_t holder);
@@ -173,13 +161,12 @@ class Server {
   EventLoop& loop_;
   const ShareConfig config_;
   const LocalFs fs_;
-  const std::unique_ptr<WorkerPool> pool_;
+  HostCalls host_;
   QidMap qids_;
   Budget memory_;       // bytes of fids and nodes
   Budget open_files_;   // how many
   Budget xattr_bytes_;  // of extended attributes being read or written
   Tree tree_;
-  bool alone_ = true;                                          // of the request that came last
   std::shared_ptr<Session> session_;                           // none before the first version
   std::unordered_map<uint16_t, std::shared_ptr<Call>> calls_;  // under way, by tag
   std::shared_ptr<Call> version_;                              // the last Tversion under way

@@ -89,11 +89,10 @@ Task<Result<Ropened>> Server::on(Call& call, const Tlopen& message) {
   const bool strips = fid->uid != 0;
   auto open = [&] { return open_item(*item, message.flags, strips); };
   auto host = Result<Created>(Failure{EAGAIN});
-  if (answers_at_once(*fid) && (message.flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) {
+  if (host_.is_at_hand(fid->node->id()) && (message.flags & (O_ACCMODE | O_TRUNC)) == O_RDONLY) {
     host = open();
   } else {
-    Interruptible<decltype(open)> work{call, open};
-    host = co_await on_host(work);
+    host = co_await host_.short_call(open, &call.flushed);
   }
   if (!host) co_return host.failure();
   auto file = std::make_shared<OpenFile>(std::move(host->file), message.flags,
@@ -129,16 +128,15 @@ Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
   const Buffers into = slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), length);
   const SharedFd fd = file->fd;
   size_t done = 0;
-  if (file->reads_at_once && calls_.size() == 1 && !waits_here()) {
+  if (file->reads_nowait && host_.asks_cache_for_data()) {
     const auto n = read_once(fd->get(), into, message.offset, Now::yes);
     if (n && (*n == length || *n == 0 || ends_at(fd->get(), message.offset + *n)))
       co_return Rdata{{static_cast<uint32_t>(*n)}};
     if (n) done = *n;
-    if (!n && cannot_tell(n.error())) file->reads_at_once = false;
+    if (!n && cannot_tell(n.error())) file->reads_nowait = false;
   }
   auto read = [&] { return read_all_of(fd->get(), into, message.offset, done); };
-  Interruptible<decltype(read)> work{call, read};
-  const auto n = co_await on_host(work);
+  const auto n = co_await host_.short_call(read, &call.flushed);
   if (!n) co_return n.failure();
   co_return Rdata{{static_cast<uint32_t>(*n)}};
 }
@@ -155,11 +153,11 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
   const SharedFd fd = file->fd;
   size_t done = 0;
   const bool strips = fid->uid != 0;  // root may write without the set-id bits going
-  if (file->writes_at_once && calls_.size() == 1 && !strips && !waits_here()) {
+  if (file->writes_nowait && !strips && host_.asks_cache_for_data()) {
     const auto n = write_once(fd->get(), from, message.offset, Now::yes);
     if (n && *n == message.data.count) co_return Rwrite{message.data.count};
     if (n) done = *n;
-    if (!n && cannot_tell(n.error())) file->writes_at_once = false;
+    if (!n && cannot_tell(n.error())) file->writes_nowait = false;
   }
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
@@ -167,8 +165,7 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
     if (strips) static_cast<void>(fs_.clear_set_id(*item));
     return write_all_of(fd->get(), from, message.offset, done);
   };
-  Interruptible<decltype(write)> work{call, write};
-  const auto n = co_await on_host(work);
+  const auto n = co_await host_.short_call(write, &call.flushed);
   if (!n) co_return n.failure();
   co_return Rwrite{static_cast<uint32_t>(*n)};
 }
@@ -187,8 +184,7 @@ Task<Result<Rdata>> Server::on(Call& call, const Treaddir& message) {
   if (message.offset != file->position) seek = message.offset;
   const SharedFd fd = file->fd;
   auto read = [&] { return fs_.read_entries(fd->get(), seek, reads); };
-  Interruptible<decltype(read)> work{call, read};
-  auto entries = co_await on_host(work);
+  auto entries = co_await host_.short_call(read, &call.flushed);
   file->position = ~uint64_t{0};  // unknown, should it go wrong
   if (!entries) co_return entries.failure();
   ByteWriter bytes;
@@ -226,11 +222,10 @@ Task<Result<Rgetattr>> Server::on(Call& call, const Tgetattr& message) {
   if (!item) co_return item.failure();
   auto look = [&] { return fs_.attributes(*item); };
   auto seen = Result<Attributes>(Failure{EAGAIN});
-  if (answers_at_once(*fid)) {
+  if (host_.is_at_hand(fid->node->id())) {
     seen = look();
   } else {
-    Interruptible<decltype(look)> work{call, look};
-    seen = co_await on_host(work);
+    seen = co_await host_.short_call(look, &call.flushed);
   }
   if (!seen) co_return seen.failure();
   const auto qid = qid_of(*seen, *seen);
@@ -264,8 +259,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tsetattr& message) {
     if (changed && strips) static_cast<void>(fs_.clear_set_id(*item));
     return changed;
   };
-  Interruptible<decltype(change)> work{call, change};
-  const Outcome changed = co_await on_host(work);
+  const Outcome changed = co_await host_.short_call(change, &call.flushed);
   co_return nothing(changed);
 }
 
@@ -274,8 +268,7 @@ Task<Result<Rreadlink>> Server::on(Call& call, const Treadlink& message) {
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   auto read = [&] { return fs_.read_link(*item); };
-  Interruptible<decltype(read)> work{call, read};
-  auto target = co_await on_host(work);
+  auto target = co_await host_.short_call(read, &call.flushed);
   if (!target) co_return target.failure();
   call.text = std::move(*target);
   co_return Rreadlink{call.text};
@@ -286,8 +279,7 @@ Task<Result<Rstatfs>> Server::on(Call& call, const Tstatfs& message) {
   const auto item = co_await item_of(call, fid);
   if (!item) co_return item.failure();
   auto look = [&] { return fs_.statistics(*item); };
-  Interruptible<decltype(look)> work{call, look};
-  const auto status = co_await on_host(work);
+  const auto status = co_await host_.short_call(look, &call.flushed);
   if (!status) co_return status.failure();
   Rstatfs reply;
   reply.type = static_cast<uint32_t>(status->f_type);
@@ -309,8 +301,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tfsync& message) {
   if (!item) co_return item.failure();
   const int open_file = fid->file ? item->self->get() : -1;
   auto sync = [&] { return fs_.sync(*item, open_file, message.data_only != 0); };
-  Interruptible<decltype(sync)> work{call, sync};
-  const Outcome synced = co_await offload(*pool_, loop_, work);  // long
+  const Outcome synced = co_await host_.long_call(sync, &call.flushed);  // long
   co_return nothing(synced);
 }
 

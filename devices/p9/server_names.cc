@@ -20,8 +20,7 @@ Task<Result<Ropened>> Server::on(Call& call, const Tlcreate& message) {
   if (!memory) co_return Failure{ENOMEM};
   const NewFile wanted{.mode = message.mode, .uid = fid->uid, .gid = message.gid};
   auto make = [&] { return fs_.create(place->item, message.flags, wanted); };
-  Interruptible<decltype(make)> work{call, make};
-  auto made = co_await on_host(work);
+  auto made = co_await host_.short_call(make, &call.flushed);
   if (!made) co_return made.failure();
   memory->shrink(0);
   const auto node = tree_.child(place->place, id_of(made->host), nullptr);
@@ -41,8 +40,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tmkdir& message) {
   if (!place) co_return place.failure();
   const NewFile wanted{.mode = message.mode, .uid = fid->uid, .gid = message.gid};
   auto make = [&] { return fs_.make_directory(place->item, wanted); };
-  Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await on_host(work);
+  const auto made = co_await host_.short_call(make, &call.flushed);
   co_return made_qid(made);
 }
 
@@ -53,8 +51,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tsymlink& message) {
   const NewFile wanted{.uid = fid->uid, .gid = message.gid};
   const std::string target(message.target);
   auto make = [&] { return fs_.make_symlink(place->item, target, wanted); };
-  Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await on_host(work);
+  const auto made = co_await host_.short_call(make, &call.flushed);
   co_return made_qid(made);
 }
 
@@ -65,8 +62,7 @@ Task<Result<Rqid>> Server::on(Call& call, const Tmknod& message) {
   const NewFile wanted{.mode = message.mode, .uid = fid->uid, .gid = message.gid};
   const uint64_t device = makedev(message.major, message.minor);
   auto make = [&] { return fs_.make_node(place->item, device, wanted); };
-  Interruptible<decltype(make)> work{call, make};
-  const auto made = co_await on_host(work);
+  const auto made = co_await host_.short_call(make, &call.flushed);
   co_return made_qid(made);
 }
 
@@ -78,15 +74,13 @@ Task<Result<Nothing>> Server::on(Call& call, const Tlink& message) {
   const auto place = co_await place_in(call, directory, message.name);
   if (!place) co_return place.failure();
   auto make = [&] { return fs_.link(*item, place->item); };
-  Interruptible<decltype(make)> work{call, make};
-  const Outcome made = co_await on_host(work);
+  const Outcome made = co_await host_.short_call(make, &call.flushed);
   co_return nothing(made);
 }
 
 Task<Result<Nothing>> Server::move(Call& call, const Named& from, const Named& to) {
   auto rename = [&] { return fs_.rename(from.item, to.item); };
-  Interruptible<decltype(rename)> work{call, rename};
-  const Outcome moved = co_await on_host(work);
+  const Outcome moved = co_await host_.short_call(rename, &call.flushed);
   if (moved) tree_.renamed(from.place, to.place);
   co_return nothing(moved);
 }
@@ -111,8 +105,7 @@ Task<Result<Server::Named>> Server::place_of(Call& call, FidPtr fid) {
   if (!parent) co_return parent.failure();
   named.item = {.parent = *parent, .name = named.place.name};
   auto look = [&] { return attributes_at(named.item.parent->get(), named.item.name); };
-  Interruptible<decltype(look)> work{call, look};
-  const auto there = co_await on_host(work);
+  const auto there = co_await host_.short_call(look, &call.flushed);
   if (!there) co_return there.failure();
   if (node->is_removed() || id_of(*there) != node->id()) co_return Failure{ENOENT};
   co_return named;
@@ -136,8 +129,7 @@ Task<Result<Nothing>> Server::on(Call& call, const Tunlinkat& message) {
   if (!place) co_return place.failure();
   const bool directory = (message.flags & kRemoveDirectory) != 0;
   auto remove = [&] { return fs_.unlink(place->item, directory); };
-  Interruptible<decltype(remove)> work{call, remove};
-  const Outcome removed = co_await on_host(work);
+  const Outcome removed = co_await host_.short_call(remove, &call.flushed);
   if (removed) tree_.removed(place->place);
   co_return nothing(removed);
 }
@@ -151,8 +143,7 @@ Task<Result<Nothing>> Server::remove(Call& call, FidPtr fid) {
     const auto there = attributes_at(place->item.parent->get(), place->item.name);
     return fs_.unlink(place->item, there && S_ISDIR(there->mode));
   };
-  Interruptible<decltype(unlink)> work{call, unlink};
-  const Outcome removed = co_await on_host(work);
+  const Outcome removed = co_await host_.short_call(unlink, &call.flushed);
   if (removed) tree_.removed(place->place);
   co_return nothing(removed);
 }

@@ -50,38 +50,4 @@ struct Server::Call {
   std::string text{};  // that a reply points into
 };
 
-// Work for the pool that is left undone when the client gives the request up in time.
-template <class Function>
-struct Server::Interruptible {
-  Call& call;
-  Function function;
-  auto operator()() -> decltype(function()) {
-    if (call.flushed) return Failure{EINTR};
-    return function();
-  }
-};
-
-// offload(), or the same by the loop's own thread where makes_short_calls().
-template <class Function>
-auto Server::on_host(Function& function) {
-  struct Awaiter {
-    decltype(offload(std::declval<WorkerPool&>(), std::declval<EventLoop&>(), function)) elsewhere;
-    bool on_loop, here;
-    bool await_ready() {
-      if (here) call();
-      return here;
-    }
-    void await_suspend(std::coroutine_handle<> handle) {
-      if (!on_loop) return elsewhere.await_suspend(handle);
-      elsewhere.loop.post([this, handle] {
-        call();
-        handle.resume();
-      });
-    }
-    auto await_resume() { return elsewhere.await_resume(); }
-    void call() { elsewhere.result.emplace(elsewhere.function()); }
-  };
-  return Awaiter{offload(*pool_, loop_, function), makes_short_calls(), waits_here()};
-}
-
 }  // namespace vireo::p9

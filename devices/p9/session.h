@@ -38,10 +38,10 @@ struct OpenFile {
   const uint32_t flags;
   const bool directory;
   const uint64_t serial;
-  AsyncMutex listing{};        // who reads the directory
-  uint64_t position = 0;       // the directory's, as the client knows it; of who has `listing`
-  bool reads_at_once = true;   // until the host says that it can not
-  bool writes_at_once = true;  // likewise
+  AsyncMutex listing{};       // who reads the directory
+  uint64_t position = 0;      // the directory's, as the client knows it; of who has `listing`
+  bool reads_nowait = true;   // RWF_NOWAIT works, until the host says otherwise
+  bool writes_nowait = true;  // likewise
   bool has_locks = false;
   bool closed = false;  // its fid is gone
 };

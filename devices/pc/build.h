@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "devices/add_display.h"
-#include "devices/chardev.h"
+#include "devices/chardev/open.h"
 #include "devices/legacy/acpi_power.h"
 #include "devices/net/mac.h"
 #include "devices/pc/spec.h"

@@ -15,7 +15,7 @@ namespace {
 struct DiskRate {
   RateNames names;
   std::string_view values, help;
-  blk::RateLimit blk::ThrottleRates::*limit;
+  RateLimit blk::ThrottleRates::*limit;
 };
 constexpr std::array kRates{
     DiskRate{{"iops", "iops-burst", "iops-burst-length"},
@@ -127,8 +127,7 @@ DiskSpec parse_disk(std::string_view text) {
 void check(std::string_view of, const DiskSpec& disk) {
   if (disk.image.path.empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
   for (const DiskRate& rate : kRates)
-    blk::check_rate_limit(disk.image.throttle.*rate.limit,
-                          fmt::format("{}: {}", of, rate.names.rate));
+    check_rate_limit(disk.image.throttle.*rate.limit, fmt::format("{}: {}", of, rate.names.rate));
 }
 
 }  // namespace vireo::pc

@@ -188,8 +188,8 @@ Keys keys_of(NetInterface& interface) {
 }
 
 void check(std::string_view of, const NetInterface& interface) {
-  blk::check_rate_limit(interface.rates.bps, fmt::format("{}: bps", of));
-  blk::check_rate_limit(interface.rates.pps, fmt::format("{}: pps", of));
+  check_rate_limit(interface.rates.bps, fmt::format("{}: bps", of));
+  check_rate_limit(interface.rates.pps, fmt::format("{}: pps", of));
   if (const auto* const tap = std::get_if<TapConfig>(&interface.network))
     check_tap(of, *tap, interface.rates);
   if (const auto* const socket = std::get_if<SocketNetConfig>(&interface.network))

@@ -3,7 +3,7 @@
 namespace vireo::pc {
 
 void add_rate(Keys& keys, const RateNames& names, std::string_view values, std::string_view help,
-              blk::RateLimit& limit) {
+              RateLimit& limit) {
   const Key rate{names.rate, values, help}, burst{names.burst, values, ""};
   if (values == "SIZE")
     keys.size(rate, limit.rate).size(burst, limit.burst);

@@ -4,8 +4,8 @@
 
 #include <string_view>
 
-#include "blockdev/filter/throttle.h"
 #include "devices/pc/keys.h"
+#include "vmm/base/token_bucket.h"
 
 namespace vireo::pc {
 
@@ -15,6 +15,6 @@ struct RateNames {
 
 // `values`: "N", or "SIZE" for a rate in bytes.
 void add_rate(Keys& keys, const RateNames& names, std::string_view values, std::string_view help,
-              blk::RateLimit& limit);
+              RateLimit& limit);
 
 }  // namespace vireo::pc

@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "devices/chardev.h"
+#include "devices/chardev/open.h"
 #include "devices/pc/disk.h"
 #include "devices/pc/display.h"
 #include "devices/pc/keys.h"

@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 
 namespace vireo::dev::testing {
 

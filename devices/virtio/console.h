@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "devices/chardev.h"
+#include "devices/chardev/backend.h"
 #include "devices/virtio/console_wire.h"
 #include "devices/virtio/device.h"
 #include "vmm/base/async_sync.h"

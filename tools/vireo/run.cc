@@ -15,7 +15,7 @@
 
 #include <fmt/format.h>
 
-#include "devices/chardev.h"
+#include "devices/chardev/open.h"
 #include "devices/chardev/terminal.h"
 #include "devices/legacy/acpi_power.h"
 #include "devices/net/mac.h"

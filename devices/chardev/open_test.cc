@@ -1,4 +1,4 @@
-#include "devices/chardev.h"
+#include "devices/chardev/open.h"
 
 #include <catch2/catch.hpp>
 
