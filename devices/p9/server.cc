@@ -394,9 +394,9 @@ Task<void> Server::close_file(Call& call, FidPtr fid) {
     return Outcome(Done{});
   };
   if (heavy)
-    co_await host_.long_call(close);
+    static_cast<void>(co_await host_.long_call(close));
   else
-    co_await host_.short_call(close);
+    static_cast<void>(co_await host_.short_call(close));
 }
 
 Task<Result<Nothing>> Server::on(Call& call, const Tclunk& message) {

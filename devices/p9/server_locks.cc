@@ -84,7 +84,7 @@ Task<void> Server::drop_locks(Call& call, uint64_t holder) {
     locks.release_all(holder);
     return Outcome(Done{});
   };
-  co_await host_.long_call(drop);
+  static_cast<void>(co_await host_.long_call(drop));
 }
 
 }  // namespace vireo::p9
