@@ -10,10 +10,11 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/dialect.h"
+#include "tools/vireo/image/key_values.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 
@@ -47,15 +48,15 @@ KeyValues keys_of(const AmendArguments& arguments) {
                                       "data_file",     "data_file_raw", "lazy_refcounts",
                                       "refcount_bits", "size"};
   known.insert(known.end(), std::begin(kOnlyNew), std::end(kOnlyNew));
-  KeyValues keys("-o", image_options_text(read_options(arguments.options)), "", known);
+  KeyValues keys("-o", read_options(arguments.options), known);
   for (const std::string_view key : kOnlyNew)
-    if (keys.find(key))
+    if (keys.find(std::string(key)))
       throw ConfigError(fmt::format(
           "-o: {} is chosen when an image is made; convert it into a new one instead", key));
   return keys;
 }
 
-std::optional<bool> flag_of(const KeyValues& keys, std::string_view key) {
+std::optional<bool> flag_of(const KeyValues& keys, const std::string& key) {
   if (!keys.find(key)) return std::nullopt;
   return keys.flag(key, false);
 }

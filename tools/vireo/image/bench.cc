@@ -14,9 +14,9 @@
 #include "blockdev/buffer.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
 #include "vmm/base/json.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

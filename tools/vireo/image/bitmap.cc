@@ -10,8 +10,8 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/bitmaps.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

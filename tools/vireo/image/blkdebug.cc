@@ -8,8 +8,8 @@
 
 #include <fmt/format.h>
 
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

@@ -12,8 +12,8 @@
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/job.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

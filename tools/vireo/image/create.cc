@@ -15,8 +15,8 @@
 #include "tools/vireo/image/progress.h"
 #include "tools/vireo/image/qemu_words.h"
 #include "tools/vireo/image/target.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

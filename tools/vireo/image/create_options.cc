@@ -7,9 +7,10 @@
 #include "blockdev/create.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
+#include "tools/vireo/image/key_values.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 
@@ -140,8 +141,7 @@ CreateOptions read_create_options(const std::string& path, const std::string& fo
 
 void set_values(CreateOptions& options) {
   if (options.given.empty()) return;
-  const KeyValues keys{kOption, image_options_text(options.given), "",
-                       keys_of_format(options.format)};
+  const KeyValues keys(kOption, options.given, keys_of_format(options.format));
   if (const auto size = keys.find("size")) options.size = parse_size("-o: size", *size);
   options.file.no_copy_on_write = keys.flag("nocow", false);
   options.file.extent_size = keys.size("extent_size_hint", 0);

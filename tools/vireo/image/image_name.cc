@@ -9,9 +9,9 @@
 
 #include "tools/vireo/image/blkdebug.h"
 #include "tools/vireo/image/dialect.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
 #include "vmm/base/json_reader.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

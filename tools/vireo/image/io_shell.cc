@@ -11,8 +11,8 @@
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/image_name.h"
 #include "tools/vireo/image/info.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

@@ -13,9 +13,9 @@
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/format.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
 #include "vmm/base/json.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 

@@ -11,9 +11,9 @@
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/open.h"
-#include "tools/vireo/parse.h"
 #include "vmm/base/error.h"
 #include "vmm/base/json.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 
