@@ -102,13 +102,14 @@ Keys& Keys::text(const Key& key, std::string& value) {
       key, [&value](const std::string& text) { value = text; }, [&value] { return value; });
 }
 
-// JSON's words are taken, too.
+bool parse_flag(std::string_view text) {
+  const bool on = text == "on" || text == "true";
+  if (!on && text != "off" && text != "false") throw ConfigError("it is on or off");
+  return on;
+}
+
 Keys& Keys::flag(const Key& key, bool& value) {
-  const auto set = [&value](const std::string& text) {
-    const bool on = text == "on" || text == "true";
-    if (!on && text != "off" && text != "false") throw ConfigError("it is on or off");
-    value = on;
-  };
+  const auto set = [&value](const std::string& text) { value = parse_flag(text); };
   const auto get = [&value] { return std::vector<std::string>{value ? "on" : "off"}; };
   return add({.key = key, .kind = Kind::flag, .set = set, .get = get});
 }
@@ -170,7 +171,7 @@ std::vector<std::string> Keys::names() const {
   return names;
 }
 
-void Keys::assign(std::string_view of, const std::vector<Pair>& pairs) {
+void Keys::assign(std::string_view of, const std::vector<Pair>& pairs) const {
   std::set<std::string_view> given;
   for (const Pair& pair : pairs) {
     const Entry* const entry = find(pair.first);

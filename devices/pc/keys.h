@@ -38,6 +38,9 @@ using Pair = std::pair<std::string, std::optional<std::string>>;
 // or with a "/" before it (a path), is the value of `bare_key`, if there is one.
 std::vector<Pair> pairs_of(std::string_view text, std::string_view bare_key);
 
+// "on" or "off", or JSON's words for them. Throws ConfigError.
+bool parse_flag(std::string_view text);
+
 class Keys {
  public:
   using Set = std::function<void(const std::string& text)>;  // throws ConfigError
@@ -82,7 +85,7 @@ class Keys {
   // Of the last key: it may come without a value, and is told in JSON whatever it is.
   Keys& alone(std::function<void()> set);
 
-  void assign(std::string_view of, const std::vector<Pair>& pairs);
+  void assign(std::string_view of, const std::vector<Pair>& pairs) const;
   // Sets one key, whose name in messages is `called`.
   void assign(std::string_view name, const std::string& value, std::string_view called) const;
   // The keys whose values are others than those of `fresh`, which are the same keys of another

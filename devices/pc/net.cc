@@ -23,6 +23,13 @@ constexpr std::string_view kForms =
 constexpr uint16_t kLeastMtu = 68, kMostMtu = 65521;  // the largest that libslirp and passt know
 constexpr std::string_view kUnix = "unix:";
 
+template <class Forward>
+std::vector<std::string> texts_of(const std::vector<Forward>& forwards) {
+  std::vector<std::string> texts;
+  for (const Forward& forward : forwards) texts.push_back(to_string(forward));
+  return texts;
+}
+
 void add_user(Keys& keys, UserNetConfig& user) {
   keys.word(
           {"user", "",
@@ -41,22 +48,14 @@ void add_user(Keys& keys, UserNetConfig& user) {
           [&user](const std::string& text) {
             user.host_forwards.push_back(dev::parse_host_forward(text));
           },
-          [&user] {
-            std::vector<std::string> all;
-            for (const auto& forward : user.host_forwards) all.push_back(to_string(forward));
-            return all;
-          })
+          [&user] { return texts_of(user.host_forwards); })
       .list(
           {"guestfwd", "tcp:10.0.2.100:80-unix:PATH",
            "and the other way round: to a socket, or -cmd:COMMAND"},
           [&user](const std::string& text) {
             user.guest_forwards.push_back(dev::parse_guest_forward(text));
           },
-          [&user] {
-            std::vector<std::string> all;
-            for (const auto& forward : user.guest_forwards) all.push_back(to_string(forward));
-            return all;
-          })
+          [&user] { return texts_of(user.guest_forwards); })
       .flag({"restrict", "on", "nothing else gets out"}, user.restricted)
       .text({"hostname", "NAME", "what DHCP calls the guest"}, user.hostname)
       .flag({"ipv6", "off", "IPv4 only"}, user.ipv6)
@@ -88,11 +87,7 @@ void add_tap(Keys& keys, TapConfig& tap) {
           [&tap] { return fmt::format("{}", fmt::join(tap.fds, ":")); })
       .word(
           {"create", "on", "make it, and remove it at the end, although it has a name"},
-          [&tap](const std::string& text) {
-            bool create = false;
-            Keys().flag({"create", "", ""}, create).assign("", {{"create", text}});
-            tap.create = create;
-          },
+          [&tap](const std::string& text) { tap.create = parse_flag(text); },
           [&tap] { return tap.create ? *tap.create ? "on" : "off" : ""; })
       .number({"queues", "N", "that many pairs of queues, up to 16 (1)"}, tap.queues, 1, 16)
       .choice<Vhost>(

@@ -65,40 +65,48 @@ std::string free_id(const std::vector<T>& list, const char* prefix) {
   return fmt::format("{}{}", prefix, number);
 }
 
+template <class Part>
+void read(std::string_view of, const std::vector<Pair>& pairs, Part& part) {
+  keys_of(part).assign(of, pairs);
+  check(of, part);
+}
+
+template <class Part>
+void remove_id(std::vector<Part>& list, std::string_view id) {
+  std::erase_if(list, [&](const Part& part) { return part.id == id; });
+}
+
 // --- disks ---
 
 void add_disk(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
   DiskSpec disk;
-  keys_of(disk).assign(of, pairs);
-  check(of, disk);
+  read(of, pairs, disk);
   if (disk.id.empty()) disk.id = free_id(spec.disks, "disk");
   spec.disks.push_back(std::move(disk));
 }
 
 void remove_disk(PcSpec& spec, std::string_view id) {
-  std::erase_if(spec.disks, [&](const DiskSpec& disk) { return disk.id == id; });
+  remove_id(spec.disks, id);
 }
 
 // --- networks ---
 
 void add_net(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
   NetInterface interface = interface_for(of, pairs);
-  keys_of(interface).assign(of, pairs);
-  check(of, interface);
+  read(of, pairs, interface);
   if (interface.id.empty()) interface.id = free_id(spec.nets, "net");
   spec.nets.push_back(std::move(interface));
 }
 
 void remove_net(PcSpec& spec, std::string_view id) {
-  std::erase_if(spec.nets, [&](const NetInterface& interface) { return interface.id == id; });
+  remove_id(spec.nets, id);
 }
 
 // --- shares ---
 
 void add_share(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
   ShareSpec share;
-  keys_of(share).assign(of, pairs);
-  check(of, share);
+  read(of, pairs, share);
   spec.shares.push_back(std::move(share));
 }
 
@@ -110,8 +118,7 @@ void remove_share(PcSpec& spec, std::string_view tag) {
 
 void add_display(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
   DisplaySpec display = spec.display.value_or(DisplaySpec{});
-  keys_of(display).assign(of, pairs);
-  check(of, display);
+  read(of, pairs, display);
   spec.display = std::move(display);
 }
 

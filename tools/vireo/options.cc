@@ -118,6 +118,11 @@ void Options::footer(const std::string& text) {
   app_->footer(text);
 }
 
+void Options::footer(std::function<std::string()> before, const std::string& text) {
+  app_->footer(text);
+  app_->footer(std::move(before));
+}
+
 void Options::version(const std::string& names, const std::string& text) {
   app_->set_version_flag(names, text);
 }

@@ -69,6 +69,8 @@ class Options {
                   const std::string& help);
 
   void footer(const std::string& text);
+  // With lines before it that are made only when the help is asked for.
+  void footer(std::function<std::string()> before, const std::string& text);
   void version(const std::string& names, const std::string& text);
   // What the command does; its result is the exit status.
   void action(std::function<int()> action);

@@ -140,11 +140,13 @@ void add_parts(Options& run, RunArguments& arguments) {
   }
 }
 
-std::string footer() {
+// The keys of all parts, each list behind an empty line but the first.
+std::string help_of_parts() {
   std::string text;
   for (const pc::PartKind& kind : pc::part_kinds())
     text += fmt::format("{}:\n{}\n", kind.heading, kind.help());
-  return text + kFooter;
+  text.pop_back();
+  return text;
 }
 
 }  // namespace
@@ -164,7 +166,7 @@ RunOptions resolve(const RunArguments& arguments) {
 }
 
 void add_run_options(Options& run, RunArguments& a) {
-  run.footer(footer());
+  run.footer(help_of_parts, kFooter);
   run.option("--config", "FILE", a.configs,
              "Begin with this description of a machine, in JSON; the other options change it");
   add_words(run, a);
