@@ -27,24 +27,30 @@ struct PlatformState {
   }
 };
 
-constexpr uint64_t kFnvBasis = 0xcbf29ce484222325, kFnvPrime = 0x100000001b3;  // FNV-1a
+// FNV-1a
+class Fingerprint {
+ public:
+  void add(uint64_t value) noexcept { hash_ = (hash_ ^ value) * 0x100000001b3; }
+  uint64_t hash() const noexcept { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325;
+};
 
 uint64_t fingerprint(const CpuidTable& table) {
-  uint64_t hash = kFnvBasis;
-  const auto add = [&](uint32_t word) { hash = (hash ^ word) * kFnvPrime; };
+  Fingerprint all;
   for (const kvm_cpuid_entry2& entry : table)
     for (const uint32_t word :
          {entry.function, entry.index, entry.eax, entry.ebx, entry.ecx, entry.edx})
-      add(word);
-  return hash;
+      all.add(word);
+  return all.hash();
 }
 
 uint64_t fingerprint(const AcpiNamespace& names) {
-  uint64_t hash = kFnvBasis;
+  Fingerprint all;
   for (const AcpiDevice& device : names.devices())
-    for (const std::byte byte : aml_of(device))
-      hash = (hash ^ std::to_integer<uint64_t>(byte)) * kFnvPrime;
-  return hash;
+    for (const std::byte byte : aml_of(device)) all.add(std::to_integer<uint64_t>(byte));
+  return all.hash();
 }
 
 PlatformState platform_of(const AcpiNamespace& names, const CpuidTable& cpuid) {
@@ -154,7 +160,7 @@ void Machine::place_service(std::unique_ptr<Service> service, EventLoop& home) {
 
 // Names are those of the sections of a snapshot.
 void Machine::check_name(const std::string& name) const {
-  const auto has_name = [&](const Placed& other) { return other.device->name() == name; };
+  const auto has_name = [&](const Placed<Device>& other) { return other.part->name() == name; };
   const bool taken = std::any_of(devices_.begin(), devices_.end(), has_name);
   if (taken || name == "platform" || name == "vm" || name == "ioapic" || name.starts_with("vcpu"))
     throw ConfigError(fmt::format("the name '{}' is taken: call the device otherwise", name));
@@ -240,26 +246,20 @@ void Machine::restore_vcpus(const std::vector<VcpuState>& states) {
     restore_vcpu(vcpus_[i]->kvm(), states[i], shape, config_.log);
 }
 
-std::vector<Device*> Machine::devices_of(const EventLoop& home) const {
-  std::vector<Device*> devices;
-  for (const Placed& placed : devices_)
-    if (placed.home == &home) devices.push_back(placed.device.get());
-  return devices;
-}
-
-std::vector<Service*> Machine::services_of(const EventLoop& home) const {
-  std::vector<Service*> services;
-  for (const PlacedService& placed : services_)
-    if (placed.home == &home) services.push_back(placed.service.get());
-  return services;
+template <class Part>
+std::vector<Part*> Machine::at_home(const std::vector<Placed<Part>>& parts, const EventLoop& home) {
+  std::vector<Part*> found;
+  for (const Placed<Part>& placed : parts)
+    if (placed.home == &home) found.push_back(placed.part.get());
+  return found;
 }
 
 void Machine::start_devices(EventLoop& home) {
-  for (Device* device : devices_of(home)) device->start();
+  for (Device* device : at_home(devices_, home)) device->start();
 }
 
 void Machine::start_services(EventLoop& home) {
-  for (Service* service : services_of(home)) service->start();
+  for (Service* service : at_home(services_, home)) service->start();
 }
 
 // Under the mutex: an end that comes now is seen here, or finds the vCPUs running and pauses them.
@@ -281,22 +281,22 @@ void Machine::park_vcpus() {
 }
 
 Task<void> Machine::stop_services(EventLoop& home) {
-  for (Service* service : services_of(home)) co_await service->stop();
+  for (Service* service : at_home(services_, home)) co_await service->stop();
 }
 
 Task<void> Machine::close_services(EventLoop& home) {
   co_await stop_services(home);
-  for (Service* service : services_of(home)) co_await service->close();
+  for (Service* service : at_home(services_, home)) co_await service->close();
 }
 
 Task<void> Machine::stop_devices(EventLoop& home) {
-  for (Device* device : devices_of(home)) co_await device->stop();
+  for (Device* device : at_home(devices_, home)) co_await device->stop();
 }
 
 // Also after a start that failed half-way: stopping what never started does nothing.
 Task<void> Machine::close_devices(EventLoop& home) {
   co_await stop_devices(home);
-  for (Device* device : devices_of(home)) co_await device->close();
+  for (Device* device : at_home(devices_, home)) co_await device->close();
 }
 
 void Machine::halt() {
@@ -381,7 +381,7 @@ void Machine::save(const std::string& directory) {
   if (ioapic_) writer.put("ioapic", ioapic_->save());
   for_each_loop([&](EventLoop& loop) {
     call(loop, [&] {
-      for (const Device* device : devices_of(loop)) device->save(writer);
+      for (const Device* device : at_home(devices_, loop)) device->save(writer);
     });
   });
   Snapshot::save(directory, {memory_.size(), config_.vcpus}, writer.take(), memory_);
@@ -392,7 +392,7 @@ void Machine::save(const std::string& directory) {
 void Machine::reset() try {
   for_each_loop([this](EventLoop& loop) {
     call(loop, [&] {
-      for (Device* device : devices_of(loop)) device->reset();
+      for (Device* device : at_home(devices_, loop)) device->reset();
     });
   });
   KvmVm fresh = kvm_.create_vm();

@@ -149,12 +149,9 @@ class Machine final : private VcpuEvents, private MachineControl {
     EventLoop loop;
     std::thread thread;
   };
+  template <class Part>  // a device or a service
   struct Placed {
-    std::unique_ptr<Device> device;
-    EventLoop* home;
-  };
-  struct PlacedService {
-    std::unique_ptr<Service> service;
+    std::unique_ptr<Part> part;
     EventLoop* home;
   };
 
@@ -195,8 +192,8 @@ class Machine final : private VcpuEvents, private MachineControl {
     for (const auto& io_thread : io_threads_) step(io_thread->loop);
   }
   // Those at home on one loop, in the order of their creation.
-  std::vector<Device*> devices_of(const EventLoop& home) const;
-  std::vector<Service*> services_of(const EventLoop& home) const;
+  template <class Part>
+  static std::vector<Part*> at_home(const std::vector<Placed<Part>>& parts, const EventLoop& home);
   void start_devices(EventLoop& home);
   Task<void> stop_devices(EventLoop& home);
   Task<void> close_devices(EventLoop& home);
@@ -228,8 +225,8 @@ class Machine final : private VcpuEvents, private MachineControl {
   std::optional<IoApic> ioapic_;  // unless KVM has it
   DeviceEnv env_{platform_, loop_};
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::vector<Placed> devices_;
-  std::vector<PlacedService> services_;
+  std::vector<Placed<Device>> devices_;
+  std::vector<Placed<Service>> services_;
   std::optional<BootSource> boot_;
   Phase phase_ = Phase::created;
   std::thread io_thread_;  // runs loop_
