@@ -185,6 +185,14 @@ bool Checker::entry_is_bad(const L2Entry& entry) const noexcept {
   return !geometry_.data_file && entry.host() >= image_.file.size();
 }
 
+std::string Checker::where(const L2Entry& entry) const {
+  if (entry.compressed() || geometry_.in_cluster(entry.host()) != 0 ||
+      image_.file.contains(entry.host(), 1))
+    return "nowhere";
+  return fmt::format("beyond the end of the file: to {:#x} bytes at {:#x}",
+                     geometry_.cluster_size(), entry.host());
+}
+
 // It reads as zeros, or shows the backing image, wherever its host cluster is.
 bool Checker::holds_nothing(const L2Entry& entry) const noexcept {
   if (entry.compressed()) return false;
@@ -237,9 +245,8 @@ Task<std::error_code> Checker::check_table(uint64_t table, bool active) {
       if (active) note_entry(entry);
       continue;
     }
-    std::string what =
-        fmt::format("L2 entry {} of the table at {:#x} is {:#018x}, which leads nowhere", i, table,
-                    entry.descriptor);
+    std::string what = fmt::format("L2 entry {} of the table at {:#x}, {:#018x}, leads {}", i,
+                                   table, entry.descriptor, where(entry));
     if (!holds_nothing(entry)) {
       keep(std::move(what));
       continue;
@@ -464,11 +471,11 @@ Task<std::error_code> Checker::check_copied() {
       repair_ == Repair::all ? counts_right_ : repair_ == Repair::leaks && result_.corruptions == 0;
   if (image_.is_corrupt() && !fix) co_return std::error_code{};
   Tree tree(image_, tables_);
-  const Outcome<uint64_t> wrong = co_await tree.check_copied(fix);
+  const Outcome<uint64_t> wrong = co_await tree.check_copied(
+      fix, [this, fix](const std::string& what) { complain(fix, what); });
   if (wrong.error) co_return wrong.error;
   result_.corruptions += wrong.value;
   if (fix) result_.corruptions_fixed += wrong.value;
-  if (wrong.value > 0) complain(fix, fmt::format("{} COPIED flags are wrong", wrong.value));
   co_return std::error_code{};
 }
 

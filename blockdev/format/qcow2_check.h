@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <set>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -70,6 +71,7 @@ class Checker {
   Task<std::error_code> check_entries();
   Task<std::error_code> check_table(uint64_t table, bool active);
   bool entry_is_bad(const L2Entry& entry) const noexcept;
+  std::string where(const L2Entry& entry) const;  // a bad one leads to
   bool holds_nothing(const L2Entry& entry) const noexcept;
   void note_entry(const L2Entry& entry);
   Task<std::error_code> fix_entries(uint64_t table, std::vector<uint64_t> bad);
