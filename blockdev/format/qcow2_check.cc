@@ -11,7 +11,6 @@ namespace vireo::blk::qcow2 {
 
 namespace {
 
-constexpr uint64_t kMaxComplaints = 100;        // in the log; all are counted
 constexpr size_t kMaxUnknownExtra = 1024 - 16;  // of a snapshot table entry, as QEMU takes it
 
 std::error_code too_scattered() noexcept {
@@ -23,18 +22,16 @@ std::error_code too_scattered() noexcept {
 Checker::Checker(Image& image, Tables& tables, Snapshots& snapshots)
     : image_(image), tables_(tables), snapshots_(snapshots), geometry_(image.geometry) {}
 
-void Checker::complain(bool fixed, std::string what) {
-  if (++complaints_ > kMaxComplaints + 1) return;
-  if (complaints_ > kMaxComplaints) what = "more, which is counted and not listed";
+void Checker::complain(bool fixed, const std::string& what) {
   image_.host.log.warn(
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }
 
 // Found, and left as it is: a repair would give data up.
-void Checker::keep(std::string what) {
+void Checker::keep(const std::string& what) {
   ++result_.corruptions;
   ++kept_;
-  complain(false, std::move(what));
+  complain(false, what);
 }
 
 // One more table was read.
@@ -245,15 +242,15 @@ Task<std::error_code> Checker::check_table(uint64_t table, bool active) {
       if (active) note_entry(entry);
       continue;
     }
-    std::string what = fmt::format("L2 entry {} of the table at {:#x}, {:#018x}, leads {}", i,
-                                   table, entry.descriptor, where(entry));
+    const std::string what = fmt::format("L2 entry {} of the table at {:#x}, {:#018x}, leads {}", i,
+                                         table, entry.descriptor, where(entry));
     if (!holds_nothing(entry)) {
-      keep(std::move(what));
+      keep(what);
       continue;
     }
     ++result_.corruptions;
     empty.push_back(i);
-    complain(repair_ == Repair::all, std::move(what));
+    complain(repair_ == Repair::all, what);
   }
   if (repair_ != Repair::all || empty.empty()) co_return std::error_code{};
   result_.corruptions_fixed += empty.size();
