@@ -5,7 +5,7 @@
 #include <fmt/core.h>
 
 #include "blockdev/format/qcow2.h"
-#include "blockdev/protocol/file.h"
+#include "blockdev/protocol/protocol.h"
 #include "vmm/base/error.h"
 
 namespace vireo::blk {
@@ -48,9 +48,9 @@ Task<void> create_raw(std::unique_ptr<Node> file, Qcow2CreateOptions options,
 
 Task<std::unique_ptr<Node>> make_file(Host host, std::string path) {
   FileEngines engines{host};
-  const FileOptions options{.create = true};
-  std::unique_ptr<FileNode> file = co_await open_file(engines, std::move(path), options);
-  co_return file;
+  const OpenOptions options{.create = true};
+  Location location = std::move(path);
+  co_return co_await open_protocol(engines, std::move(location), options);
 }
 
 Task<std::unique_ptr<Node>> make_data_file(Host host, std::string path) {

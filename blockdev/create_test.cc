@@ -30,7 +30,7 @@ struct Bench {
     return "";
   }
   ImageDescription describe_file(const std::string& path) {
-    return host.wait(describe_image(host.host(), {.path = path}));
+    return host.wait(describe_image(host.host(), {.location = path}));
   }
 
   TempDir dir;
@@ -59,7 +59,7 @@ TEST_CASE("a file that is there is emptied, one that is in use is left alone") {
   Bench bench;
   const std::string path = bench.dir.file("disk.raw", 4096);
   {
-    const auto disk = bench.host.wait(open_disk(bench.host.host(), "vda", {.path = path}));
+    const auto disk = bench.host.wait(open_disk(bench.host.host(), "vda", {.location = path}));
     REQUIRE_FALSE(write_bytes(bench.host, *disk, 0, pattern(4096, 1)));
     REQUIRE_THAT(bench.refusal("qcow2", {.path = path, .size = 1048576}), Contains("in use"));
     REQUIRE_FALSE(bench.host.wait(disk->close()));
@@ -130,7 +130,7 @@ TEST_CASE("the layout of an image tells kinds and places") {
   Bench bench;
   const std::string path = bench.dir.path("disk.qcow2");
   bench.create("qcow2", {.path = path, .size = 1048576});
-  const auto disk = bench.host.wait(open_disk(bench.host.host(), "vda", {.path = path}));
+  const auto disk = bench.host.wait(open_disk(bench.host.host(), "vda", {.location = path}));
   REQUIRE_FALSE(write_bytes(bench.host, *disk, 65536, pattern(131072, 1)));
   REQUIRE_FALSE(bench.host.wait(disk->zero(131072, 65536)));
   auto& image = dynamic_cast<Qcow2&>(disk->graph());
@@ -162,7 +162,7 @@ TEST_CASE("a preallocated overlay shows its backing image") {
   CAPTURE(static_cast<int>(how));
   constexpr uint64_t kSize = 256 * 1024;
   const std::string base = dir.file("base.raw", kSize), top = dir.path("top.qcow2");
-  auto below = host.wait(open_disk(host.host(), "base", {.path = base}));
+  auto below = host.wait(open_disk(host.host(), "base", {.location = base}));
   REQUIRE_FALSE(write_bytes(host, *below, 0, pattern(kSize, 1)));
   REQUIRE_FALSE(host.wait(below->close()));
   below.reset();
@@ -173,7 +173,7 @@ TEST_CASE("a preallocated overlay shows its backing image") {
                           .preallocation = how,
                           .backing_file = "base.raw",
                           .backing_format = "raw"}));
-  const Spec spec{.path = top, .references = References::any};
+  const Spec spec{.location = top, .references = References::any};
   auto image = host.wait(open_disk(host.host(), "top", spec));
   CHECK(read_bytes(host, *image, 0, kSize) == pattern(kSize, 1));
   REQUIRE_FALSE(write_bytes(host, *image, 5000, pattern(3000, 2)));
@@ -195,7 +195,7 @@ TEST_CASE("the smallest clusters have room for a backing file, now or later") {
   CHECK(bench.describe_file(top).qcow2->header.backing_file == "base.raw");
   bench.create("qcow2", {.path = later, .size = 65536, .cluster_size = 512});
   {
-    const auto disk = bench.host.wait(open_disk(bench.host.host(), "later", {.path = later}));
+    const auto disk = bench.host.wait(open_disk(bench.host.host(), "later", {.location = later}));
     auto& image = dynamic_cast<Qcow2&>(format_node(*disk));
     REQUIRE_FALSE(bench.host.wait(image.set_backing("base.raw", "raw")));
     REQUIRE_FALSE(bench.host.wait(disk->close()));

@@ -27,6 +27,15 @@ CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
 enum class AioMode : uint8_t { automatic, native, threads };
 AioMode parse_aio_mode(const std::string& word);  // throws ConfigError
 
+// How the bytes of an image are opened.
+struct OpenOptions {
+  CacheMode cache = CacheMode::writeback;
+  AioMode aio = AioMode::automatic;
+  bool read_only = false;
+  bool create = false;  // makes what is not there; what is there stays as it is
+  bool lock = true;     // refuses what another process or machine writes
+};
+
 // What a graph needs of its surroundings; all outlive it.
 struct Host {
   EventLoop& loop;

@@ -1,7 +1,5 @@
 #include "blockdev/open.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -13,8 +11,7 @@
 #include "blockdev/filter/overlay.h"
 #include "blockdev/format/qcow2.h"
 #include "blockdev/probe.h"
-#include "blockdev/protocol/file.h"
-#include "blockdev/protocol/null.h"
+#include "blockdev/protocol/protocol.h"
 #include "blockdev/protocol/temporary.h"
 #include "vmm/base/error.h"
 
@@ -29,19 +26,19 @@ struct Ending {
 constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
                               Ending{".qcow2", "qcow2"}};
 
-FileOptions file_options(const Spec& spec) {
-  return {.cache = spec.cache,
-          .aio = spec.aio,
-          .read_only = spec.read_only,
-          .lock = spec.lock,
-          .links = spec.links};
+OpenOptions open_options(const Spec& spec) {
+  return {.cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
 }
 
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec);
 
+const NestedLocation* nested_in(const Spec& spec) noexcept {
+  return std::get_if<NestedLocation>(&spec.location.place);
+}
+
 // The image below another format, for which the same holds.
-Spec lower_spec(const Spec& spec) {
-  Spec lower = *spec.file;
+Spec lower_spec(const NestedLocation& nested, const Spec& spec) {
+  Spec lower = *nested.image;
   lower.read_only = lower.read_only || spec.read_only;
   lower.references = spec.references;
   lower.empty = spec.empty;
@@ -52,18 +49,17 @@ Spec lower_spec(const Spec& spec) {
 // What a format lies on.
 Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   std::unique_ptr<Node> bytes;
-  const FileOptions options = file_options(spec);
-  if (spec.file != nullptr) {
-    Spec lower = lower_spec(spec);
+  if (const NestedLocation* const nested = nested_in(spec)) {
+    Spec lower = lower_spec(*nested, spec);
     bytes = co_await open_format(engines, std::move(lower));
-  } else if (spec.null_size) {
-    bytes = std::make_unique<NullNode>(*spec.null_size);
   } else {
-    bytes = co_await open_file(engines, spec.path, options);
+    const OpenOptions options = open_options(spec);
+    bytes = co_await open_protocol(engines, spec.location, options);
   }
-  if (spec.debug || !spec.faults.empty() || spec.block > 1)
-    bytes =
-        std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults, spec.block);
+  const Faults& faults = spec.location.faults;
+  if (faults.any())
+    bytes = std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), faults.rules,
+                                        faults.block);
   co_return bytes;
 }
 
@@ -90,17 +86,18 @@ Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
 
 Task<std::unique_ptr<Node>> open_raw(std::unique_ptr<Node> file, Spec spec) {
   if (file->limits().size == 0 && !spec.empty)
-    throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
-                                  spec.path, spec.path));
-  if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, spec.path);
+    throw ConfigError(fmt::format(
+        "disk image '{0}' is empty; give it a size (truncate -s 10G '{0}')", spec.name()));
+  const std::string name = spec.name();
+  if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, name);
   const auto make = [&]() -> std::unique_ptr<Node> {
     return std::make_unique<RawNode>(std::move(file), spec.window);
   };
-  co_return with_context(fmt::format("cannot use disk image '{}'", spec.path), make);
+  co_return with_context(fmt::format("cannot use disk image '{}'", name), make);
 }
 
 Qcow2Options qcow2_options(const Spec& spec) {
-  return {.path = spec.path,
+  return {.path = spec.name(),
           .read_only = spec.read_only,
           .references = spec.references,
           .data_file = spec.data_file,
@@ -119,7 +116,6 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
-    if (spec.data != nullptr && reference.is_data) return open_bytes(engines, *spec.data);
     if (spec.below != nullptr && !reference.is_data) return open_format(engines, *spec.below);
     return open_reference(engines, spec, std::move(reference));
   };
@@ -130,22 +126,15 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Nod
 }
 
 Spec spec_of(Spec spec, const ImageReference& reference) {
-  spec.path = reference.path;
+  spec.location = reference.location;
   spec.format = reference.format;
   spec.window = {};
   spec.read_only = reference.read_only;
   spec.for_repair = false;
   spec.internal = {};
   spec.data_file = {};
-  spec.data = {};
-  spec.null_size = {};
-  spec.faults = {};
-  spec.debug = false;
-  spec.block = 1;
   spec.backing_format = {};
-  spec.file = {};
   spec.below = {};
-  spec.links = reference.links;
   return spec;
 }
 
@@ -172,29 +161,26 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 // called; then the image may name nothing.
 Task<bool> settle_format(Node& file, Spec& spec) {
   if (spec.format != kProbe) co_return false;
-  spec.format = co_await format_of_content(file, spec.path);
-  co_return spec.format != format_by_name(spec.path);
+  const std::string name = spec.name();
+  spec.format = co_await format_of_content(file, name);
+  co_return spec.format != format_by_name(name);
 }
 
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
-    refuse_format(spec.path, format);
-  if (spec.file != nullptr && spec.format == "qcow2") spec.read_only = true;  // it cannot grow
+    refuse_format(spec.name(), format);
+  if (nested_in(spec) != nullptr && spec.format == "qcow2")
+    spec.read_only = true;  // it cannot grow
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   const std::string format = format_of(spec);
   if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
-  if (format != "qcow2") refuse_format(spec.path, format);
+  if (format != "qcow2") refuse_format(spec.name(), format);
   if (probed) spec.references = References::none;
   Qcow2Options image = qcow2_options(spec);
   image.probed = probed;
   co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
-}
-
-uint64_t actual_size(const std::string& path) {
-  struct ::stat status {};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_blocks) * 512 : 0;
 }
 
 }  // namespace
@@ -207,11 +193,11 @@ std::string format_by_name(const std::string& path) {
 
 std::string format_of(const Spec& spec) {
   if (!spec.format.empty()) return spec.format;
-  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
+  if (std::string format = format_by_name(spec.name()); !format.empty()) return format;
   throw ConfigError(
       fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
                   "write format=raw or format=qcow2",
-                  spec.path));
+                  spec.name()));
 }
 
 CacheMode parse_cache_mode(const std::string& word) {
@@ -264,16 +250,17 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
   spec.read_only = true;
   if (spec.format.empty()) spec.format = kProbe;
   if (spec.format != kProbe && !is_readable_format(spec.format))
-    refuse_format(spec.path, spec.format);
+    refuse_format(spec.name(), spec.format);
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
-  ImageDescription image{.path = spec.path,
+  const std::string name = spec.name();
+  ImageDescription image{.path = name,
                          .format = spec.format,
                          .probed = probed,
-                         .actual_size = actual_size(spec.path)};
+                         .actual_size = allocated_size(spec.location)};
   if (image.format == "raw") image.virtual_size = file->limits().size;
   if (image.format != "qcow2") co_return image;
-  image.qcow2 = co_await describe_qcow2(std::move(file), spec.path);
+  image.qcow2 = co_await describe_qcow2(std::move(file), name);
   image.virtual_size = image.qcow2->header.size;
   co_return image;
 }

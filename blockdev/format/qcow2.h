@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
-#include "blockdev/protocol/file.h"
+#include "blockdev/location.h"
 #include "blockdev/reference.h"
 
 namespace vireo::blk {
@@ -137,7 +138,7 @@ struct Qcow2Options {
   bool read_only = false;
   References references = References::none;  // the files it names that may be opened
   bool probed = false;                       // its format was found by looking
-  std::string data_file;                     // the user's own, instead of the named one
+  std::optional<Location> data_file{};       // the user's own, instead of the named one
   bool other_backing = false;                // the opener has a backing image of its own for it
   bool no_backing = false;         // leave the backing image out: what it holds reads as zeros
   std::string snapshot;            // show this internal snapshot; read_only
@@ -150,11 +151,10 @@ struct Qcow2Options {
 
 // A file that an image names, and who asked for it.
 struct ImageReference {
-  std::string path;    // relative ones resolved against the image
+  Location location;   // relative paths are resolved against the image
   std::string format;  // "raw", "qcow2"
   bool read_only = true;
   bool is_data = false;            // an external data file, not a backing image
-  Links links = Links::ordinary;   // that its path may go through
   std::vector<std::string> chain;  // the images above it, the outermost first
 };
 // How the backing image of the image with this header is opened. Throws ConfigError when it may not

@@ -28,7 +28,7 @@ void make_image(World& world, const std::string& path, const std::string& backin
 }
 
 Spec writable(const std::string& path) {
-  return Spec{.path = path, .format = "qcow2", .references = References::any};
+  return Spec{.location = path, .format = "qcow2", .references = References::any};
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ Task<FirstCluster> read_start(Node& file, uint64_t length, std::string path) {
 Task<std::unique_ptr<Node>> open_named(const Qcow2Options& options, ImageReference reference,
                                        const OpenReference& open_reference) {
   const char* const role = reference.is_data ? "data" : "backing";
-  check_chain(options, reference.path);
+  check_chain(options, reference.location.name());
   try {
     co_return co_await open_reference(std::move(reference));
   } catch (...) {
@@ -104,16 +104,15 @@ std::string named_data_file(const Qcow2Options& options, const Header& header) {
 
 Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header& header,
                                       const OpenReference& open_reference) {
-  ImageReference reference{.path = options.data_file,
+  ImageReference reference{.location = {},
                            .format = "raw",
                            .read_only = options.read_only,
                            .is_data = true,
-                           .links = Links::all,
                            .chain = extended_chain(options)};
-  if (options.data_file.empty()) {
-    reference.path = named_data_file(options, header);
-    reference.links = Links::none;
-  }
+  if (options.data_file)
+    reference.location = *options.data_file;
+  else
+    reference.location = {named_data_file(options, header), Links::none};
   co_return co_await open_named(options, std::move(reference), open_reference);
 }
 
@@ -138,10 +137,9 @@ ImageReference backing_reference(const Qcow2Options& options, const Header& head
     refuse(options, fmt::format("its backing file '{}' does not lie in its own folder; add "
                                 "backing=on if you trust the image",
                                 printable(name)));
-  return {.path = path,
+  return {.location = {path, beside ? Links::none : Links::ordinary},
           .format = format,
           .read_only = true,
-          .links = beside ? Links::none : Links::ordinary,
           .chain = extended_chain(options)};
 }
 

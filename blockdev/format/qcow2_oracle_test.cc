@@ -29,13 +29,14 @@ Task<std::unique_ptr<Qcow2>> open_path(Host host, std::string path, Qcow2Options
 }
 
 Task<std::unique_ptr<Node>> open_reference(Host host, ImageReference reference) {
+  const std::string path = reference.location.name();
   if (reference.format == "qcow2") {
     Qcow2Options options{.read_only = reference.read_only, .chain = reference.chain};
-    std::unique_ptr<Qcow2> image = co_await open_path(host, reference.path, std::move(options));
+    std::unique_ptr<Qcow2> image = co_await open_path(host, path, std::move(options));
     co_return image;
   }
   auto storage = std::make_shared<Storage>();
-  storage->load(reference.path);
+  storage->load(path);
   co_return std::make_unique<ScriptedMemory>(storage);
 }
 
@@ -241,7 +242,7 @@ TEST_CASE("a Spec opens an overlay on disk with what it names, if it may") {
   lab.run("qemu-img create -q -f raw base.raw 3M && qemu-io -f raw -c 'write -P 5 0 3M' base.raw");
   lab.run("qemu-img create -q -f qcow2 -b base.raw -F raw mid.qcow2 3M");
   lab.run("qemu-img create -q -f qcow2 -b mid.qcow2 -F qcow2 top.qcow2 8M");
-  Spec spec{.path = lab.dir.path("top.qcow2")};
+  Spec spec{.location = lab.dir.path("top.qcow2")};
   CHECK_THROWS_WITH(
       host.wait(open_disk(host.host(), "d", spec)),
       Catch::Matchers::Contains("mid.qcow2") && Catch::Matchers::Contains("backing=on"));

@@ -46,9 +46,17 @@ constexpr std::array kRates{
              &blk::ThrottleRates::bps_write},
 };
 
+void set_data_file(blk::Spec& image, const std::string& path) {
+  image.data_file.reset();
+  if (!path.empty()) image.data_file = path;
+}
+
 void add_image(Keys& keys, blk::Spec& image) {
   using blk::AioMode, blk::CacheMode, blk::References;
-  keys.text({"path", "FILE", "the image, or a block device"}, image.path)
+  keys.word(
+          {"path", "FILE", "the image, or a block device"},
+          [&image](const std::string& path) { image.location = path; },
+          [&image] { return image.name(); })
       .choice<std::string>(
           {"format", "raw|qcow2",
            "needed unless the name ends in .raw, .img or .qcow2: the format is never guessed from "
@@ -61,10 +69,12 @@ void add_image(Keys& keys, blk::Spec& image) {
            "for images that one has not made oneself; or none"},
           image.references,
           {{"on", References::any}, {"off", References::none}, {"beside", References::beside}})
-      .text({"data-file", "FILE",
-             "the data file of a qcow2 image that has one: the name in the image counts only when "
-             "the file lies beside it"},
-            image.data_file)
+      .word(
+          {"data-file", "FILE",
+           "the data file of a qcow2 image that has one: the name in the image counts only when "
+           "the file lies beside it"},
+          [&image](const std::string& path) { set_data_file(image, path); },
+          [&image] { return image.data_file ? image.data_file->name() : ""; })
       .flag({"snapshot", "on", "all writes are thrown away at the end"}, image.snapshot)
       .choice<CacheMode>({"cache", "MODE",
                           "writeback: the host's page cache; none: O_DIRECT; writethrough: every "
@@ -125,7 +135,7 @@ DiskSpec parse_disk(std::string_view text) {
 }
 
 void check(std::string_view of, const DiskSpec& disk) {
-  if (disk.image.path.empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
+  if (disk.image.name().empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
   for (const DiskRate& rate : kRates)
     check_rate_limit(disk.image.throttle.*rate.limit, fmt::format("{}: {}", of, rate.names.rate));
 }

@@ -58,8 +58,8 @@ uint64_t sparse_of(const ConvertArguments& arguments) {
 CreateOptions target_options(const ConvertArguments& arguments) {
   if (arguments.target_is_options) {
     const blk::Spec spec = parse_image_name("", parse_image_options(arguments.files.back()));
-    CreateOptions options{.name = spec.path, .format = spec.format};
-    options.image.path = spec.path;
+    CreateOptions options{.name = spec.name(), .format = spec.format};
+    options.image.path = options.name;
     return options;
   }
   CreateOptions options =
@@ -117,9 +117,8 @@ Images open_sources(Session& session, const ConvertArguments& arguments,
                                  .force_share = arguments.force_share});
     spec.read_only = true;
     spec.throttle.bps.rate = parse_size("-r", arguments.rate);
-    std::error_code ignored;
-    if (std::filesystem::equivalent(spec.path, target.image.path, ignored))
-      refuse(fmt::format("'{}' is source and target; give the target another name", spec.path));
+    if (blk::same_file(spec.location, target.image.path))
+      refuse(fmt::format("'{}' is source and target; give the target another name", spec.name()));
     sources.push_back(std::make_unique<Image>(session, spec));
   }
   return sources;
@@ -131,7 +130,7 @@ std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& optio
   blk::Spec spec;
   spec.references = blk::References::any;
   spec.empty = true;
-  spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
+  spec.location = blk::resolve_reference(options.image.path, options.image.backing_file);
   spec.format = options.image.backing_format;
   spec.read_only = true;
   return with_context(fmt::format("the backing file of '{}'", options.image.path),

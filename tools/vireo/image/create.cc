@@ -1,7 +1,6 @@
 #include "tools/vireo/image/create.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -69,14 +68,13 @@ std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& optio
   if (named == options.given.end()) return nullptr;
   const auto format = options.given.find("backing_fmt");
   blk::Spec spec;
-  spec.path = blk::resolve_reference(options.image.path, named->second);
+  spec.location = blk::resolve_reference(options.image.path, named->second);
   if (format != options.given.end()) spec.format = format->second;
   if (spec.format.empty() && speaks_qemu()) spec.format = blk::kProbe;
   spec.read_only = true;
   spec.references = blk::References::any;
   spec.empty = true;
-  std::error_code ignored;
-  if (std::filesystem::equivalent(spec.path, options.image.path, ignored))
+  if (blk::same_file(spec.location, options.image.path))
     throw ConfigError(
         worded(fmt::format("'{}' cannot be its own backing file; give the new image another name",
                            options.image.path),

@@ -86,8 +86,7 @@ int run(const DdArguments& arguments) {
   blk::Spec spec = image_spec(input);
   spec.read_only = true;
   Session session;
-  std::error_code ignored;
-  if (std::filesystem::equivalent(spec.path, local_path(operands.output), ignored))
+  if (blk::same_file(spec.location, local_path(operands.output)))
     throw ConfigError(fmt::format("'{}' is input and output", operands.input));
   Image source(session, spec);
   const uint64_t offset = std::min(operands.offset, source.size());

@@ -450,7 +450,7 @@ bool IoShell::abort(const IoWords&) {
 }
 
 bool IoShell::info(const IoWords&) {
-  if (image_spec(how_.image).null_size) {  // a protocol, as qemu-io tells one
+  if (is_null(image_spec(how_.image))) {  // a protocol, as qemu-io tells one
     say("format name: null-co\nformat name: null-co\n");
     return true;
   }
