@@ -11,7 +11,6 @@ namespace vireo::blk::qcow2 {
 
 namespace {
 
-constexpr uint64_t kMaxComplaints = 100;        // in the log; all are counted
 constexpr size_t kMaxUnknownExtra = 1024 - 16;  // of a snapshot table entry, as QEMU takes it
 
 std::error_code too_scattered() noexcept {
@@ -23,18 +22,16 @@ std::error_code too_scattered() noexcept {
 Checker::Checker(Image& image, Tables& tables, Snapshots& snapshots)
     : image_(image), tables_(tables), snapshots_(snapshots), geometry_(image.geometry) {}
 
-void Checker::complain(bool fixed, std::string what) {
-  if (++complaints_ > kMaxComplaints + 1) return;
-  if (complaints_ > kMaxComplaints) what = "more, which is counted and not listed";
+void Checker::complain(bool fixed, const std::string& what) {
   image_.host.log.warn(
       "qcow2", fmt::format("{} {}: {}", fixed ? "repairing" : "found in", image_.name, what));
 }
 
 // Found, and left as it is: a repair would give data up.
-void Checker::keep(std::string what) {
+void Checker::keep(const std::string& what) {
   ++result_.corruptions;
   ++kept_;
-  complain(false, std::move(what));
+  complain(false, what);
 }
 
 // One more table was read.
@@ -185,6 +182,14 @@ bool Checker::entry_is_bad(const L2Entry& entry) const noexcept {
   return !geometry_.data_file && entry.host() >= image_.file.size();
 }
 
+std::string Checker::where(const L2Entry& entry) const {
+  if (entry.compressed() || geometry_.in_cluster(entry.host()) != 0 ||
+      image_.file.contains(entry.host(), 1))
+    return "nowhere";
+  return fmt::format("beyond the end of the file: to {:#x} bytes at {:#x}",
+                     geometry_.cluster_size(), entry.host());
+}
+
 // It reads as zeros, or shows the backing image, wherever its host cluster is.
 bool Checker::holds_nothing(const L2Entry& entry) const noexcept {
   if (entry.compressed()) return false;
@@ -237,16 +242,15 @@ Task<std::error_code> Checker::check_table(uint64_t table, bool active) {
       if (active) note_entry(entry);
       continue;
     }
-    std::string what =
-        fmt::format("L2 entry {} of the table at {:#x} is {:#018x}, which leads nowhere", i, table,
-                    entry.descriptor);
+    const std::string what = fmt::format("L2 entry {} of the table at {:#x}, {:#018x}, leads {}", i,
+                                         table, entry.descriptor, where(entry));
     if (!holds_nothing(entry)) {
-      keep(std::move(what));
+      keep(what);
       continue;
     }
     ++result_.corruptions;
     empty.push_back(i);
-    complain(repair_ == Repair::all, std::move(what));
+    complain(repair_ == Repair::all, what);
   }
   if (repair_ != Repair::all || empty.empty()) co_return std::error_code{};
   result_.corruptions_fixed += empty.size();
@@ -464,11 +468,11 @@ Task<std::error_code> Checker::check_copied() {
       repair_ == Repair::all ? counts_right_ : repair_ == Repair::leaks && result_.corruptions == 0;
   if (image_.is_corrupt() && !fix) co_return std::error_code{};
   Tree tree(image_, tables_);
-  const Outcome<uint64_t> wrong = co_await tree.check_copied(fix);
+  const Outcome<uint64_t> wrong = co_await tree.check_copied(
+      fix, [this, fix](const std::string& what) { complain(fix, what); });
   if (wrong.error) co_return wrong.error;
   result_.corruptions += wrong.value;
   if (fix) result_.corruptions_fixed += wrong.value;
-  if (wrong.value > 0) complain(fix, fmt::format("{} COPIED flags are wrong", wrong.value));
   co_return std::error_code{};
 }
 

@@ -14,6 +14,7 @@
 
 #include <functional>
 #include <set>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -70,6 +71,7 @@ class Checker {
   Task<std::error_code> check_entries();
   Task<std::error_code> check_table(uint64_t table, bool active);
   bool entry_is_bad(const L2Entry& entry) const noexcept;
+  std::string where(const L2Entry& entry) const;  // a bad one leads to
   bool holds_nothing(const L2Entry& entry) const noexcept;
   void note_entry(const L2Entry& entry);
   Task<std::error_code> fix_entries(uint64_t table, std::vector<uint64_t> bad);
@@ -91,8 +93,8 @@ class Checker {
 
   Task<std::error_code> rebuild();
   Task<std::error_code> write_blocks(const RefcountArea& area);
-  void complain(bool fixed, std::string what);
-  void keep(std::string what);
+  void complain(bool fixed, const std::string& what);
+  void keep(const std::string& what);
 
   Image& image_;
   Tables& tables_;
@@ -115,7 +117,6 @@ class Checker {
   uint64_t l1_total_ = 0;
   uint64_t last_host_ = 0;  // for fragmentation
   bool rebuild_ = false;    // the refcount structure itself is unusable
-  uint64_t complaints_ = 0;
   ProgressFunction progress_;
   uint64_t done_ = 0, total_ = 0;  // tables read, and to be read
 };

@@ -104,3 +104,30 @@ TEST_CASE("a part of a cluster that is zeroed makes it one of zeros where nothin
   CHECK(world.read(*image, 3072, 512) == std::vector<std::byte>(512, std::byte{0x22}));
   REQUIRE_FALSE(block_on(world.loop, image->close()));
 }
+
+TEST_CASE("data and zeros whose places lie in a row are overwritten at once") {
+  World world;
+  const auto storage = world.create({.size = kMiB});
+  auto image = world.open(storage);
+  constexpr uint64_t kCluster = 64 * 1024;
+  REQUIRE_FALSE(world.fill(*image, 0, 4 * kCluster, 0x11));
+  const auto zero = [&](uint64_t cluster) {
+    return block_on(world.loop, image->zero(cluster * kCluster, kCluster, {}));
+  };
+  REQUIRE_FALSE(zero(1));
+  REQUIRE_FALSE(block_on(world.loop, image->flush()));
+  std::vector<uint64_t> lengths;
+  storage->fault = [&](Storage::Op op, uint64_t, uint64_t length) {
+    if (op == Storage::Op::write) lengths.push_back(length);
+    return std::error_code{};
+  };
+  // From the middle of data to the middle of data: what lies around it is neither read nor written.
+  REQUIRE_FALSE(world.fill(*image, kCluster / 2, 3 * kCluster, 0x22));
+  CHECK(lengths == std::vector<uint64_t>{3 * kCluster});
+  storage->fault = {};
+  CHECK(world.read(*image, 0, 1)[0] == std::byte{0x11});
+  for (const uint64_t at : {kCluster / 2, kCluster, 2 * kCluster, 7 * kCluster / 2 - 1})
+    CHECK(world.read(*image, at, 1)[0] == std::byte{0x22});
+  CHECK(world.read(*image, 7 * kCluster / 2, 1)[0] == std::byte{0x11});
+  REQUIRE_FALSE(block_on(world.loop, image->close()));
+}

@@ -127,49 +127,39 @@ Task<std::error_code> Tree::drop_references(std::vector<uint64_t> l1) {
   co_return error;
 }
 
-// True when an entry's flag differs from the count of the cluster at `host`.
-Task<Outcome<bool>> Tree::check_flag(uint64_t host, uint64_t entry) {
-  const Outcome<uint64_t> count = co_await tables_.allocator.refcount(host);
-  const bool differs = (count.value == 1) != ((entry & kCopied) != 0);
-  co_return Outcome<bool>{count.error, !count.error && differs};
-}
-
-// The entries of a slice whose flags differ.
-Task<Outcome<std::vector<size_t>>> Tree::wrong_flags(uint64_t table, uint64_t slice) {
-  using Result = Outcome<std::vector<size_t>>;
+// "Cluster mapping": the flag is set when the count is one. Clusters of an external data file are
+// not counted: each is used once.
+Task<Outcome<std::vector<Tree::WrongFlag>>> Tree::wrong_flags(uint64_t table, uint64_t slice) {
+  using Result = Outcome<std::vector<WrongFlag>>;
   const Outcome<std::vector<L2Entry>> entries = co_await read_slice(table, slice);
   if (entries.error) co_return Result{entries.error};
-  std::vector<size_t> wrong;
+  std::vector<WrongFlag> wrong;
   for (size_t i = 0; i < entries.value.size(); ++i) {
     const L2Entry& entry = entries.value[i];
-    bool differs = entry.compressed() && entry.copied();
-    if (image_.geometry.data_file) {  // whose clusters are not counted: each is used once
-      differs = entry.host() != 0 && !entry.copied();
-    } else if (!entry.compressed() && entry.host() != 0) {
-      const uint64_t host = entry.host();
-      const Outcome<bool> flag = co_await check_flag(host, entry.descriptor);
-      if (flag.error) co_return Result{flag.error};
-      differs = flag.value;
-    }
-    if (differs) wrong.push_back(i);
+    if (!entry.compressed() && entry.host() == 0) continue;
+    Outcome<uint64_t> count{{}, 1};
+    if (entry.compressed())
+      count.value = 0;  // never flagged, however often it is used
+    else if (!image_.geometry.data_file)
+      count = co_await tables_.allocator.refcount(entry.host());
+    if (count.error) co_return Result{count.error};
+    if ((count.value == 1) != entry.copied()) wrong.push_back({i, entry.descriptor, count.value});
   }
   co_return Result{{}, std::move(wrong)};
 }
 
-Task<Outcome<uint64_t>> Tree::check_slice(uint64_t table, uint64_t slice, bool fix) {
-  const Outcome<std::vector<size_t>> wrong = co_await wrong_flags(table, slice);
-  if (wrong.error || !fix || wrong.value.empty())
-    co_return Outcome<uint64_t>{wrong.error, wrong.value.size()};
+Task<std::error_code> Tree::turn_flags(uint64_t table, uint64_t slice,
+                                       std::vector<WrongFlag> wrong) {
   const Outcome<SliceCache::Slice*> found =
       co_await tables_.map.slice_at(slice_offset(table, slice));
-  if (found.error) co_return Outcome<uint64_t>{found.error};
+  if (found.error) co_return found.error;
   const std::span<std::byte> bytes = tables_.map.edit(*found.value);
-  for (const size_t i : wrong.value) {
-    L2Entry entry = tables_.map.entry(*found.value, i);
+  for (const WrongFlag& flag : wrong) {
+    L2Entry entry = tables_.map.entry(*found.value, flag.index);
     entry.descriptor ^= kCopied;
-    tables_.map.store(bytes, i, entry);
+    tables_.map.store(bytes, flag.index, entry);
   }
-  co_return Outcome<uint64_t>{{}, wrong.value.size()};
+  co_return std::error_code{};
 }
 
 // A copy of a table in which the flags of some entries are turned.
@@ -191,9 +181,10 @@ Task<Outcome<uint64_t>> Tree::rewritten(uint64_t table, std::vector<size_t> wron
 Task<Outcome<uint64_t>> Tree::true_table(uint64_t table) {
   std::vector<size_t> all;
   for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
-    const Outcome<std::vector<size_t>> wrong = co_await wrong_flags(table, slice);
+    const Outcome<std::vector<WrongFlag>> wrong = co_await wrong_flags(table, slice);
     if (wrong.error) co_return Outcome<uint64_t>{wrong.error};
-    for (const size_t i : wrong.value) all.push_back(slice * tables_.map.slice_entries() + i);
+    for (const WrongFlag& flag : wrong.value)
+      all.push_back(slice * tables_.map.slice_entries() + flag.index);
   }
   if (all.empty()) co_return Outcome<uint64_t>{{}, table};
   co_return co_await rewritten(table, std::move(all));
@@ -213,26 +204,42 @@ Task<Outcome<std::vector<uint64_t>>> Tree::with_true_flags(std::vector<uint64_t>
   co_return Result{{}, std::move(l1)};
 }
 
-Task<Outcome<uint64_t>> Tree::check_copied(bool fix) {
+Task<Outcome<uint64_t>> Tree::check_copied(bool fix, Report report) {
   uint64_t wrong = 0;
   std::unordered_set<uint64_t> seen;  // two entries may lead to one table
-  const size_t count = tables_.map.l1().size();
-  for (size_t i = 0; i < count; ++i) {
+  const size_t entries = tables_.map.l1().size();
+  for (size_t i = 0; i < entries; ++i) {
     const uint64_t entry = tables_.map.l1()[i];
     const uint64_t table = entry & kOffsetMask;
     if (table == 0 || tables_.map.bad_table(table)) continue;
-    const Outcome<bool> flag = co_await check_flag(table, entry);
-    if (flag.error) co_return Outcome<uint64_t>{flag.error};
-    if (flag.value) {
+    const Outcome<uint64_t> count = co_await tables_.allocator.refcount(table);
+    if (count.error) co_return count;
+    if ((count.value == 1) != ((entry & kCopied) != 0)) {
       ++wrong;
+      report(fmt::format("the COPIED flag of L1 entry {}, {:#x}, is wrong for a count of {}", i,
+                         entry, count.value));
       if (fix) tables_.map.set_l1_entry(i, entry ^ kCopied);
     }
     if (!seen.insert(table).second) continue;
-    for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
-      const Outcome<uint64_t> some = co_await check_slice(table, slice, fix);
-      if (some.error) co_return some;
-      wrong += some.value;
-    }
+    const Outcome<uint64_t> some = co_await check_table(table, fix, report);
+    if (some.error) co_return some;
+    wrong += some.value;
+  }
+  co_return Outcome<uint64_t>{{}, wrong};
+}
+
+Task<Outcome<uint64_t>> Tree::check_table(uint64_t table, bool fix, Report report) {
+  uint64_t wrong = 0;
+  for (uint64_t slice = 0; slice < slices_in_table(); ++slice) {
+    Outcome<std::vector<WrongFlag>> some = co_await wrong_flags(table, slice);
+    if (some.error) co_return Outcome<uint64_t>{some.error};
+    wrong += some.value.size();
+    for (const WrongFlag& flag : some.value)
+      report(fmt::format("the COPIED flag of an L2 entry, {:#x}, is wrong for a count of {}",
+                         flag.descriptor, flag.count));
+    if (!fix || some.value.empty()) continue;
+    const std::error_code error = co_await turn_flags(table, slice, std::move(some.value));
+    if (error) co_return Outcome<uint64_t>{error};
   }
   co_return Outcome<uint64_t>{{}, wrong};
 }

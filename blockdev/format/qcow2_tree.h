@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "blockdev/format/qcow2_tables.h"
@@ -25,8 +26,10 @@ class Tree {
   // One less. What nobody refers to any more is given back, after the next flush or with the
   // shadow.
   Task<std::error_code> drop_references(std::vector<uint64_t> l1);
-  // Compares the COPIED flags of the active tables with the counts; gives the number that differed.
-  Task<Outcome<uint64_t>> check_copied(bool fix);
+  // Compares the COPIED flags of the active tables with the counts; tells of each that differs, and
+  // gives their number.
+  using Report = std::function<void(const std::string& what)>;
+  Task<Outcome<uint64_t>> check_copied(bool fix, Report report);
   // In a shadow: the same L1 table with flags that say what the counts say. L2 tables whose flags
   // change are copied; the old ones stay as they are.
   Task<Outcome<std::vector<uint64_t>>> with_true_flags(std::vector<uint64_t> l1);
@@ -37,9 +40,14 @@ class Tree {
   Task<Outcome<Ranges>> references(uint64_t table, uint64_t slice);
   Task<std::error_code> change_table(uint64_t table, int delta);
   Task<std::error_code> change_range(HostRange range, int delta);
-  Task<Outcome<bool>> check_flag(uint64_t host, uint64_t entry);
-  Task<Outcome<std::vector<size_t>>> wrong_flags(uint64_t table, uint64_t slice);
-  Task<Outcome<uint64_t>> check_slice(uint64_t table, uint64_t slice, bool fix);
+  // An entry of a slice whose flag differs from the count of its cluster.
+  struct WrongFlag {
+    size_t index = 0;
+    uint64_t descriptor = 0, count = 0;
+  };
+  Task<Outcome<std::vector<WrongFlag>>> wrong_flags(uint64_t table, uint64_t slice);
+  Task<Outcome<uint64_t>> check_table(uint64_t table, bool fix, Report report);
+  Task<std::error_code> turn_flags(uint64_t table, uint64_t slice, std::vector<WrongFlag> wrong);
   Task<Outcome<uint64_t>> true_table(uint64_t table);
   Task<Outcome<uint64_t>> rewritten(uint64_t table, std::vector<size_t> wrong);
   uint64_t slices_in_table() const noexcept;

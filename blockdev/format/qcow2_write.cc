@@ -88,12 +88,27 @@ void Writer::plan_in_place(Plan& plan) const {
     return;
   }
   size_t count = 0;
-  while (count < old.size() && !needs_cluster(old[count]) && valid(old[count]) &&
-         old[count].kind(geometry_, 0) != Kind::data &&
-         (geometry_.data_file || old[count].host() == plan.host + count * cluster))
-    ++count;
+  while (count < old.size() && fills(old[count], plan.host + count * cluster)) ++count;
   old.resize(count);
   shorten(plan, count);
+  // Data beside what is written stays as it is.
+  if (old.front().kind(geometry_, 0) == Kind::data) plan.start = plan.guest;
+  if (old.back().kind(geometry_, 0) == Kind::data) plan.end = plan.guest + plan.length;
+}
+
+// The entry has the place at `host`, whether it holds data already or not.
+bool Writer::fills(const L2Entry& entry, uint64_t host) const noexcept {
+  return !needs_cluster(entry) && valid(entry) && (geometry_.data_file || entry.host() == host);
+}
+
+// Behind a run that is overwritten lies a cluster without data whose place follows: both are
+// written at once.
+Task<Outcome<bool>> Writer::continues(uint64_t guest, uint64_t host) {
+  if (geometry_.extended_l2 || geometry_.in_cluster(guest) != 0) co_return Outcome<bool>{};
+  const Outcome<EntryRange> next = co_await map_.entries(guest >> geometry_.cluster_bits, 1);
+  if (next.error) co_return Outcome<bool>{next.error};
+  const L2Entry& entry = next.value.entries.front();
+  co_return Outcome<bool>{{}, fills(entry, host) && entry.kind(geometry_, 0) != Kind::data};
 }
 
 void Writer::shorten(Plan& plan, uint64_t clusters) const {
@@ -150,11 +165,18 @@ Task<std::error_code> Writer::write(uint64_t guest, IoVecs from) {
         error = co_await image_.corrupt(std::move(why));
         break;
       }
-      IoVecs part = slice(from, done, run.value.length);
-      Task<std::error_code> task = write_bytes(run.value.host, std::move(part));
-      co_await gather.add(std::move(task));
-      done += run.value.length;
-      continue;
+      const uint64_t end = done + run.value.length;
+      Outcome<bool> more;
+      if (end < length) more = co_await continues(guest + end, run.value.host + run.value.length);
+      error = more.error;
+      if (error) break;
+      if (!more.value) {
+        IoVecs part = slice(from, done, run.value.length);
+        Task<std::error_code> task = write_bytes(run.value.host, std::move(part));
+        co_await gather.add(std::move(task));
+        done = end;
+        continue;
+      }
     }
     IoVecs rest = slice(from, done, length - done);
     const Outcome<uint64_t> some = co_await write_allocating(guest + done, std::move(rest));

@@ -43,7 +43,7 @@ class Writer {
 
  private:
   // What one allocating write does: guest clusters in a row that get new host clusters, or whose
-  // own are filled.
+  // own are filled, with those between them that hold data already.
   struct Plan {
     uint64_t guest = 0, length = 0;  // the guest's bytes; length 0: nothing to allocate after all
     uint64_t start = 0, end = 0;     // those and what is copied around them
@@ -63,6 +63,8 @@ class Writer {
   Plan plan(uint64_t guest, uint64_t length, EntryRange old) const;
   void plan_new(Plan& plan) const;
   void plan_in_place(Plan& plan) const;
+  bool fills(const L2Entry& entry, uint64_t host) const noexcept;
+  Task<Outcome<bool>> continues(uint64_t guest, uint64_t host);
   void shorten(Plan& plan, uint64_t clusters) const;
   EntryRange linked(const Plan& plan) const;
 
