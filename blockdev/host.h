@@ -7,6 +7,7 @@
 #include <functional>
 #include <string>
 
+#include "blockdev/protocol/file_hints.h"
 #include "blockdev/words.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
@@ -43,6 +44,7 @@ struct OpenOptions {
   bool read_only = false;
   bool create = false;  // makes what is not there; what is there stays as it is
   bool lock = true;     // refuses what another process or machine writes
+  FileHints hints{};    // of `create`
 };
 
 // What a graph needs of its surroundings; all outlive it.

@@ -1,7 +1,6 @@
 #include "blockdev/open.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -18,13 +17,6 @@
 namespace vireo::blk {
 
 namespace {
-
-struct Ending {
-  std::string_view text;
-  std::string_view format;
-};
-constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
-                              Ending{".qcow2", "qcow2"}};
 
 OpenOptions open_options(const Spec& spec) {
   return {.cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
@@ -151,10 +143,9 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 }
 
 [[noreturn]] void refuse_format(const std::string& path, const std::string& format) {
-  throw ConfigError(
-      fmt::format("disk image '{}' has the format '{}', which cannot be read; convert it to raw or "
-                  "qcow2 first",
-                  path, format));
+  throw ConfigError(fmt::format(
+      "disk image '{}' has the format '{}', which cannot be read; convert it to {} first", path,
+      format, format_names()));
 }
 
 // Gives the format that `file` is opened as. Found by looking, it may contradict what the file is
@@ -168,7 +159,8 @@ Task<bool> settle_format(Node& file, Spec& spec) {
 
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
-  if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
+  if (const std::string format = format_of(spec);
+      format != kProbe && find_format(format) == nullptr)
     refuse_format(spec.name(), format);
   if (nested_in(spec) != nullptr && spec.format == "qcow2")
     spec.read_only = true;  // it cannot grow
@@ -184,12 +176,6 @@ Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
 }
 
 }  // namespace
-
-std::string format_by_name(const std::string& path) {
-  for (const Ending& ending : kEndings)
-    if (path.ends_with(ending.text)) return std::string(ending.format);
-  return "";
-}
 
 std::string format_of(const Spec& spec) {
   if (!spec.format.empty()) return spec.format;
@@ -231,7 +217,7 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
   spec.read_only = true;
   if (spec.format.empty()) spec.format = kProbe;
-  if (spec.format != kProbe && !is_readable_format(spec.format))
+  if (spec.format != kProbe && find_format(spec.format) == nullptr)
     refuse_format(spec.name(), spec.format);
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);

@@ -13,6 +13,7 @@
 
 #include "blockdev/disk.h"
 #include "blockdev/filter/throttle.h"
+#include "blockdev/format/format.h"
 #include "blockdev/format/qcow2.h"
 #include "blockdev/format/raw.h"
 #include "blockdev/host.h"
@@ -53,9 +54,6 @@ struct Spec {
 // What it is opened as: the given format, else what the ending of its name says. Throws ConfigError
 // when neither tells.
 std::string format_of(const Spec& spec);
-
-// What the ending of a name says; empty: nothing.
-std::string format_by_name(const std::string& path);
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 

@@ -37,12 +37,11 @@ struct Bench {
   std::string image(const std::string& name, const std::string& backing,
                     const std::string& data = "") {
     const std::string path = dir.path(name);
-    host.wait(create_image(host.host(), "qcow2",
-                           {.path = path,
-                            .size = 65536,
-                            .backing_file = backing,
-                            .backing_format = backing.empty() ? "" : "raw",
-                            .data_file = data}));
+    host.wait(create_image(host.host(), path,
+                           Qcow2CreateOptions{.size = 65536,
+                                              .backing_file = backing,
+                                              .backing_format = backing.empty() ? "" : "raw",
+                                              .data_file = data}));
     return path;
   }
 

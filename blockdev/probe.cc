@@ -57,8 +57,4 @@ std::string probe_format(std::span<const std::byte> start) {
   return "raw";
 }
 
-bool is_readable_format(const std::string& format) noexcept {
-  return format == "raw" || format == "qcow2";
-}
-
 }  // namespace vireo::blk

@@ -8,14 +8,15 @@
 #include <memory>
 #include <string>
 
-#include "blockdev/format/qcow2_write.h"
+#include "blockdev/format/qcow2_format.h"
 #include "blockdev/host.h"
 #include "blockdev/node.h"
+#include "blockdev/preallocation.h"
 
 namespace vireo::blk {
 
 struct Qcow2CreateOptions {
-  std::string path;  // for messages
+  std::string path;  // for messages, and what data_file is relative to
   uint64_t size = 0;
   uint64_t cluster_size = 65536;
   uint32_t version = 3;  // compat=1.1; 2 is compat=0.10
@@ -28,6 +29,8 @@ struct Qcow2CreateOptions {
   std::string backing_format;
   std::string data_file;  // name to be recorded; the node must be given too
   bool data_file_raw = false;
+  FileHints hints{};  // for who makes the file
+  bool operator==(const Qcow2CreateOptions&) const = default;
 };
 
 // Throws ConfigError, without touching anything.

@@ -11,13 +11,7 @@
 #include "blockdev/format/qcow2_claims.h"
 #include "blockdev/format/qcow2_read.h"
 #include "blockdev/format/qcow2_tables.h"
-
-namespace vireo::blk {
-
-// What is set aside for a disk in advance: nothing, the mapping, space on the host, zeros in it.
-enum class Preallocation : uint8_t { off, metadata, falloc, full };
-
-}  // namespace vireo::blk
+#include "blockdev/preallocation.h"
 
 namespace vireo::blk::qcow2 {
 

@@ -209,6 +209,7 @@ OpenFile open_now(const FileLocation& where, const OpenOptions& options) {
   const struct ::stat status = stat_or_throw(file.fd.get(), where.path);
   file.is_device = is_device_or_throw(status, where.path);
   if (options.lock) lock_image(file.fd.get(), where.path, !options.read_only);
+  if (options.create) give_hints(file.fd.get(), options.hints);
   const uint64_t size = file.is_device ? device_size(file.fd.get(), where.path)
                                        : static_cast<uint64_t>(status.st_size);
   file.limits = limits_of(file, options, status, size);

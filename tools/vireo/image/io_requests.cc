@@ -251,7 +251,7 @@ bool IoShell::flush(const IoWords&) {
 bool IoShell::truncate(const IoWords& words) {
   session_.run(settle());
   const std::string how = words.has('m') ? words.options.at('m') : "off";
-  const blk::Preallocation preallocation = parse_preallocation("-m", how);
+  const blk::Preallocation preallocation = blk::parse_preallocation("-m", how);
   const uint64_t before = image_->size(), size = io_number(words.rest.front());
   image_->check(session_.run(image_->disk().resize(size)), "resize");
   if (preallocation != blk::Preallocation::off && size > before)

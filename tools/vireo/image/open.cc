@@ -41,7 +41,7 @@ std::unique_ptr<blk::Disk> open_disk(Session& session, blk::Spec spec) {
 
 void add_image_options(Options& command, ImageArguments& image, bool file_required) {
   command.option("-f,--format", "FMT", image.format,
-                 "Format: raw or qcow2 (default: what the header says)");
+                 fmt::format("Format: {} (default: what the header says)", blk::format_names()));
   command.flag("-U,--force-share", image.force_share,
                "Open it although another program may be writing to it");
   add_name_options(command, image);

@@ -71,7 +71,8 @@ void preallocate(Session& session, Image& image, uint64_t start, blk::Preallocat
 }
 
 int resize(const ResizeArguments& arguments) {
-  const blk::Preallocation how = parse_preallocation("--preallocation", arguments.preallocation);
+  const blk::Preallocation how =
+      blk::parse_preallocation("--preallocation", arguments.preallocation);
   Session session;
   Image image(session, image_spec(arguments.image));
   const uint64_t before = image.size();
