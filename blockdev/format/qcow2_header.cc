@@ -142,8 +142,9 @@ void check_table(const char* what, uint64_t offset, uint64_t length, uint64_t li
                  const Header& header, uint64_t file_size, const std::string& name) {
   if (length > limit)
     refuse(name, fmt::format("its {} of {} bytes is above the limit of {}", what, length, limit));
-  if (length == 0) return;
-  if (offset == 0 || header.geometry().in_cluster(offset) != 0)
+  const bool aligned = header.geometry().in_cluster(offset) == 0;
+  if (length == 0 && aligned) return;
+  if (offset == 0 || !aligned)
     refuse(name, fmt::format("its {} starts at {}, which is not a cluster", what, offset));
   if (offset >= kMaxHostOffset || offset > file_size || length > file_size - offset)
     refuse(name, fmt::format("its {} ends beyond the end of the file (is it truncated?)", what));
