@@ -200,24 +200,6 @@ std::string format_of(const Spec& spec) {
                   spec.name()));
 }
 
-CacheMode parse_cache_mode(const std::string& word) {
-  if (word == "writeback") return CacheMode::writeback;
-  if (word == "none") return CacheMode::none;
-  if (word == "writethrough") return CacheMode::writethrough;
-  if (word == "directsync") return CacheMode::directsync;
-  if (word == "unsafe") return CacheMode::unsafe;
-  throw ConfigError(fmt::format(
-      "'{}' is not a cache mode; write cache=writeback, none, writethrough, directsync or unsafe",
-      word));
-}
-
-AioMode parse_aio_mode(const std::string& word) {
-  if (word == "native") return AioMode::native;
-  if (word == "threads") return AioMode::threads;
-  throw ConfigError(
-      fmt::format("'{}' is no way to do disk I/O; write aio=native or aio=threads", word));
-}
-
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   FileEngines engines{host};
   Spec image = spec;

@@ -5,8 +5,11 @@
 // Any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
+
+#include "blockdev/words.h"
 
 namespace vireo::blk {
 
@@ -16,7 +19,10 @@ enum class References : uint8_t {
   beside,  // only files in the image's own folder
   any,     // a backing file may lie anywhere
 };
-References parse_references(const std::string& word);  // off, beside, on; throws ConfigError
+inline constexpr std::array kReferenceWords{Word<References>{"on", References::any},
+                                            Word<References>{"beside", References::beside},
+                                            Word<References>{"off", References::none}};
+References parse_references(const std::string& word);  // throws ConfigError
 
 // A name in an image is relative to the image's directory, not to where the program was started.
 std::string resolve_reference(const std::string& image_path, const std::string& name);

@@ -49,6 +49,7 @@ struct RefcountArea {
   uint64_t table_clusters = 0;
   uint64_t clusters = 0;        // all of it
   std::vector<uint64_t> table;  // host offsets of the blocks
+  uint64_t end() const noexcept { return first + clusters; }
 };
 // `needed`: the blocks that there must be; those that count the area itself come in addition.
 RefcountArea place_refcounts(const Geometry& geometry, std::vector<bool> needed, uint64_t first);
@@ -171,6 +172,7 @@ class Allocator {
   Task<std::error_code> mark_used(uint64_t first, uint64_t count);
   Task<std::error_code> add_locked(uint64_t offset, uint64_t length, int delta);
   Task<std::error_code> write_entries();
+  Task<Outcome<RefcountArea>> reserve_area(const Geometry& geometry, std::vector<bool> needed);
   Task<std::error_code> copy_structure();
   Task<std::error_code> copy_block(uint64_t block, const RefcountArea& area);
   // The refcount block that was read last, while counts of another width are made of all of them.

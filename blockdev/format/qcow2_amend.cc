@@ -12,8 +12,6 @@ namespace vireo::blk::qcow2 {
 
 namespace {
 
-constexpr uint32_t kLengthV2 = 72, kLengthV3 = 112;
-
 class AmendCheck {
  public:
   AmendCheck(const std::string& name, const Header& header, const Qcow2AmendOptions& options)
@@ -119,8 +117,8 @@ Task<std::error_code> Amender::upgrade() {
   const HostRange old{image_.header.snapshots_offset, image_.snapshot_table_bytes};
   Header next = image_.header;
   next.version = 3;
-  next.header_length = kLengthV3;
-  next.unknown_fields.assign(kLengthV3 - 105, std::byte{0});
+  next.header_length = kHeaderLengthV3;
+  next.unknown_fields.assign(kHeaderLengthV3 - kLeastHeaderLengthV3 - 1, std::byte{0});
   next.snapshots_offset = table.value;
   std::erase_if(next.extensions,
                 [](const HeaderExtension& e) { return e.type == kExtensionFeatureNames; });
@@ -140,7 +138,7 @@ Task<std::error_code> Amender::downgrade(ProgressFunction progress) {
   if (error) co_return error;
   Header next = image_.header;
   next.version = 2;
-  next.header_length = kLengthV2;
+  next.header_length = kHeaderLengthV2;
   next.unknown_fields.clear();
   next.incompatible = next.compatible = next.autoclear = 0;
   std::erase_if(next.extensions, [](const HeaderExtension& e) {

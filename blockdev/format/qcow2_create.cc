@@ -34,7 +34,7 @@ Header make_header(const Qcow2CreateOptions& options) {
   header.size = align_up(options.size, 512);
   header.refcount_order = static_cast<uint32_t>(std::countr_zero(options.refcount_bits));
   header.compression = options.compression;
-  header.header_length = options.version < 3 ? 72 : 112;
+  header.header_length = options.version < 3 ? kHeaderLengthV2 : kHeaderLengthV3;
   header.unknown_fields.resize(options.version < 3 ? 0 : 7);
   if (options.lazy_refcounts) header.compatible |= kCompatibleLazyRefcounts;
   if (options.extended_l2) header.incompatible |= kIncompatibleExtendedL2;

@@ -27,10 +27,9 @@ struct WireFieldsV3 {
   be64 incompatible, compatible, autoclear;
   be32 refcount_order, header_length;
 };
-static_assert(sizeof(WireFieldsV2) == 72 && sizeof(WireFieldsV3) == 32);
+static_assert(sizeof(WireFieldsV2) == kHeaderLengthV2 &&
+              sizeof(WireFieldsV2) + sizeof(WireFieldsV3) == kLeastHeaderLengthV3);
 
-constexpr uint32_t kLengthV2 = sizeof(WireFieldsV2);
-constexpr uint32_t kLengthV3 = kLengthV2 + sizeof(WireFieldsV3);
 constexpr size_t kMaxExtensions = 1024;
 constexpr uint32_t kMaxEncryption = 2;
 
@@ -110,10 +109,10 @@ void parse_v3(Header& header, ByteReader& reader, const std::string& name) {
   header.autoclear = fields.autoclear;
   header.refcount_order = fields.refcount_order;
   header.header_length = fields.header_length;
-  if (header.header_length < kLengthV3 || header.header_length % 8 != 0 ||
+  if (header.header_length < kLeastHeaderLengthV3 || header.header_length % 8 != 0 ||
       header.header_length > (uint64_t{1} << header.cluster_bits))
     refuse(name, fmt::format("its header claims to be {} bytes long", header.header_length));
-  const auto rest = reader.take(header.header_length - kLengthV3);
+  const auto rest = reader.take(header.header_length - kLeastHeaderLengthV3);
   if (!reader.ok()) refuse(name, "the file ends inside the header");
   if (rest.empty()) return;
   const auto type = std::to_integer<uint8_t>(rest[0]);
@@ -267,7 +266,7 @@ Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size
                 .refcount_table_clusters = fields.refcount_table_clusters,
                 .snapshot_count = fields.snapshot_count,
                 .snapshots_offset = fields.snapshots_offset,
-                .header_length = kLengthV2};
+                .header_length = kHeaderLengthV2};
   if (header.version >= 3) parse_v3(header, reader, name);
   header.backing_file = parse_backing(fields, header, first_cluster, name);
   if (!header.backing_file.empty()) header.backing_offset = fields.backing_offset;
@@ -300,7 +299,7 @@ std::vector<std::byte> serialise_fields(const Header& header) {
                           .autoclear = header.autoclear,
                           .refcount_order = header.refcount_order,
                           .header_length = header.header_length});
-  if (header.header_length > kLengthV3) {
+  if (header.header_length > kLeastHeaderLengthV3) {
     writer.put(static_cast<uint8_t>(header.compression));
     writer.put(std::span<const std::byte>(header.unknown_fields));
     writer.zeros(header.header_length - writer.size());

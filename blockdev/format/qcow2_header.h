@@ -28,6 +28,10 @@ inline constexpr uint32_t kExtensionFeatureNames = 0x6803f857;
 inline constexpr uint32_t kExtensionBitmaps = 0x23852875;
 inline constexpr uint32_t kExtensionDataFile = 0x44415441;
 
+// Bytes of the fixed fields: of version 2; the fewest that version 3 has, and those that it gets.
+inline constexpr uint32_t kHeaderLengthV2 = 72;
+inline constexpr uint32_t kLeastHeaderLengthV3 = 104, kHeaderLengthV3 = 112;
+
 struct Header {
   uint32_t version = 3;
   uint32_t cluster_bits = 16;
@@ -43,7 +47,7 @@ struct Header {
   uint64_t compatible = 0;
   uint64_t autoclear = 0;
   uint32_t refcount_order = 4;
-  uint32_t header_length = 112;
+  uint32_t header_length = kHeaderLengthV3;
   Compression compression = Compression::zlib;
   std::vector<std::byte> unknown_fields;  // bytes 105 .. header_length
   std::vector<HeaderExtension> extensions;

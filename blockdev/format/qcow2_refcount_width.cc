@@ -29,7 +29,7 @@ Task<Outcome<uint64_t>> Allocator::stored_count(uint64_t cluster, OldBlock& bloc
 // What counts now: the new structure does, the old one no longer.
 Task<Outcome<uint64_t>> Allocator::next_count(uint64_t cluster, const RefcountArea& area,
                                               OldBlock& block) {
-  if (cluster >= area.first) co_return Outcome<uint64_t>{{}, cluster < area.first + area.clusters};
+  if (cluster >= area.first) co_return Outcome<uint64_t>{{}, cluster < area.end()};
   const uint64_t at = cluster << cluster_bits_;
   const bool old = (at >= table_at_.offset && at - table_at_.offset < table_at_.length) ||
                    image_.refcount_blocks.count(cluster) > 0;
@@ -41,7 +41,7 @@ Task<std::error_code> Allocator::write_next_block(const Geometry& next, uint64_t
                                                   const RefcountArea& area, OldBlock& block) {
   Buffer bytes = Buffer::zeros(next.cluster_size());
   const uint64_t first = number * next.refcount_block_entries();
-  const uint64_t end = std::min(first + next.refcount_block_entries(), area.first + area.clusters);
+  const uint64_t end = std::min(first + next.refcount_block_entries(), area.end());
   for (uint64_t cluster = first; cluster < end; ++cluster) {
     const Outcome<uint64_t> count = co_await next_count(cluster, area, block);
     if (count.error) co_return count.error;
@@ -73,14 +73,10 @@ Task<std::error_code> Allocator::change_order(uint32_t order, ProgressFunction p
   if (error) co_return error;
   Geometry next = image_.geometry;
   next.refcount_order = order;
-  const RefcountArea area = place_refcounts(next, blocks_needed(next), *end_);
-  const uint64_t end = area.first + area.clusters;
-  if (area.table_clusters << cluster_bits_ > kMaxRefcountTableBytes ||
-      end >= kMaxHostOffset >> cluster_bits_)
-    co_return std::make_error_code(std::errc::no_space_on_device);
-  if (forbidden(area.first, area.clusters))
-    co_return co_await image_.corrupt("a table lies where nothing is counted");
-  error = co_await image_.file.reserve(end << cluster_bits_, true);
+  std::vector<bool> needed = blocks_needed(next);
+  Outcome<RefcountArea> reserved = co_await reserve_area(next, std::move(needed));
+  error = reserved.error;
+  const RefcountArea area = std::move(reserved.value);
   OldBlock block;
   for (size_t i = 0; i < area.table.size() && !error; ++i) {
     if (area.table[i] != 0) error = co_await write_next_block(next, i, area, block);
@@ -104,7 +100,7 @@ Task<std::error_code> Allocator::put_in_force(const Geometry& next, const Refcou
   error = co_await image_.publish(std::move(header));
   if (error) co_return error;
   image_.geometry = next;
-  image_.file.touched((area.first + area.clusters) << cluster_bits_);
+  image_.file.touched((area.end()) << cluster_bits_);
   set_width();
   replace_table(area.table, at);
   co_return error;

@@ -24,6 +24,21 @@ RefcountArea place_refcounts(const Geometry& geometry, std::vector<bool> needed,
   return area;
 }
 
+// Room for a structure behind all that is in use, whose end is known.
+Task<Outcome<RefcountArea>> Allocator::reserve_area(const Geometry& geometry,
+                                                    std::vector<bool> needed) {
+  const RefcountArea area = place_refcounts(geometry, std::move(needed), *end_);
+  std::error_code error;
+  if (area.table_clusters << cluster_bits_ > kMaxRefcountTableBytes ||
+      area.end() >= kMaxHostOffset >> cluster_bits_)
+    error = std::make_error_code(std::errc::no_space_on_device);
+  else if (forbidden(area.first, area.clusters))
+    error = co_await image_.corrupt("a table lies where nothing is counted");
+  else
+    error = co_await image_.file.reserve(area.end() << cluster_bits_, true);
+  co_return Outcome<RefcountArea>{error, area};
+}
+
 // One block of the copy: the old one's counts, and those of the area itself.
 Task<std::error_code> Allocator::copy_block(uint64_t block, const RefcountArea& area) {
   Buffer bytes = Buffer::zeros(image_.geometry.cluster_size());
@@ -34,8 +49,8 @@ Task<std::error_code> Allocator::copy_block(uint64_t block, const RefcountArea& 
   }
   if (error) co_return error;
   const uint64_t first = block * block_entries_;
-  for (uint64_t at = std::max(first, area.first);
-       at < std::min(first + block_entries_, area.first + area.clusters); ++at)
+  for (uint64_t at = std::max(first, area.first); at < std::min(first + block_entries_, area.end());
+       ++at)
     set_refcount(bytes.bytes(), at - first, image_.geometry.refcount_order, 1);
   cache_.forget(area.table[block], bytes.size());
   co_return co_await image_.file.write(area.table[block], bytes);
@@ -47,25 +62,20 @@ Task<std::error_code> Allocator::copy_structure() {
   if (error) co_return error;
   std::vector<bool> needed(table_.size());
   for (size_t block = 0; block < table_.size(); ++block) needed[block] = table_[block] != 0;
-  const RefcountArea area = place_refcounts(image_.geometry, std::move(needed), *end_);
-  const uint64_t end = area.first + area.clusters;
-  if (area.table_clusters << cluster_bits_ > kMaxRefcountTableBytes ||
-      end >= kMaxHostOffset >> cluster_bits_)
-    co_return std::make_error_code(std::errc::no_space_on_device);
-  if (forbidden(area.first, area.clusters))
-    co_return co_await image_.corrupt("a table lies where nothing is counted");
-  error = co_await image_.file.reserve(end << cluster_bits_, true);
+  Outcome<RefcountArea> reserved = co_await reserve_area(image_.geometry, std::move(needed));
+  error = reserved.error;
+  const RefcountArea area = std::move(reserved.value);
   for (size_t block = 0; block < area.table.size() && !error; ++block)
     if (area.table[block] != 0) error = co_await copy_block(block, area);
   Buffer bytes = table_bytes(area.table);
   if (!error) error = co_await image_.file.write(area.first << cluster_bits_, bytes);
   if (error) co_return error;
-  image_.file.touched(end << cluster_bits_);
+  image_.file.touched(area.end() << cluster_bits_);
   shadow_ = Shadow{std::move(table_), table_at_, end_, scan_, {}};
   table_ = area.table;
   note_blocks();
   table_at_ = {area.first << cluster_bits_, bytes.size()};
-  end_ = end;
+  end_ = area.end();
   co_return error;
 }
 

@@ -11,18 +11,6 @@ namespace {
 
 constexpr size_t kParallelPieces = 16;
 
-// Gives a place back.
-class Place {
- public:
-  explicit Place(Semaphore& places) noexcept : places_(places) {}
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() { places_.release(); }
-
- private:
-  Semaphore& places_;
-};
-
 }  // namespace
 
 Writer::Writer(Image& image, Tables& tables, Reader& reader)
@@ -293,7 +281,7 @@ Task<std::error_code> Writer::write_data(const Plan& plan, IoVecs from) {
   if (plan.start == plan.guest && plan.end == tail_at)
     co_return co_await write_bytes(plan.host + (plan.guest - base), std::move(from));
   co_await copies_.acquire();
-  const Place place(copies_);
+  const Semaphore::Place place(copies_);
   Outcome<Buffer> head, tail;
   if (plan.start < plan.guest) {
     head =

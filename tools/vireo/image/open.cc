@@ -56,8 +56,7 @@ void add_name_options(Options& command, ImageArguments& image) {
 
 void add_cache_option(Options& command, const std::string& option, std::string& cache,
                       const std::string& what) {
-  command
-      .option(option, "CACHE", cache, what + ": writeback, none, writethrough, directsync, unsafe")
+  command.option(option, "CACHE", cache, fmt::format("{}: {}", what, blk::one_of(blk::kCacheWords)))
       .show_default();
 }
 
