@@ -350,8 +350,7 @@ Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
 }
 
 void Checker::count_refcounts(Counts& counts) {
-  add(counts, image_.header.refcount_table_offset,
-      uint64_t{image_.header.refcount_table_clusters} << geometry_.cluster_bits, 1);
+  add(counts, image_.header.refcount_table_offset, image_.refcount_table_bytes(), 1);
   for (const uint64_t block : blocks_) add(counts, block, geometry_.cluster_size(), 1);
 }
 
@@ -384,6 +383,10 @@ void Checker::check_blocks() {
   for (const uint64_t block : table)
     if (block != 0 && !seen.insert(block).second) shared_blocks_.insert(block);
   uint64_t bad = tables_.allocator.odd_entries();
+  if (image_.refcount_table_bytes() == 0) {
+    ++bad;
+    complain(repair_ == Repair::all, "its refcount table lies beyond the end of the file");
+  }
   if (bad > 0) complain(repair_ == Repair::all, "refcount table entries have reserved bits set");
   for (size_t i = 0; i < table.size(); ++i) {
     if (table[i] == 0 || !block_is_bad(table[i])) continue;

@@ -111,6 +111,30 @@ TEST_CASE(
   patient.close(std::move(image));
 }
 
+TEST_CASE("a refcount table that is lost is built anew") {
+  Patient patient;
+  SECTION("beyond the end") {
+    patient.put(48, uint64_t{1} << 40);
+  }
+  SECTION("in part") {
+    patient.put(56, (uint64_t{0x400} << 32) | 1);  // clusters of the table; one snapshot
+  }
+  const std::vector<std::byte> header(patient.storage->bytes.begin(),
+                                      patient.storage->bytes.begin() + 72);
+  CHECK_THROWS_AS(patient.world.open(patient.storage), ConfigError);
+  auto image = patient.open(true);
+  CHECK(patient.world.read(*image, 0, 1)[0] == std::byte{2});
+  patient.close(std::move(image));
+  CHECK(patient.check().corruptions > 0);
+  CHECK(std::equal(header.begin(), header.end(), patient.storage->bytes.begin()));
+  REQUIRE(patient.check(Repair::all).clean());
+  CHECK(patient.check().corruptions == 0);
+  CHECK(patient.check().leaks == 0);
+  image = patient.world.open(patient.storage);
+  CHECK(patient.world.read(*image, 0, 1)[0] == std::byte{2});
+  patient.close(std::move(image));
+}
+
 TEST_CASE("a data cluster that leads nowhere stays as it is") {
   Patient patient;
   const uint64_t before = patient.get(patient.l2());
