@@ -45,9 +45,9 @@ struct NestedLocation {
 struct Faults {
   std::vector<FaultRule> rules{};
   bool debug = false;  // debugger() tells where requests can be stopped
-  uint32_t block = 1;  // at least this is the block of the bytes: a power of two
+  FaultLimits limits{};
 
-  bool any() const noexcept { return debug || !rules.empty() || block > 1; }
+  bool any() const noexcept { return debug || !rules.empty() || limits.any(); }
 };
 
 struct Location {

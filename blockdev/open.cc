@@ -51,7 +51,7 @@ Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   const Faults& faults = spec.location.faults;
   if (faults.any())
     bytes = std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), faults.rules,
-                                        faults.block);
+                                        faults.limits);
   co_return bytes;
 }
 

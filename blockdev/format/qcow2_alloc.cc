@@ -32,12 +32,15 @@ void Allocator::set_width() noexcept {
   slice_entries_ = (uint64_t{geometry.slice_size()} * 8) >> geometry.refcount_order;
 }
 
+// A table that is lost in whole or in part, in an image that is only read or repaired, counts
+// nothing.
 Task<std::error_code> Allocator::load() {
-  Buffer bytes(uint64_t{image_.header.refcount_table_clusters} << cluster_bits_);
-  const std::error_code error =
-      co_await image_.file.read(image_.header.refcount_table_offset, bytes);
+  const uint64_t at = image_.header.refcount_table_offset;
+  Buffer bytes = Buffer::zeros(uint64_t{image_.header.refcount_table_clusters} << cluster_bits_);
+  std::error_code error;
+  if (image_.file.contains(at, bytes.size())) error = co_await image_.file.read(at, bytes);
   if (error) co_return error;
-  table_at_ = {image_.header.refcount_table_offset, bytes.size()};
+  table_at_ = {at, bytes.size()};
   table_.resize(bytes.size() / 8);
   odd_entries_ = 0;
   for (size_t i = 0; i < table_.size(); ++i) {

@@ -63,10 +63,14 @@ Task<std::error_code> Checker::check_all() {
   total_ = 3 * l2_tables_.size();  // entries, windows, counts of one window
   check_snapshots();
   if (!error) error = co_await check_entries();
+  if (!error) error = co_await note_uses();
   if (error) co_return error;
   check_blocks();
   const bool may_rebuild = repair_ == Repair::all && !unread_;
-  if (rebuild_ && may_rebuild) error = co_await rebuild();
+  if (rebuild_ && may_rebuild) {
+    error = co_await rebuild();
+    if (!error) error = co_await note_uses();
+  }
   if (!error) error = co_await compare_windows();
   if (!error && rebuild_ && may_rebuild) error = co_await rebuild();  // it was found only now
   if (!error) error = co_await check_copied();
@@ -144,7 +148,11 @@ void Checker::collect_l1(const std::vector<uint64_t>& l1, uint64_t references, b
     if ((l1[i] & kL1Reserved) != 0)
       keep(fmt::format("L1 entry {} is {:#018x}, with reserved bits set", i, l1[i]));
     const uint64_t table = l1[i] & kOffsetMask;
-    if (table == 0) continue;
+    if (table == 0) {
+      if ((l1[i] & kCopied) != 0)
+        keep(fmt::format("L1 entry {} is {:#018x}, a flag without a table", i, l1[i]));
+      continue;
+    }
     if (tables_.map.bad_table(table)) {
       keep(fmt::format("L1 entry {} leads to {:#x}, where no table can be", i, table));
       unread_ = true;
@@ -284,6 +292,11 @@ void Checker::add(Counts& counts, uint64_t offset, uint64_t length, uint64_t ref
          b <= last / geometry_.refcount_block_entries(); ++b)
       counts.blocks->insert(b);
   }
+  if (counts.refcount_blocks != nullptr) {
+    for (uint64_t c = first; c <= last; ++c)
+      if (counts.refcount_blocks->contains(c << geometry_.cluster_bits))
+        shared_blocks_.insert(c << geometry_.cluster_bits);
+  }
   result_.image_end_offset =
       std::max(result_.image_end_offset, (last + 1) << geometry_.cluster_bits);
   for (uint64_t c = std::max(first, counts.first);
@@ -336,17 +349,18 @@ Task<std::error_code> Checker::count_bitmaps(Counts& counts) {
   co_return std::error_code{};
 }
 
+void Checker::count_refcounts(Counts& counts) {
+  add(counts, image_.header.refcount_table_offset, image_.refcount_table_bytes(), 1);
+  for (const uint64_t block : blocks_) add(counts, block, geometry_.cluster_size(), 1);
+}
+
 Task<std::error_code> Checker::count(Counts& counts, bool with_refcounts) {
   const Header& header = image_.header;
   add(counts, 0, geometry_.cluster_size(), 1);
   add(counts, header.l1_offset, uint64_t{header.l1_entries} * 8, 1);
   add(counts, header.snapshots_offset, image_.snapshot_table_bytes, 1);
   for (const L1Area& area : l1_areas_) add(counts, area.offset, area.length, 1);
-  if (with_refcounts) {
-    add(counts, header.refcount_table_offset,
-        uint64_t{header.refcount_table_clusters} << geometry_.cluster_bits, 1);
-    for (const uint64_t block : blocks_) add(counts, block, geometry_.cluster_size(), 1);
-  }
+  if (with_refcounts) count_refcounts(counts);
   std::error_code error = co_await count_bitmaps(counts);
   for (size_t i = 0; i < l2_tables_.size() && !error; ++i) {
     error = co_await count_table(counts, l2_tables_[i]);
@@ -369,6 +383,10 @@ void Checker::check_blocks() {
   for (const uint64_t block : table)
     if (block != 0 && !seen.insert(block).second) shared_blocks_.insert(block);
   uint64_t bad = tables_.allocator.odd_entries();
+  if (image_.refcount_table_bytes() == 0) {
+    ++bad;
+    complain(repair_ == Repair::all, "its refcount table lies beyond the end of the file");
+  }
   if (bad > 0) complain(repair_ == Repair::all, "refcount table entries have reserved bits set");
   for (size_t i = 0; i < table.size(); ++i) {
     if (table[i] == 0 || !block_is_bad(table[i])) continue;
@@ -386,11 +404,22 @@ void Checker::note_blocks() {
     if (block != 0 && !block_is_bad(block)) blocks_.push_back(block);
 }
 
+// Where anything lies, and which refcount blocks lie where something else does: a count that is
+// written there would destroy it.
+Task<std::error_code> Checker::note_uses() {
+  windows_.clear();
+  std::unordered_set<uint64_t> blocks;
+  for (const uint64_t block : tables_.allocator.table())
+    if (block != 0) blocks.insert(block);
+  Counts noted{.windows = &windows_, .refcount_blocks = &blocks};
+  co_return co_await count(noted, false);
+}
+
 Task<std::error_code> Checker::compare_windows() {
-  std::set<uint64_t> windows;
-  Counts noted{.windows = &windows};
-  std::error_code error = co_await count(noted, true);
-  if (error) co_return error;
+  std::set<uint64_t> windows = windows_;
+  Counts own{.windows = &windows};
+  count_refcounts(own);
+  std::error_code error;
   const uint64_t per_block = geometry_.refcount_block_entries();
   const std::vector<uint64_t>& table = tables_.allocator.table();
   for (uint64_t block = 0; block < table.size(); ++block)

@@ -59,6 +59,7 @@ class Checker {
     std::vector<uint32_t> counts;
     std::set<uint64_t>* windows = nullptr;
     std::set<uint64_t>* blocks = nullptr;
+    const std::unordered_set<uint64_t>* refcount_blocks = nullptr;  // which of them are used, too
   };
 
   std::error_code step();
@@ -77,6 +78,7 @@ class Checker {
   Task<std::error_code> fix_entries(uint64_t table, std::vector<uint64_t> bad);
 
   Task<std::error_code> count(Counts& counts, bool with_refcounts);
+  void count_refcounts(Counts& counts);
   Task<std::error_code> count_table(Counts& counts, Table table);
   Task<std::error_code> count_bitmaps(Counts& counts);
   void add(Counts& counts, uint64_t offset, uint64_t length, uint64_t references);
@@ -84,6 +86,7 @@ class Checker {
   bool block_is_bad(uint64_t block) const noexcept;
   void check_blocks();
   void note_blocks();
+  Task<std::error_code> note_uses();
   Task<std::error_code> compare_windows();
   Task<std::error_code> compare_window(uint64_t window);
   Task<std::error_code> compare_block(uint64_t block, const Counts& counts);
@@ -108,7 +111,8 @@ class Checker {
     uint64_t offset = 0, length = 0;
   };
   std::vector<L1Area> l1_areas_;                // of snapshots
-  std::unordered_set<uint64_t> shared_blocks_;  // several refcount table entries lead to them
+  std::unordered_set<uint64_t> shared_blocks_;  // refcount blocks that something else leads to
+  std::set<uint64_t> windows_;                  // in which anything lies
   std::vector<uint64_t> blocks_;                // those that can be refcount blocks
   uint64_t incomplete_ = 0;                     // entries of the snapshot table
   uint64_t kept_ = 0;                           // corruptions that no repair touches

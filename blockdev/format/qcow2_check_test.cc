@@ -67,6 +67,9 @@ TEST_CASE("reserved bits of the tables are corruptions that no repair hides") {
   SECTION("L2") {
     patient.put(patient.l2(), patient.get(patient.l2()) | 4);
   }
+  SECTION("a flag without a table") {
+    patient.put(patient.l1() + 8, kCopied);
+  }
   REQUIRE(patient.check().corruptions == 1);
   REQUIRE(patient.check().errors == 0);
   REQUIRE_FALSE(patient.check(Repair::all).clean());
@@ -79,6 +82,57 @@ TEST_CASE("reserved bits of the refcount table are repaired") {
   REQUIRE(patient.check().corruptions == 1);
   REQUIRE(patient.check(Repair::all).clean());
   REQUIRE(patient.check().corruptions == 0);
+}
+
+TEST_CASE(
+    "a refcount block in a cluster of something else is built anew, and harms nothing there") {
+  Patient patient;
+  const uint64_t data = patient.get(patient.l2()) & kOffsetMask;
+  SECTION("of data") {
+    patient.put(patient.get(48) + 8, data);
+  }
+  SECTION("of a snapshot's L1 table") {
+    patient.put(patient.get(48) + 8, patient.get(patient.snapshots()));
+  }
+  SECTION("the only one") {
+    patient.put(patient.get(48), data);
+  }
+  const std::vector<std::byte> before(
+      patient.storage->bytes.begin() + static_cast<int64_t>(data),
+      patient.storage->bytes.begin() + static_cast<int64_t>(data + kCluster));
+  REQUIRE(patient.check().corruptions > 0);
+  REQUIRE(patient.check(Repair::all).clean());
+  CHECK(patient.check().corruptions == 0);
+  CHECK(patient.check().leaks == 0);
+  CHECK(std::equal(before.begin(), before.end(),
+                   patient.storage->bytes.begin() + static_cast<int64_t>(data)));
+  auto image = patient.open(true);
+  CHECK(patient.world.read(*image, 0, 1)[0] == std::byte{2});
+  patient.close(std::move(image));
+}
+
+TEST_CASE("a refcount table that is lost is built anew") {
+  Patient patient;
+  SECTION("beyond the end") {
+    patient.put(48, uint64_t{1} << 40);
+  }
+  SECTION("in part") {
+    patient.put(56, (uint64_t{0x400} << 32) | 1);  // clusters of the table; one snapshot
+  }
+  const std::vector<std::byte> header(patient.storage->bytes.begin(),
+                                      patient.storage->bytes.begin() + 72);
+  CHECK_THROWS_AS(patient.world.open(patient.storage), ConfigError);
+  auto image = patient.open(true);
+  CHECK(patient.world.read(*image, 0, 1)[0] == std::byte{2});
+  patient.close(std::move(image));
+  CHECK(patient.check().corruptions > 0);
+  CHECK(std::equal(header.begin(), header.end(), patient.storage->bytes.begin()));
+  REQUIRE(patient.check(Repair::all).clean());
+  CHECK(patient.check().corruptions == 0);
+  CHECK(patient.check().leaks == 0);
+  image = patient.world.open(patient.storage);
+  CHECK(patient.world.read(*image, 0, 1)[0] == std::byte{2});
+  patient.close(std::move(image));
 }
 
 TEST_CASE("a data cluster that leads nowhere stays as it is") {

@@ -141,14 +141,16 @@ void check_table(const char* what, uint64_t offset, uint64_t length, uint64_t li
                  const Header& header, uint64_t file_size, const std::string& name) {
   if (length > limit)
     refuse(name, fmt::format("its {} of {} bytes is above the limit of {}", what, length, limit));
-  if (length == 0) return;
-  if (offset == 0 || header.geometry().in_cluster(offset) != 0)
+  const bool aligned = header.geometry().in_cluster(offset) == 0;
+  if (length == 0 && aligned) return;
+  if (offset == 0 || !aligned)
     refuse(name, fmt::format("its {} starts at {}, which is not a cluster", what, offset));
   if (offset >= kMaxHostOffset || offset > file_size || length > file_size - offset)
     refuse(name, fmt::format("its {} ends beyond the end of the file (is it truncated?)", what));
 }
 
-void check_tables(const Header& header, uint64_t file_size, const std::string& name) {
+void check_tables(const Header& header, uint64_t file_size, const std::string& name,
+                  Refcounts refcounts) {
   const Geometry geometry = header.geometry();
   if (header.size >= (uint64_t{1} << 63))
     refuse(name, fmt::format("its size of {} bytes is absurd", header.size));
@@ -163,7 +165,8 @@ void check_tables(const Header& header, uint64_t file_size, const std::string& n
   if (header.refcount_table_clusters == 0) refuse(name, "it has no refcount table");
   check_table("refcount table", header.refcount_table_offset,
               uint64_t{header.refcount_table_clusters} << header.cluster_bits,
-              kMaxRefcountTableBytes, header, file_size, name);
+              kMaxRefcountTableBytes, header,
+              refcounts == Refcounts::needed ? file_size : 2 * kMaxHostOffset, name);
   if (header.snapshot_count > kMaxSnapshots)
     refuse(name, fmt::format("it claims {} snapshots", header.snapshot_count));
   // Each entry has at least 40 bytes; the entries themselves are checked when they are read.
@@ -250,7 +253,7 @@ uint64_t peek_cluster_size(std::span<const std::byte> start, const std::string& 
 }
 
 Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size,
-                    const std::string& name) {
+                    const std::string& name, Refcounts refcounts) {
   const uint64_t cluster_size = peek_cluster_size(first_cluster, name);
   first_cluster = first_cluster.first(std::min<size_t>(first_cluster.size(), cluster_size));
   ByteReader reader(first_cluster);
@@ -273,7 +276,7 @@ Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size
   if (header.encryption > kMaxEncryption)
     refuse(name, fmt::format("its encryption method {} is not known", header.encryption));
   check_features(header, name);
-  check_tables(header, file_size, name);
+  check_tables(header, file_size, name, refcounts);
   return header;
 }
 

@@ -78,10 +78,13 @@ struct Header {
 // Throws when this is not a qcow2 image that can be opened at all.
 uint64_t peek_cluster_size(std::span<const std::byte> start, const std::string& name);
 
+// Whether the refcount table must be there: who only reads, or builds it anew, can do without.
+enum class Refcounts : uint8_t { needed, may_be_lost };
+
 // `first_cluster` is the image's first cluster, or less when the file ends before. Tables must lie
 // inside `file_size` bytes.
 Header parse_header(std::span<const std::byte> first_cluster, uint64_t file_size,
-                    const std::string& name);
+                    const std::string& name, Refcounts refcounts = Refcounts::needed);
 
 // The fixed fields only, header_length bytes: what changes while an image is in use.
 std::vector<std::byte> serialise_fields(const Header& header);

@@ -99,16 +99,20 @@ Task<std::error_code> Image::corrupt(std::string why) {
   co_return io_error();
 }
 
+uint64_t Image::refcount_table_bytes() const noexcept {
+  const uint64_t bytes = uint64_t{header.refcount_table_clusters} << geometry.cluster_bits;
+  return file.contains(header.refcount_table_offset, bytes) ? bytes : 0;
+}
+
 bool Image::is_fixed(uint64_t offset, uint64_t length) const noexcept {
   return offset < geometry.cluster_size() ||
          overlap(offset, length, header.l1_offset, uint64_t{header.l1_entries} * 8) ||
-         overlap(offset, length, header.refcount_table_offset,
-                 uint64_t{header.refcount_table_clusters} << geometry.cluster_bits) ||
+         overlap(offset, length, header.refcount_table_offset, refcount_table_bytes()) ||
          overlap(offset, length, header.snapshots_offset, snapshot_table_bytes);
 }
 
 bool Image::fixed_overlap() const noexcept {
-  const uint64_t refcount_table = uint64_t{header.refcount_table_clusters} << geometry.cluster_bits;
+  const uint64_t refcount_table = refcount_table_bytes();
   const uint64_t l1 = uint64_t{header.l1_entries} * 8;
   return overlap(header.l1_offset, l1, header.refcount_table_offset, refcount_table) ||
          overlap(header.l1_offset, l1, header.snapshots_offset, snapshot_table_bytes) ||

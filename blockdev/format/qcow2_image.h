@@ -68,6 +68,9 @@ class Image {
   }
   // Tables that the header names lie on top of each other.
   bool fixed_overlap() const noexcept;
+  // 0 for a table that is lost: images that are only read or repaired may be without
+  // (parse_header).
+  uint64_t refcount_table_bytes() const noexcept;
 
   // Kept by those who own the tables.
   uint64_t snapshot_table_bytes = 0;  // known once the table has been read

@@ -172,7 +172,7 @@ Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string pa
   FirstCluster start = co_await read_first_cluster(*file, path);
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
   Qcow2Description description;
-  description.header = parse_header(bytes, file->limits().size, path);
+  description.header = parse_header(bytes, file->limits().size, path, Refcounts::may_be_lost);
   HostFile host_file(std::move(file));
   Outcome<ParsedSnapshots> snapshots = co_await read_snapshots(host_file, description.header);
   throw_if(snapshots.error, "snapshot table", path);
@@ -187,7 +187,9 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
                                         OpenReference open_reference) {
   FirstCluster start = co_await read_first_cluster(*file, options.path);
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
-  Header header = parse_header(bytes, file->limits().size, options.path);
+  const Refcounts refcounts =
+      options.read_only || options.for_repair ? Refcounts::may_be_lost : Refcounts::needed;
+  Header header = parse_header(bytes, file->limits().size, options.path, refcounts);
   if (header.encryption != 0)
     refuse(options, "it is encrypted, which is not supported; convert it to a plain image first");
   if (header.corrupt() && !options.read_only && !options.for_repair)

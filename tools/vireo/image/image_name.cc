@@ -177,10 +177,11 @@ blk::Spec faulty_file(Taker& options, size_t depth) {
       as_file(parse(options.take("image").value_or(options.take("x-image").value_or("")),
                     options.take_below("image"), Level::protocol, depth + 1));
   blk::Faults& faults = spec.location.faults;
-  faults.block = take_block(options);
-  // How long a request may be matters to nobody here.
-  for (const char* key :
-       {"max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"})
+  faults.limits = {.block = take_block(options),
+                   .zero_unit = options.take_size("opt-write-zero").value_or(0),
+                   .zero_length = options.take_size("max-write-zero").value_or(0)};
+  // How long other requests may be matters to nobody here.
+  for (const char* key : {"max-transfer", "opt-discard", "max-discard"})
     (void)options.take_size(key);
   if (const auto config = options.take("config")) faults.rules = read_blkdebug(*config);
   take_rules(options, "inject-error", parse_fault, faults.rules);

@@ -96,11 +96,11 @@ TEST_CASE("image names: a format on another, on a window or on blkdebug") {
       parse_image_name("blkdebug::x", {{"driver", "qcow2"}, {"file.align", "4k"}});
   CHECK(below.format == "qcow2");
   CHECK(std::get<blk::FileLocation>(below.location.place).path == "x");
-  CHECK(below.location.faults.block == 4096);
+  CHECK(below.location.faults.limits.block == 4096);
   const blk::Spec above = parse_image_name(
       "blkdebug::x", {{"driver", "blkdebug"}, {"image.driver", "qcow2"}, {"align", "512"}});
   CHECK(above.format == "raw");
-  CHECK(above.location.faults.block == 512);
+  CHECK(above.location.faults.limits.block == 512);
   CHECK(nested_in(above).format == "qcow2");
   CHECK(nested_in(above).name() == "x");
   const blk::Spec data = by_options("driver=qcow2,file.filename=a,data-file.driver=null-co");
