@@ -19,7 +19,9 @@ Task<std::unique_ptr<Node>> make_bytes(Host host, Location location, FileHints h
 }
 
 Task<std::unique_ptr<Node>> make_data_file(Host host, std::string path) {
-  std::unique_ptr<Node> file = co_await make_bytes(host, path, {});
+  Location location = path;
+  const FileHints none;
+  std::unique_ptr<Node> file = co_await make_bytes(host, std::move(location), none);
   const std::error_code error = co_await file->resize(0);
   if (error && error != std::errc::not_supported)
     throw std::system_error(error, fmt::format("cannot create data file '{}'", path));

@@ -188,7 +188,7 @@ TEST_CASE("a data file lies beside its image unless the user names it") {
   Bench bench;
   std::filesystem::create_directory(bench.dir.path("images"));
   const std::string victim = bench.dir.file("victim", 65536);
-  const auto spec = [](const std::string& path, const std::string& data = "") {
+  const auto spec = [](const std::string& path, const std::optional<Location>& data = {}) {
     return Spec{.location = path, .references = References::any, .data_file = data};
   };
   const std::string beside = bench.image("images/good.qcow2", "", "data.raw");

@@ -137,11 +137,12 @@ Task<Outcome<std::vector<Tree::WrongFlag>>> Tree::wrong_flags(uint64_t table, ui
   for (size_t i = 0; i < entries.value.size(); ++i) {
     const L2Entry& entry = entries.value[i];
     if (!entry.compressed() && entry.host() == 0) continue;
+    const uint64_t host = entry.host();
     Outcome<uint64_t> count{{}, 1};
     if (entry.compressed())
       count.value = 0;  // never flagged, however often it is used
     else if (!image_.geometry.data_file)
-      count = co_await tables_.allocator.refcount(entry.host());
+      count = co_await tables_.allocator.refcount(host);
     if (count.error) co_return Result{count.error};
     if ((count.value == 1) != entry.copied()) wrong.push_back({i, entry.descriptor, count.value});
   }
