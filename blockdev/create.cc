@@ -91,8 +91,8 @@ Task<void> create_image(Host host, Location location, CreateOptions options,
 Task<std::error_code> preallocate(Node& image, uint64_t start, Preallocation how,
                                   ProgressFunction progress) {
   if (how == Preallocation::off) return preallocate_raw(image, start, how, {});
-  if (auto* const qcow2 = dynamic_cast<Qcow2*>(&image))
-    return qcow2->preallocate(start, how, std::move(progress));
+  if (auto* const with = dynamic_cast<WithClusters*>(&image))
+    return with->preallocate(start, how, std::move(progress));
   return preallocate_raw(image, start, how, std::move(progress));
 }
 

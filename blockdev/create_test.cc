@@ -107,7 +107,7 @@ TEST_CASE("an image with a data file makes both") {
                Qcow2CreateOptions{.size = 1048576, .data_file = "data", .data_file_raw = true});
   REQUIRE(file_content(bench.dir.path("data")) == zeros(1048576));
   const auto image = bench.describe_file(path);
-  REQUIRE(image.qcow2->header.data_file() == "data");
+  REQUIRE(image.facts.data_file == "data");
 }
 
 TEST_CASE("an image is described without opening what it names") {
@@ -118,8 +118,8 @@ TEST_CASE("an image is described without opening what it names") {
                    .size = 3 << 20, .backing_file = "missing/base.raw", .backing_format = "raw"});
   const ImageDescription image = bench.describe_file(path);
   REQUIRE(image.format == "qcow2");
-  REQUIRE(image.virtual_size == 3 << 20);
-  REQUIRE(image.qcow2->header.backing_file == "missing/base.raw");
+  REQUIRE(image.facts.virtual_size == 3 << 20);
+  REQUIRE(image.facts.backing_file == "missing/base.raw");
   REQUIRE(bench.describe_file(bench.dir.file("plain", 5000)).format == "raw");
 }
 
@@ -187,7 +187,7 @@ TEST_CASE("the smallest clusters have room for a backing file, now or later") {
       top,
       Qcow2CreateOptions{
           .size = 65536, .cluster_size = 512, .backing_file = "base.raw", .backing_format = "raw"});
-  CHECK(bench.describe_file(top).qcow2->header.backing_file == "base.raw");
+  CHECK(bench.describe_file(top).facts.backing_file == "base.raw");
   bench.create(later, Qcow2CreateOptions{.size = 65536, .cluster_size = 512});
   {
     const auto disk = bench.host.wait(open_disk(bench.host.host(), "later", {.location = later}));
@@ -195,7 +195,7 @@ TEST_CASE("the smallest clusters have room for a backing file, now or later") {
     REQUIRE_FALSE(bench.host.wait(image.set_backing("base.raw", "raw")));
     REQUIRE_FALSE(bench.host.wait(disk->close()));
   }
-  CHECK(bench.describe_file(later).qcow2->header.backing_file == "base.raw");
+  CHECK(bench.describe_file(later).facts.backing_file == "base.raw");
 }
 
 TEST_CASE("a data file lies wherever its maker wants it") {

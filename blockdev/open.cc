@@ -200,17 +200,15 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
 }
 
-Node& format_node(Disk& disk) noexcept {
+FormatNode& format_node(Disk& disk) noexcept {
   Node* node = &disk.graph();
   if (auto* const throttle = dynamic_cast<ThrottleNode*>(node)) node = &throttle->below();
   if (auto* const overlay = dynamic_cast<OverlayNode*>(node)) node = &overlay->base();
-  return *node;
+  return dynamic_cast<FormatNode&>(*node);
 }
 
 Debugger* debugger(Disk& disk) noexcept {
-  Node& format = format_node(disk);
-  auto* const qcow2 = dynamic_cast<Qcow2*>(&format);
-  return qcow2 == nullptr ? format.debugger() : qcow2->file_debugger();
+  return format_node(disk).file_debugger();
 }
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {
@@ -226,10 +224,8 @@ Task<ImageDescription> describe_image(Host host, Spec spec) {
                          .format = spec.format,
                          .probed = probed,
                          .actual_size = allocated_size(spec.location)};
-  if (image.format == "raw") image.virtual_size = file->limits().size;
-  if (image.format != "qcow2") co_return image;
-  image.qcow2 = co_await describe_qcow2(std::move(file), name);
-  image.virtual_size = image.qcow2->header.size;
+  if (const Format* const format = find_format(image.format))
+    image.facts = co_await format->describe(std::move(file), name);
   co_return image;
 }
 
@@ -237,7 +233,8 @@ Spec backing_spec(const Spec& spec, const ImageDescription& image) {
   Qcow2Options options = qcow2_options(spec);
   options.probed = image.probed;
   if (image.probed) options.references = References::none;
-  return spec_of(spec, backing_reference(options, image.qcow2->header));
+  return spec_of(spec,
+                 backing_reference(options, image.facts.backing_file, image.facts.backing_format));
 }
 
 }  // namespace vireo::blk

@@ -58,7 +58,7 @@ std::string format_of(const Spec& spec);
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
 // The image's format in the graph of such a disk, below the filters that `spec` put upon it.
-Node& format_node(Disk& disk) noexcept;
+FormatNode& format_node(Disk& disk) noexcept;
 
 // What stops the requests of such a disk on their way to its file; null: Faults::debug is not set.
 Debugger* debugger(Disk& disk) noexcept;
@@ -66,10 +66,9 @@ Debugger* debugger(Disk& disk) noexcept;
 struct ImageDescription {
   std::string path;  // the name of its location
   std::string format;
-  bool probed = false;        // the content says so, and the ending of the name does not
-  uint64_t virtual_size = 0;  // of the disk, in bytes
-  uint64_t actual_size = 0;   // that the host has set aside for the file itself
-  std::optional<Qcow2Description> qcow2{};
+  bool probed = false;       // the content says so, and the ending of the name does not
+  uint64_t actual_size = 0;  // bytes that the host has set aside for the file itself
+  ImageFacts facts{};
 };
 
 // Looks at an image and opens nothing that it names, for which reason an empty format means kProbe

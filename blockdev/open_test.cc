@@ -181,7 +181,7 @@ TEST_CASE("formats that cannot be read are named") {
   const ImageDescription image =
       bench.host.wait(describe_image(bench.host.host(), {.location = path}));
   REQUIRE(image.format == "vmdk");
-  REQUIRE(image.virtual_size == 0);
+  REQUIRE(image.facts.virtual_size == 0);
 }
 
 TEST_CASE("a data file lies beside its image unless the user names it") {
@@ -275,8 +275,8 @@ TEST_CASE("an encrypted image is described without its key, and not opened") {
       .write("\2", 1);  // crypt_method: LUKS
   const ImageDescription image =
       bench.host.wait(describe_image(bench.host.host(), {.location = path}));
-  REQUIRE(image.qcow2->header.encryption == 2);
-  REQUIRE(image.virtual_size == 65536);
+  REQUIRE(image.facts.encrypted);
+  REQUIRE(image.facts.virtual_size == 65536);
   REQUIRE_THAT(bench.refusal({.location = path}), Contains("encrypted"));
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "blockdev/format/qcow2.h"
 #include "blockdev/format/qcow2_keys.h"
 
 namespace vireo::blk {
@@ -10,6 +11,10 @@ namespace vireo::blk {
 namespace {
 
 using namespace std::string_view_literals;
+
+Task<ImageFacts> describe_raw(std::unique_ptr<Node> file, std::string) {
+  co_return ImageFacts{.virtual_size = file->limits().size};
+}
 
 constexpr std::array kRawEndings{".raw"sv, ".img"sv};
 constexpr std::array kQcow2Endings{".qcow2"sv};
@@ -20,14 +25,17 @@ constexpr std::array kFormats{
            .keys = raw_keys,
            .create_options = [](const KeyTexts& given) -> CreateOptions {
              return parse_raw_create(given);
-           }},
+           },
+           .describe = describe_raw},
     Format{.name = "qcow2",
            .endings = kQcow2Endings,
-           .can = {.backing = true, .bitmaps = true, .change = true, .compression = true},
+           .can = {.backing = true, .bitmaps = true, .compression = true},
            .keys = qcow2_keys,
            .create_options = [](const KeyTexts& given) -> CreateOptions {
              return parse_qcow2_create(given);
-           }},
+           },
+           .describe = describe_qcow2,
+           .check_changes = [](const KeyTexts& given) { (void)parse_qcow2_amend(given); }},
 };
 
 template <class Predicate>

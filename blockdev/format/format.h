@@ -4,11 +4,13 @@
 // Plain values; any thread.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "blockdev/create.h"
+#include "blockdev/format/image.h"
 #include "blockdev/format/image_keys.h"
 
 namespace vireo::blk {
@@ -16,7 +18,6 @@ namespace vireo::blk {
 struct Capabilities {
   bool backing = false;      // lies over another image
   bool bitmaps = false;      // keeps persistent dirty bitmaps
-  bool change = false;       // options of an existing image can be changed
   bool compression = false;  // stores clusters compressed
 };
 
@@ -26,6 +27,10 @@ struct Format {
   Capabilities can;
   ImageKeys (*keys)();
   CreateOptions (*create_options)(const KeyTexts& given);
+  // What an image in these bytes says of itself; nothing that it names is opened.
+  Task<ImageFacts> (*describe)(std::unique_ptr<Node> file, std::string path);
+  // Of an image whose options can be changed: throws for what these do not mean; null: of no other.
+  void (*check_changes)(const KeyTexts& given) = nullptr;
 };
 
 std::span<const Format> formats() noexcept;

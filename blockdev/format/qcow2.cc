@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "blockdev/format/qcow2_keys.h"
 #include "blockdev/format/qcow2_resize.h"
 
 namespace vireo::blk {
@@ -89,7 +90,7 @@ Task<void> Qcow2::repair_unclosed(ProgressFunction progress) {
     stopped = progress && !progress(done, total);
     return !stopped;
   };
-  const qcow2::CheckResult result = co_await check(qcow2::Repair::all, std::move(watch));
+  const CheckResult result = co_await check(Repair::all, std::move(watch));
   if (stopped)
     throw std::system_error(std::make_error_code(std::errc::operation_canceled),
                             fmt::format("cannot open qcow2 image '{}'", image_->name));
@@ -204,6 +205,21 @@ Task<Extent> Qcow2::extent(uint64_t offset, uint64_t length) {
   while (!traffic_.open()) co_await traffic_.opened();
   const Traffic::Pass pass(traffic_);
   co_return co_await reader_.extent(offset, length);
+}
+
+ImageFacts Qcow2::facts() const {
+  return qcow2::facts_of(image_->header, snapshots_.list(), bitmaps_.list());
+}
+
+Task<std::pair<std::error_code, Placement>> Qcow2::placement(uint64_t offset, uint64_t length) {
+  const qcow2::Outcome<qcow2::Layout> run = co_await layout(offset, length);
+  const qcow2::Kind kind = run.value.kind;
+  const Placement placement{.length = run.value.length,
+                            .allocated = kind != qcow2::Kind::unallocated,
+                            .data = kind == qcow2::Kind::data || kind == qcow2::Kind::compressed,
+                            .zero = run.value.zero,
+                            .host = run.value.host};
+  co_return std::pair(run.error, placement);
 }
 
 Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t length) {
@@ -341,12 +357,19 @@ Task<std::error_code> Qcow2::enable_bitmap(std::string name, bool enabled) {
   co_return co_await bitmaps_.enable(std::move(name), enabled);
 }
 
-Task<std::error_code> Qcow2::merge_bitmap(std::string name, Qcow2& source, std::string from) {
+std::optional<uint64_t> Qcow2::bitmaps_size(uint64_t cluster_size) const {
+  if (image_->header.version < 3) return std::nullopt;
+  return qcow2::bitmaps_file_size(bitmaps_.list(), limits_.size, cluster_size);
+}
+
+Task<std::error_code> Qcow2::merge_bitmap(std::string name, WithBitmaps& source, std::string from) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
+  auto* const other = dynamic_cast<Qcow2*>(&source);
+  if (other == nullptr) co_return std::make_error_code(std::errc::not_supported);
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
-  const auto reader = co_await source.bitmaps_.read(std::move(from));
+  const auto reader = co_await other->bitmaps_.read(std::move(from));
   if (reader.error) co_return reader.error;
   co_return co_await bitmaps_.merge(std::move(name), *reader.value);
 }
@@ -388,15 +411,20 @@ Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
   co_return error;
 }
 
-Task<qcow2::CheckResult> Qcow2::check(qcow2::Repair repair, ProgressFunction progress) {
+Task<CheckResult> Qcow2::check(Repair repair, ProgressFunction progress) {
   const AsyncMutex::Guard guard = co_await alone_.lock();
   co_await traffic_.shut();
   const Alone alone(traffic_);
   qcow2::Checker checker(*image_, tables_, snapshots_);
-  if (image_->read_only) repair = qcow2::Repair::none;
-  qcow2::CheckResult result = co_await checker.run(repair, std::move(progress));
-  if (repair == qcow2::Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
+  if (image_->read_only) repair = Repair::none;
+  CheckResult result = co_await checker.run(repair, std::move(progress));
+  if (repair == Repair::all) keep_dirty_ = keep_dirty_ && !result.clean();
   co_return result;
+}
+
+Task<std::error_code> Qcow2::change(KeyTexts given, ProgressFunction progress) {
+  Qcow2AmendOptions options = parse_qcow2_amend(given);
+  co_return co_await amend(std::move(options), std::move(progress));
 }
 
 Task<std::error_code> Qcow2::amend(Qcow2AmendOptions options, ProgressFunction progress) {

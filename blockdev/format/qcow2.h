@@ -19,9 +19,11 @@
 #include <string>
 #include <vector>
 
+#include "blockdev/format/image.h"
 #include "blockdev/format/qcow2_amend.h"
 #include "blockdev/format/qcow2_bitmap_store.h"
 #include "blockdev/format/qcow2_check.h"
+#include "blockdev/format/qcow2_facts.h"
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
@@ -30,7 +32,14 @@
 
 namespace vireo::blk {
 
-class Qcow2 final : public Node {
+class Qcow2 final : public FormatNode,
+                    public WithSnapshots,
+                    public WithBitmaps,
+                    public WithBacking,
+                    public WithState,
+                    public WithClusters,
+                    public Checkable,
+                    public Changeable {
  public:
   Qcow2(std::unique_ptr<qcow2::Image> image, std::unique_ptr<Node> backing, uint64_t cache_bytes);
   ~Qcow2() override;
@@ -39,6 +48,8 @@ class Qcow2 final : public Node {
   // was not closed (`progress` is told how far). Awaited once before anything else. Throws.
   Task<void> start(bool for_repair, ProgressFunction progress);
 
+  std::string_view format() const noexcept override { return "qcow2"; }
+  ImageFacts facts() const override;
   const Limits& limits() const noexcept override { return limits_; }
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
   // Compressed: whole clusters from the start of one on; what is left behind them is written plain,
@@ -53,49 +64,49 @@ class Qcow2 final : public Node {
   Task<std::error_code> close() override;
 
   const qcow2::Header& header() const noexcept { return image_->header; }
-  Debugger* file_debugger() const noexcept { return image_->file.debugger(); }  // or null
-  Node* backing() noexcept { return reader_.backing(); }
+  Debugger* file_debugger() noexcept override { return image_->file.debugger(); }
+  Node* backing() noexcept override { return reader_.backing(); }
   // What the image itself says of the run at `offset`, up to `length` bytes.
   Task<qcow2::Outcome<qcow2::Layout>> layout(uint64_t offset, uint64_t length);
+  uint64_t cluster_size() const noexcept override { return image_->geometry.cluster_size(); }
+  Task<std::pair<std::error_code, Placement>> placement(uint64_t offset, uint64_t length) override;
   // Allocates what is not allocated from `start` to the disk's end.
-  Task<std::error_code> preallocate(uint64_t start, Preallocation how, ProgressFunction progress);
+  Task<std::error_code> preallocate(uint64_t start, Preallocation how,
+                                    ProgressFunction progress) override;
 
   using Snapshots = std::vector<qcow2::SnapshotInfo>;
   const Snapshots& snapshots() const noexcept { return snapshots_.list(); }
-  Task<std::error_code> create_snapshot(std::string name);
-  // The disk becomes what it was; its size too. By id or name; ENOENT.
-  Task<std::error_code> apply_snapshot(std::string id_or_name);
-  Task<std::error_code> delete_snapshot(std::string id_or_name);
+  Task<std::error_code> create_snapshot(std::string name) override;
+  Task<std::error_code> apply_snapshot(std::string id_or_name) override;
+  Task<std::error_code> delete_snapshot(std::string id_or_name) override;
   // The disk shows what it was then, as long as the image is open; read-only images. By id or name;
   // ENOENT.
   Task<std::error_code> show_snapshot(std::string id_or_name);
-  // Lets go of all that the disk holds, so that its backing image shows everywhere. What snapshots
-  // hold stays.
-  Task<std::error_code> clear();
+  Task<std::error_code> clear() override;
 
   // Persistent dirty bitmaps: qcow2_bitmap_store.h says what they do and which errors there are.
   std::vector<qcow2::BitmapInfo> bitmaps() const { return bitmaps_.list(); }
-  Task<std::error_code> add_bitmap(std::string name, uint64_t granularity);
-  Task<std::error_code> remove_bitmap(std::string name);
-  Task<std::error_code> clear_bitmap(std::string name);
-  Task<std::error_code> enable_bitmap(std::string name, bool enabled);
-  // `from` is a bitmap of `source`, which may be this image.
-  Task<std::error_code> merge_bitmap(std::string name, Qcow2& source, std::string from);
+  ImageBitmaps bitmap_list() const override { return qcow2::listed(bitmaps_.list()); }
+  std::optional<uint64_t> bitmaps_size(uint64_t cluster_size) const override;
+  Task<std::error_code> add_bitmap(std::string name, uint64_t granularity) override;
+  Task<std::error_code> remove_bitmap(std::string name) override;
+  Task<std::error_code> clear_bitmap(std::string name) override;
+  Task<std::error_code> enable_bitmap(std::string name, bool enabled) override;
+  Task<std::error_code> merge_bitmap(std::string name, WithBitmaps& source,
+                                     std::string from) override;
 
-  // The state of a machine, which lies behind the disk and is not a part of it: `offset` counts
-  // from state_offset(). What was never written reads as zeros. ENOTSUP with a data file, EINVAL
-  // for parts of the file's blocks, EFBIG for more than the L1 table can map.
-  uint64_t state_offset() const noexcept;
-  Task<std::error_code> read_state(uint64_t offset, IoVecs into);
-  Task<std::error_code> write_state(uint64_t offset, IoVecs from);
+  // What was never written reads as zeros. ENOTSUP with a data file, EINVAL for parts of the file's
+  // blocks, EFBIG for more than the L1 table can map.
+  uint64_t state_offset() const noexcept override;
+  Task<std::error_code> read_state(uint64_t offset, IoVecs into) override;
+  Task<std::error_code> write_state(uint64_t offset, IoVecs from) override;
 
-  Task<qcow2::CheckResult> check(qcow2::Repair repair, ProgressFunction progress = {});
+  Task<CheckResult> check(Repair repair, ProgressFunction progress = {}) override;
+  Task<std::error_code> change(KeyTexts given, ProgressFunction progress = {}) override;
   // Changes what the image is; afterwards it is only closed. Throws ConfigError, before anything
   // changed, for what cannot be. After an error each option is in force or is not.
   Task<std::error_code> amend(Qcow2AmendOptions options, ProgressFunction progress = {});
-  // Names another backing image in the header (empty: none); content is the caller's business. The
-  // node that is read does not change.
-  Task<std::error_code> set_backing(std::string name, std::string format);
+  Task<std::error_code> set_backing(std::string name, std::string format) override;
 
  private:
   class Alone;
@@ -123,15 +134,9 @@ class Qcow2 final : public Node {
   bool keep_dirty_ = false;  // opened for repair: the dirty bit goes when the repair was done
 };
 
-// What an image says about itself, as far as its header, snapshot table and bitmap directory go.
-struct Qcow2Description {
-  qcow2::Header header;
-  std::vector<qcow2::SnapshotInfo> snapshots;
-  std::vector<qcow2::BitmapInfo> bitmaps;
-};
-// Reads it from `file` without opening, changing or believing anything that the image names. Throws
-// ConfigError or std::system_error that names the image.
-Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path);
+// What the image in `file` says of itself, without opening, changing or believing anything that it
+// names. Throws ConfigError or std::system_error that names the image.
+Task<ImageFacts> describe_qcow2(std::unique_ptr<Node> file, std::string path);
 
 struct Qcow2Options {
   std::string path;  // of the image: names in it are relative to its directory
@@ -157,9 +162,10 @@ struct ImageReference {
   bool is_data = false;            // an external data file, not a backing image
   std::vector<std::string> chain;  // the images above it, the outermost first
 };
-// How the backing image of the image with this header is opened. Throws ConfigError when it may not
-// be, or cannot.
-ImageReference backing_reference(const Qcow2Options& options, const qcow2::Header& header);
+// How the backing image is opened that an image records by this name and format. Throws ConfigError
+// when it may not be, or cannot.
+ImageReference backing_reference(const Qcow2Options& options, const std::string& name,
+                                 const std::string& recorded_format);
 using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
 
 inline constexpr uint64_t kQcow2DefaultCache = 32 * 1024 * 1024;

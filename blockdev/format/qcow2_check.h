@@ -18,23 +18,13 @@
 #include <unordered_set>
 #include <vector>
 
+#include "blockdev/format/image.h"
 #include "blockdev/format/qcow2_snapshot.h"
 
 namespace vireo::blk::qcow2 {
 
-enum class Repair : uint8_t { none, leaks, all };
-
-struct CheckResult {
-  uint64_t errors = 0;
-  uint64_t corruptions = 0, leaks = 0;
-  uint64_t corruptions_fixed = 0, leaks_fixed = 0;
-  uint64_t image_end_offset = 0;
-  uint64_t total_clusters = 0, allocated_clusters = 0;
-  uint64_t fragmented_clusters = 0, compressed_clusters = 0;
-
-  // Nothing that matters is left.
-  bool clean() const noexcept { return errors == 0 && corruptions == corruptions_fixed; }
-};
+using blk::CheckResult;
+using blk::Repair;
 
 class Checker {
  public:

@@ -118,11 +118,11 @@ Task<std::unique_ptr<Node>> open_data(const Qcow2Options& options, const Header&
 
 }  // namespace
 
-ImageReference backing_reference(const Qcow2Options& options, const Header& header) {
-  const std::string& name = header.backing_file;
+ImageReference backing_reference(const Qcow2Options& options, const std::string& name,
+                                 const std::string& recorded_format) {
   check_references(options, "needs its backing file", name);
   const std::string format =
-      options.backing_format.empty() ? header.backing_format() : options.backing_format;
+      options.backing_format.empty() ? recorded_format : options.backing_format;
   if (format != "raw" && format != "qcow2")
     refuse(options,
            format.empty()
@@ -168,19 +168,17 @@ void throw_if(std::error_code error, const std::string& what, const std::string&
 
 }  // namespace
 
-Task<Qcow2Description> describe_qcow2(std::unique_ptr<Node> file, std::string path) {
+Task<ImageFacts> describe_qcow2(std::unique_ptr<Node> file, std::string path) {
   FirstCluster start = co_await read_first_cluster(*file, path);
   const auto bytes = std::as_const(start.bytes).bytes().first(start.length);
-  Qcow2Description description;
-  description.header = parse_header(bytes, file->limits().size, path, Refcounts::may_be_lost);
+  const uint64_t size = file->limits().size;
+  const Header header = parse_header(bytes, size, path, Refcounts::may_be_lost);
   HostFile host_file(std::move(file));
-  Outcome<ParsedSnapshots> snapshots = co_await read_snapshots(host_file, description.header);
+  Outcome<ParsedSnapshots> snapshots = co_await read_snapshots(host_file, header);
   throw_if(snapshots.error, "snapshot table", path);
-  Outcome<BitmapDirectory> directory = co_await read_bitmaps(host_file, description.header);
+  Outcome<BitmapDirectory> directory = co_await read_bitmaps(host_file, header);
   throw_if(directory.error, "bitmap directory", path);
-  description.snapshots = std::move(snapshots.value.list);
-  description.bitmaps = std::move(directory.value.bitmaps);
-  co_return description;
+  co_return facts_of(header, snapshots.value.list, directory.value.bitmaps);
 }
 
 Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Qcow2Options options,
@@ -203,7 +201,8 @@ Task<std::unique_ptr<Qcow2>> open_qcow2(Host host, std::unique_ptr<Node> file, Q
     ImageReference own;
     backing = co_await open_reference(std::move(own));
   } else if (!header.backing_file.empty() && !options.no_backing) {
-    ImageReference reference = backing_reference(options, header);
+    ImageReference reference =
+        backing_reference(options, header.backing_file, header.backing_format());
     backing = co_await open_named(options, std::move(reference), open_reference);
   }
   auto image = std::make_unique<Image>(host, options.path, std::move(file), std::move(header),

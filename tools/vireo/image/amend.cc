@@ -7,17 +7,20 @@
 
 #include <fmt/format.h>
 
-#include "blockdev/format/qcow2_keys.h"
+#include "blockdev/format/format.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
 #include "vmm/base/error.h"
+#include "vmm/base/parse.h"
 
 namespace vireo::cli {
 
 namespace {
+
+constexpr uint64_t kSector = 512;
 
 struct AmendArguments {
   ImageArguments image;
@@ -30,7 +33,7 @@ struct AmendArguments {
 std::string changes_help() {
   std::string help;
   for (const blk::Format& format : blk::formats())
-    if (format.can.change)
+    if (format.check_changes != nullptr)
       help += fmt::format("Options that 'amend' changes of {} images:\n{}", format.name,
                           blk::change_help(format.keys()));
   return help;
@@ -56,6 +59,27 @@ void check_keys(const blk::KeyTexts& given, const blk::ImageKeys& keys) {
   }
 }
 
+blk::Changeable& need_changeable(Image& image) {
+  if (image.find<blk::Changeable>() == nullptr && speaks_qemu())
+    throw ConfigError(
+        fmt::format("Format driver '{}' does not support option amendment", image.node().format()));
+  return image.need<blk::Changeable>("options that can be changed");
+}
+
+void check(const blk::KeyTexts& given, Image& image, bool force) {
+  const blk::Format& format = *blk::find_format(image.node().format());
+  check_keys(given, format.keys());
+  in_options([&] { format.check_changes(given); });
+  const auto size = given.find("size");
+  if (size == given.end() || force) return;
+  const uint64_t end = (parse_size("-o: size", size->second) + kSector - 1) / kSector * kSector;
+  if (end < image.size())
+    throw ConfigError(
+        fmt::format("'{}' would lose the {} bytes behind its new end; add --force if "
+                    "that is meant",
+                    image.path(), image.size() - end));
+}
+
 int amend(const AmendArguments& arguments) {
   if (asks_for_help(arguments.options)) {
     std::fputs(changes_help().c_str(), stdout);
@@ -63,24 +87,16 @@ int amend(const AmendArguments& arguments) {
   }
   if (arguments.options.empty()) throw ConfigError("-o: say what is to change (-o help)");
   const blk::KeyTexts given = read_options(arguments.options);
-  check_keys(given, blk::qcow2_keys());
-  blk::Qcow2AmendOptions options = in_options([&] { return blk::parse_qcow2_amend(given); });
   Session session;
   Image image(session, image_spec(arguments.image));
-  if (image.qcow2() == nullptr && speaks_qemu())
-    throw ConfigError("Format driver 'raw' does not support option amendment");
-  blk::Qcow2& qcow2 = image.need_qcow2("options that can be changed");
-  if (options.size && *options.size < image.size() && !arguments.force)
-    throw ConfigError(
-        fmt::format("'{}' would lose the {} bytes behind its new end; add --force if "
-                    "that is meant",
-                    image.path(), image.size() - *options.size));
+  blk::Changeable& with = need_changeable(image);
+  check(given, image, arguments.force);
   Progress progress(arguments.progress);
   const auto watch = [&](uint64_t done, uint64_t total) {
     progress.update(done, total);
     return !session.interrupted();
   };
-  const std::error_code error = session.run(qcow2.amend(std::move(options), watch));
+  const std::error_code error = session.run(with.change(given, watch));
   if (error == std::errc::operation_canceled) session.stop_if_interrupted();
   if (error == std::errc::value_too_large)
     throw ConfigError(

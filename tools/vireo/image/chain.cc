@@ -31,8 +31,7 @@ namespace {
 // What the image lies over: what the user says, else what it records.
 std::optional<blk::Spec> next_below(const Layer& layer) {
   if (layer.spec.below) return *layer.spec.below;
-  if (layer.spec.no_backing || !layer.image.qcow2) return std::nullopt;
-  if (layer.image.qcow2->header.backing_file.empty()) return std::nullopt;
+  if (layer.spec.no_backing || layer.image.facts.backing_file.empty()) return std::nullopt;
   return blk::backing_spec(layer.spec, layer.image);
 }
 

@@ -83,7 +83,7 @@ void commit(Session& session, const CommitArguments& arguments) {
   base.close();
   if (!empty_top) return;
   Image& top = *layers.front();
-  top.check(session.run(top.need_qcow2("backing file").clear()), "empty");
+  top.check(session.run(top.need<blk::WithBacking>("backing file").clear()), "empty");
   top.close();
 }
 

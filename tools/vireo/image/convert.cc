@@ -191,7 +191,7 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
                           .one_by_one = speaks_qemu() && !arguments.any_order,
                           .find_zeros = !arguments.quick};
   if (arguments.compressed)
-    how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();
+    how.compressed = target->need<blk::WithClusters>("compression").cluster_size();
   if (arguments.salvage)
     how.salvage = [](uint64_t offset, std::error_code error) {
       complain(fmt::format("cannot read at offset {}: {}; zeros instead", offset, error.message()));

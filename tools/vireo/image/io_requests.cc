@@ -131,7 +131,7 @@ Task<std::error_code> IoShell::transfer_zeros(const IoRequest& request) {
 }
 
 Task<std::error_code> IoShell::transfer_state(const IoRequest& request, blk::IoVecs vectors) {
-  blk::Qcow2* const image = image_->qcow2();
+  auto* const image = image_->find<blk::WithState>();
   if (image == nullptr) co_return std::make_error_code(std::errc::operation_not_supported);
   if (!request.write) co_return co_await image->read_state(request.offset, std::move(vectors));
   co_return co_await image->write_state(request.offset, std::move(vectors));

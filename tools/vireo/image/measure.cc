@@ -51,9 +51,8 @@ struct Sizes {
 };
 
 std::optional<uint64_t> bitmaps_size(Image* image, uint64_t cluster) {
-  if (image == nullptr || image->qcow2() == nullptr || image->qcow2()->header().version < 3)
-    return std::nullopt;
-  return blk::qcow2::bitmaps_file_size(image->qcow2()->bitmaps(), image->size(), cluster);
+  auto* const with = image == nullptr ? nullptr : image->find<blk::WithBitmaps>();
+  return with == nullptr ? std::nullopt : with->bitmaps_size(cluster);
 }
 
 // The new image has space for all of its disk from the start.

@@ -147,20 +147,14 @@ Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
       path_(spec.name()),
       disk_(open_graph(session, spec)),
-      qcow2_(dynamic_cast<blk::Qcow2*>(&blk::format_node(*disk_))) {
-  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+      node_(blk::format_node(*disk_)) {
+  warn_of_ending(spec, std::string(node_.format()));
 }
 
 Image::~Image() {
   if (closed_) return;
   [[maybe_unused]] const auto ignored =
       session_.run(disk_->close());  // another error is on its way
-}
-
-blk::Qcow2& Image::need_qcow2(const std::string& what) {
-  if (qcow2_ == nullptr)
-    throw ConfigError(fmt::format("'{}' is a raw image, which has no {}", path_, what));
-  return *qcow2_;
 }
 
 void Image::close() {

@@ -78,7 +78,7 @@ void copy_differences(Session& session, const RebaseArguments& arguments, Image&
 
 void name_backing(Session& session, const RebaseArguments& arguments, Image& overlay,
                   const std::string& format) {
-  blk::Qcow2& image = overlay.need_qcow2("backing file");
+  auto& image = overlay.need<blk::WithBacking>("backing file");
   overlay.check(session.run(image.set_backing(arguments.backing, format)),
                 "name a backing file in");
   overlay.close();
@@ -111,7 +111,7 @@ void rebase_safe(Session& session, const RebaseArguments& arguments, blk::Spec s
     between = open_between(session, chain, below);
   }
   Image overlay(session, spec);
-  overlay.need_qcow2("backing file");
+  overlay.need<blk::WithBacking>("backing file");
   copy_differences(session, arguments, overlay, backing.get(), between);
   name_backing(session, arguments, overlay, format);
 }

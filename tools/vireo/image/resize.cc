@@ -50,8 +50,10 @@ void check(const ResizeArguments& arguments, blk::Preallocation how, uint64_t si
         fmt::format("'{}' would lose the {} bytes behind its new end; add --shrink if that is "
                     "meant",
                     image.path(), image.size() - size));
-  if (image.qcow2() == nullptr && how == blk::Preallocation::metadata)
-    throw ConfigError("--preallocation: a raw image has no metadata; write off, falloc or full");
+  if (image.find<blk::WithClusters>() == nullptr && how == blk::Preallocation::metadata)
+    throw ConfigError(
+        fmt::format("--preallocation: a {} image has no metadata; write off, falloc or full",
+                    image.node().format()));
 }
 
 // Without all of it, the image stays as it was.
