@@ -13,7 +13,6 @@
 // more writes).
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +26,6 @@
 #include "blockdev/format/qcow2_snapshot.h"
 #include "blockdev/format/qcow2_write.h"
 #include "blockdev/host.h"
-#include "blockdev/location.h"
 #include "blockdev/reference.h"
 
 namespace vireo::blk {
@@ -154,19 +152,10 @@ struct Qcow2Options {
   std::vector<std::string> chain;  // the images above this one
 };
 
-// A file that an image names, and who asked for it.
-struct ImageReference {
-  Location location;   // relative paths are resolved against the image
-  std::string format;  // "raw", "qcow2"
-  bool read_only = true;
-  bool is_data = false;            // an external data file, not a backing image
-  std::vector<std::string> chain;  // the images above it, the outermost first
-};
 // How the backing image is opened that an image records by this name and format. Throws ConfigError
 // when it may not be, or cannot.
 ImageReference backing_reference(const Qcow2Options& options, const std::string& name,
                                  const std::string& recorded_format);
-using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
 
 inline constexpr uint64_t kQcow2DefaultCache = 32 * 1024 * 1024;
 inline constexpr size_t kMaxBackingDepth = 64;
