@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/protocol/protocol.h"
 #include "vmm/base/error.h"
 

@@ -6,7 +6,7 @@
 
 #include <variant>
 
-#include "blockdev/format/qcow2_create.h"
+#include "blockdev/format/qcow2/create.h"
 #include "blockdev/format/raw_create.h"
 #include "blockdev/host.h"
 #include "blockdev/location.h"

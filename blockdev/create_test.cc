@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/open.h"
 #include "blockdev/testing/fixtures.h"
 #include "vmm/base/error.h"

@@ -8,7 +8,7 @@
 
 #include "blockdev/buffer.h"
 #include "blockdev/filter/overlay.h"
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/probe.h"
 #include "blockdev/protocol/protocol.h"
 #include "blockdev/protocol/temporary.h"

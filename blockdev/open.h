@@ -14,7 +14,7 @@
 #include "blockdev/disk.h"
 #include "blockdev/filter/throttle.h"
 #include "blockdev/format/format.h"
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/format/raw.h"
 #include "blockdev/host.h"
 #include "blockdev/location.h"

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "blockdev/format/qcow2_format.h"
+#include "blockdev/format/qcow2/on_disk.h"
 #include "vmm/base/bytes.h"
 
 namespace vireo::blk {

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "blockdev/format/format.h"
-#include "blockdev/format/qcow2_keys.h"
+#include "blockdev/format/qcow2/keys.h"
 #include "vmm/base/error.h"
 
 using namespace vireo;
