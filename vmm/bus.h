@@ -1,14 +1,20 @@
 // Address decoding for port and memory-mapped I/O.
 //
-// Thread: map() and Region on the control thread before the machine starts; read() and write() on
-// any vCPU, concurrently, without a lock, from Machine::start on.
+// Thread: read() and write() on any vCPU, concurrently, without a lock; map() and the end of a
+// Region anywhere, also while vCPUs run, and on one of them inside its access. An access that is
+// under way when its range goes may still reach the handler, so that a handler is destroyed only
+// while no vCPU runs.
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "vmm/range_table.h"
 
 namespace vireo {
 
@@ -21,11 +27,6 @@ class IoHandler {
   // The span has 1 to 8 bytes (3, too: KVM splits what crosses a page) and comes filled with ones.
   virtual void io_read(uint64_t offset, std::span<std::byte> out) = 0;
   virtual void io_write(uint64_t offset, std::span<const std::byte> in) = 0;
-};
-
-struct Range {
-  uint64_t start = 0;
-  uint64_t length = 0;
 };
 
 class Bus {
@@ -63,16 +64,16 @@ class Bus {
   void write(uint64_t address, std::span<const std::byte> in) const;
 
  private:
-  struct Entry {
-    Range range;
-    IoHandler* handler;
-    std::string who;
-  };
-  const Entry* find(uint64_t address, uint64_t length) const noexcept;
+  using Entry = RangeTable::Entry;
+
+  void check_free(Range range, const std::string& who) const;
   void unmap(uint64_t start) noexcept;
 
-  std::string name_;
-  std::vector<Entry> entries_;  // sorted by start
+  const std::string name_;
+  std::mutex mutex_;
+  std::vector<Entry> entries_;                 // sorted by start; guarded by mutex_, as the next
+  std::map<uint64_t, std::string> occupants_;  // by start, for messages
+  RangeTable table_;                           // the entries, for look-ups
 };
 
 }  // namespace vireo

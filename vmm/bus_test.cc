@@ -1,7 +1,10 @@
 #include "vmm/bus.h"
 
 #include <array>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
@@ -89,6 +92,54 @@ TEST_CASE("a region ends with its object, and moves") {
   }
   CHECK(read(bus, 0x1000, 4) == 0xffffffff);
   const auto again = bus.map({0x1000, 4}, probe, "again");
+}
+
+// As a PCI function whose base address is written by the guest.
+class Mover : public Probe {
+ public:
+  explicit Mover(Bus& bus) : bus_(bus) {}
+  void io_write(uint64_t offset, std::span<const std::byte> in) override {
+    Probe::io_write(offset, in);
+    place(at_ == 0x1000 ? 0x2000 : 0x1000);
+  }
+  void place(uint64_t at) {
+    region_ = {};
+    region_ = bus_.map({at_ = at, 0x10}, *this, "mover");
+  }
+
+ private:
+  Bus& bus_;
+  uint64_t at_ = 0;
+  Bus::Region region_;
+};
+
+TEST_CASE("a handler moves its own range in the middle of an access") {
+  Bus bus("mmio");
+  Mover mover(bus);
+  mover.place(0x1000);
+  for (int i = 0; i < 3; ++i) {
+    bus.write(0x1004, std::array<std::byte, 4>{});
+    CHECK(read(bus, 0x1000, 4) == 0xffffffff);
+    CHECK(read(bus, 0x2000, 4) == 0x5a5a5a5a);
+    bus.write(0x2004, std::array<std::byte, 4>{});
+    CHECK(read(bus, 0x1000, 4) == 0x5a5a5a5a);
+    CHECK(read(bus, 0x2000, 4) == 0xffffffff);
+  }
+}
+
+TEST_CASE("one thread maps and unmaps while another one reads") {
+  Bus bus("mmio");
+  Probe moving;
+  std::atomic<bool> done = false;
+  std::thread vcpu([&] {
+    while (!done) {
+      const uint64_t value = read(bus, 0x1000, 4);
+      if (value != 0x5a5a5a5a && value != 0xffffffff) std::abort();
+    }
+  });
+  for (int i = 0; i < 10'000; ++i) const auto region = bus.map({0x1000, 0x10}, moving, "moving");
+  done = true;
+  vcpu.join();
 }
 
 }  // namespace

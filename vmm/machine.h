@@ -18,29 +18,25 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
 #include "vmm/base/state.h"
 #include "vmm/base/worker_pool.h"
+#include "vmm/board.h"
 #include "vmm/boot/source.h"
-#include "vmm/bus.h"
-#include "vmm/cpu/state.h"
-#include "vmm/cpu/vcpu.h"
+#include "vmm/control_queue.h"
 #include "vmm/device.h"
-#include "vmm/ioapic.h"
+#include "vmm/io_threads.h"
 #include "vmm/kvm/kvm.h"
 #include "vmm/memory/guest_memory.h"
+#include "vmm/parts.h"
 #include "vmm/service.h"
 #include "vmm/snapshot.h"
 
@@ -51,9 +47,7 @@ inline constexpr uint32_t kMaxVcpus = 64;
 struct MachineConfig {
   MemoryConfig memory{};
   uint32_t vcpus = 1;  // 1..kMaxVcpus
-  // apic: local APICs and an I/O APIC, all that Linux needs. pc: the 8259 PICs and the 8254 timer,
-  // too, for kernels that cannot do without; costs some tens of milliseconds at start and end.
-  enum class Irqchip : uint8_t { apic, pc };
+  using Irqchip = vireo::Irqchip;
   Irqchip irqchip = Irqchip::apic;
   bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
   std::string kvm_device = "/dev/kvm";
@@ -91,7 +85,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   // machine's loops. Throws ConfigError when the device's name is taken.
   template <class D, class... Args>
   D& add(const std::string& name, Args&&... args) {
-    return add_at<D>(loop_, name, std::forward<Args>(args)...);
+    return add_at<D>(io_.first(), name, std::forward<Args>(args)...);
   }
   template <class D, class... Args>
   D& add_at(EventLoop& home, const std::string& name, Args&&... args) {
@@ -109,7 +103,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   }
   template <class D>
   D& adopt(std::unique_ptr<D> device) {
-    return adopt(std::move(device), loop_);
+    return adopt(std::move(device), io_.first());
   }
   template <class S>
   S& add_service(std::unique_ptr<S> service, EventLoop& home) {
@@ -132,8 +126,9 @@ class Machine final : private VcpuEvents, private MachineControl {
   // Nothing when the machine still runs at the deadline.
   std::optional<End> wait_until(std::chrono::steady_clock::time_point deadline);
 
-  // Any thread; the machine outlives the call. A request to pause that comes before a resume() is
-  // settled by it; one to resume a machine that runs does nothing.
+  // Any thread; the machine outlives the call. Requests are carried out in their order: one to
+  // resume a machine that runs does nothing. One to pause that comes before a resume() is settled
+  // by it.
   void request_stop();
   void request_pause(std::string why);
   void request_resume();
@@ -145,15 +140,6 @@ class Machine final : private VcpuEvents, private MachineControl {
 
  private:
   enum class Phase : uint8_t { created, running, paused, stopped };
-  struct IoThread {
-    EventLoop loop;
-    std::thread thread;
-  };
-  template <class Part>  // a device or a service
-  struct Placed {
-    std::unique_ptr<Part> part;
-    EventLoop* home;
-  };
 
   Machine(MachineConfig config, std::optional<Snapshot> snapshot);
 
@@ -164,80 +150,39 @@ class Machine final : private VcpuEvents, private MachineControl {
   void guest_debug_exit(uint32_t value) override;
   void host_error(const std::string& what) override;
   void finish(End end);
-  void request_pause_all() noexcept;
 
-  void map_memory();
-  void create_irqchip(KvmVm& vm) const;
-  bool has_pc_irqchip() const noexcept { return config_.irqchip == MachineConfig::Irqchip::pc; }
-  KvmVcpu create_vcpu(KvmVm& vm, uint32_t id) const;
-  void create_vcpus();
-  void power_on();
-  void restore();
-  void restore_vcpus(const std::vector<VcpuState>& states);
-  void reset();  // paused
-  bool is_interrupted();
-  bool takes_reset();
-  bool takes_resume();
-  std::optional<std::string> takes_pause();
-  StateShape state_shape() const;
-  void halt();
-  void park_vcpus();
-  void resume_vcpus();
-  void start_threads();
-  void end_threads();
-  // Calls step(loop) for each loop, in the order of their creation.
-  template <class Step>
-  void for_each_loop(Step step) {
-    step(loop_);
-    for (const auto& io_thread : io_threads_) step(io_thread->loop);
-  }
-  // Those at home on one loop, in the order of their creation.
-  template <class Part>
-  static std::vector<Part*> at_home(const std::vector<Placed<Part>>& parts, const EventLoop& home);
-  void start_devices(EventLoop& home);
-  Task<void> stop_devices(EventLoop& home);
-  Task<void> close_devices(EventLoop& home);
-  void start_services(EventLoop& home);
-  Task<void> stop_services(EventLoop& home);
-  Task<void> close_services(EventLoop& home);
+  void expect(Phase phase, const char* what) const;
   void place(std::unique_ptr<Device> device, EventLoop& home);
   void place_service(std::unique_ptr<Service> service, EventLoop& home);
   void check_name(const std::string& name) const;
-  void expect(Phase phase, const char* what) const;
-  CpuidTable first_cpuid() const;
-  bool has_ended();
-  std::optional<End> settle();
-  void settle_requests();
-  bool wait_for_event(std::optional<std::chrono::steady_clock::time_point> deadline);
+  void power_on();
+  void restore();
+  void go_on();
+  void halt();
+  void reset();
+  void restart();
+  void pause_because(const std::string& why);
+  bool settle_one(ControlQueue::Deadline deadline);
 
   // Declared in the order of dependency: later members use earlier ones and are destroyed first.
   MachineConfig config_;
   std::optional<Snapshot> snapshot_;
   StateReader saved_;
   Kvm kvm_;
-  CpuidTable cpuid_;  // what KVM supports
   KvmVm vm_;
   GuestMemory memory_;
-  EventLoop loop_;
-  std::vector<std::unique_ptr<IoThread>> io_threads_;  // of add_loop()
+  IoThreads io_;
   WorkerPool pool_;
   Platform platform_;
-  std::optional<IoApic> ioapic_;  // unless KVM has it
-  DeviceEnv env_{platform_, loop_};
-  std::vector<std::unique_ptr<Vcpu>> vcpus_;
-  std::vector<Placed<Device>> devices_;
-  std::vector<Placed<Service>> services_;
+  DeviceEnv env_{platform_, io_.first()};
+  Board board_;
+  Parts<Device> devices_{io_};
+  Parts<Service> services_{io_};
   std::optional<BootSource> boot_;
   Phase phase_ = Phase::created;
-  std::thread io_thread_;  // runs loop_
   std::function<void(const std::string&)> on_pause_;
-
-  std::mutex mutex_;
-  std::condition_variable event_;
-  std::optional<End> end_;    // guarded by mutex_, the first one counts
-  bool reset_asked_ = false;  // guarded by mutex_, as the two below
-  bool resume_asked_ = false;
-  std::optional<std::string> pause_asked_;  // why; the first one counts
+  ControlQueue requests_{[this] { board_.request_park(); }};
+  std::optional<End> end_;  // the first one
 };
 
 }  // namespace vireo
