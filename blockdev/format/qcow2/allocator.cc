@@ -38,7 +38,7 @@ Task<std::error_code> Allocator::load() {
   const uint64_t at = image_.header.refcount_table_offset;
   Buffer bytes = Buffer::zeros(uint64_t{image_.header.refcount_table_clusters} << cluster_bits_);
   std::error_code error;
-  if (image_.file.contains(at, bytes.size())) error = co_await image_.file.read(at, bytes);
+  if (image_.refcount_table_bytes() > 0) error = co_await image_.file.read(at, bytes);
   if (error) co_return error;
   table_at_ = {at, bytes.size()};
   table_.resize(bytes.size() / 8);

@@ -89,11 +89,11 @@ void parse_extensions(Header& header, ByteReader reader, const std::string& name
     HeaderExtension extension;
     extension.type = reader.get<be32>();
     const uint32_t length = reader.get<be32>();
-    if (extension.type == 0) return;
     const auto data = reader.take(length);
     if (!reader.ok())
       refuse(name, fmt::format("header extension {:#x} is longer than the header's cluster",
                                extension.type));
+    if (extension.type == 0) return;
     extension.data.assign(data.begin(), data.end());
     header.extensions.push_back(std::move(extension));
     reader.take(std::min<size_t>(-length & 7, reader.rest().size()));
@@ -163,10 +163,13 @@ void check_tables(const Header& header, uint64_t file_size, const std::string& n
     refuse(name, fmt::format("its L1 table of {} entries is too short for {} bytes",
                              header.l1_entries, header.size));
   if (header.refcount_table_clusters == 0) refuse(name, "it has no refcount table");
-  check_table("refcount table", header.refcount_table_offset,
-              uint64_t{header.refcount_table_clusters} << header.cluster_bits,
-              kMaxRefcountTableBytes, header,
-              refcounts == Refcounts::needed ? file_size : 2 * kMaxHostOffset, name);
+  const uint64_t table_bytes = uint64_t{header.refcount_table_clusters} << header.cluster_bits;
+  const bool may_be_lost = refcounts == Refcounts::may_be_lost &&
+                           table_bytes <= kMaxRefcountTableBytes &&
+                           geometry.in_cluster(header.refcount_table_offset) == 0;
+  if (!may_be_lost)
+    check_table("refcount table", header.refcount_table_offset, table_bytes, kMaxRefcountTableBytes,
+                header, file_size, name);
   if (header.snapshot_count > kMaxSnapshots)
     refuse(name, fmt::format("it claims {} snapshots", header.snapshot_count));
   // Each entry has at least 40 bytes; the entries themselves are checked when they are read.

@@ -101,7 +101,8 @@ Task<std::error_code> Image::corrupt(std::string why) {
 
 uint64_t Image::refcount_table_bytes() const noexcept {
   const uint64_t bytes = uint64_t{header.refcount_table_clusters} << geometry.cluster_bits;
-  return file.contains(header.refcount_table_offset, bytes) ? bytes : 0;
+  const uint64_t at = header.refcount_table_offset;
+  return at != 0 && file.contains(at, bytes) ? bytes : 0;
 }
 
 bool Image::is_fixed(uint64_t offset, uint64_t length) const noexcept {
