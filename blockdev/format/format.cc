@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/format/qcow2/keys.h"
+#include "blockdev/format/qcow2/qcow2.h"
 
 namespace vireo::blk {
 

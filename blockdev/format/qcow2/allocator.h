@@ -11,9 +11,8 @@
 //   4. flush, then captured L1 entries of new L2 tables
 //   5. flush
 //   6. Only now are clusters that step 3 or 4 unlinked let go: their counts go down, and they may
-//   be
-//      used again, once no request is under way that began before (Traffic, traffic.h): such
-//      a request may still read or write them through the old mapping.
+//      be used again, once no request is under way that began before (Traffic, traffic.h): such a
+//      request may still read or write them through the old mapping.
 // With lazy refcounts step 1 is left out and the dirty bit is on disk before step 3.
 //
 // Operations that change counts, COPIED flags and header together (snapshots) cannot be put into
@@ -21,18 +20,22 @@
 // shadow, a copy of the whole refcount structure in free clusters, write their new tables beside
 // the old ones, and let one write of the header, which names them all, make them valid.
 //
+// In files by their subject: refcounts.cc (the count of a cluster), refcount_table.cc (the blocks
+// of counts and the table of them), allocator.cc (places for new clusters), release.cc (step 6),
+// refcount_shadow.cc and refcount_width.cc (a structure that takes the place of another).
+//
 // Thread: the node's loop. Owns the refcount table and the cache of refcount blocks.
 // Errors: those of the file, ENOSPC when it is full, EIO when the refcounts contradict the image.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <optional>
 #include <set>
 #include <vector>
 
-#include "blockdev/format/qcow2/slice_cache.h"
+#include "blockdev/format/qcow2/freed_clusters.h"
 #include "blockdev/format/qcow2/image.h"
+#include "blockdev/format/qcow2/slice_cache.h"
 
 namespace vireo::blk::qcow2 {
 
@@ -87,17 +90,11 @@ class Allocator {
   Task<std::error_code> free_unused(uint64_t offset, uint64_t length);
 
   // All clusters that the range touches lose a reference, after the next flush (step 6).
-  void free_later(uint64_t offset, uint64_t length);
-  // Step 6. What take_freed() gave in step 0 is sealed once it is unlinked on disk, or put back
-  // when that failed. `epoch` is the one of the requests under way by then. release(): the counts
-  // of what no epoch before `oldest_active` can see go down.
-  std::vector<HostRange> take_freed() noexcept { return std::exchange(freed_, {}); }
-  void put_back(const std::vector<HostRange>& ranges);
-  void seal(uint64_t epoch, std::vector<HostRange> ranges);
-  bool has_sealed() const noexcept { return !sealed_.empty(); }
+  void free_later(uint64_t offset, uint64_t length) { freed_.add(offset, length); }
+  FreedClusters& freed() noexcept { return freed_; }
+  const FreedClusters& freed() const noexcept { return freed_; }
+  // The counts of what no epoch before `oldest_active` can see go down.
   Task<std::error_code> release(uint64_t oldest_active);
-  // Freed and not yet released; many make a flush worthwhile.
-  uint64_t waiting_to_be_freed() const noexcept { return waiting_clusters_; }
 
   // Adds `delta` to the counts of all clusters that the range touches; EIO on overflow.
   Task<std::error_code> add(uint64_t offset, uint64_t length, int delta);
@@ -136,10 +133,6 @@ class Allocator {
   Task<Outcome<uint64_t>> find_used_end();
 
  private:
-  struct Batch {
-    uint64_t epoch = 0;
-    std::vector<HostRange> ranges;
-  };
   // What was in force before begin_shadow(), and what goes when it no longer is.
   struct Shadow {
     std::vector<uint64_t> table;
@@ -209,9 +202,7 @@ class Allocator {
   uint64_t scan_ = 1;                 // clusters below are in use, as far as known
   std::optional<uint64_t> end_;       // the first cluster behind all that are in use
   uint64_t packed_ = 0;               // where the next compressed cluster may go; 0: nowhere
-  std::vector<HostRange> freed_;      // unlinked in memory, perhaps not yet on disk
-  std::deque<Batch> sealed_;          // unlinked on disk
-  uint64_t waiting_clusters_ = 0;
+  FreedClusters freed_;
 };
 
 }  // namespace vireo::blk::qcow2

@@ -497,8 +497,8 @@ Task<std::error_code> Checker::check_copied() {
       repair_ == Repair::all ? counts_right_ : repair_ == Repair::leaks && result_.corruptions == 0;
   if (image_.is_corrupt() && !fix) co_return std::error_code{};
   Tree tree(image_, tables_);
-  const Outcome<uint64_t> wrong = co_await tree.check_copied(
-      fix, [this, fix](const std::string& what) { complain(fix, what); });
+  const auto tell = [this, fix](const std::string& what) { complain(fix, what); };
+  const Outcome<uint64_t> wrong = co_await tree.check_copied(fix, tell);
   if (wrong.error) co_return wrong.error;
   result_.corruptions += wrong.value;
   if (fix) result_.corruptions_fixed += wrong.value;

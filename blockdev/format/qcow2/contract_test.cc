@@ -2,8 +2,8 @@
 // nodes stands.
 #include <catch2/catch.hpp>
 
-#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/format/qcow2/create.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/testing/node_contract.h"
 #include "blockdev/testing/random_io.h"
 #include "blockdev/testing/scripted_memory.h"

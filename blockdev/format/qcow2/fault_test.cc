@@ -3,12 +3,13 @@
 // of it done, or with a full disk from there on. The operation says so; nothing that was flushed is
 // lost, the image stays free of corruption (leaks are allowed) on disk and in memory, and when the
 // host has recovered, so has the image.
+#include "blockdev/filter/fault.h"
+
 #include <set>
 #include <string>
 
 #include <catch2/catch.hpp>
 
-#include "blockdev/filter/fault.h"
 #include "blockdev/testing/qcow2_fixture.h"
 
 using namespace vireo;

@@ -1,9 +1,9 @@
 // Images of every shape against a byte array, with many requests at a time, then against qemu-img.
-#include "blockdev/testing/qcow2_model.h"
-
 #include <cstdlib>
 
 #include <catch2/catch.hpp>
+
+#include "blockdev/testing/qcow2_model.h"
 
 using namespace vireo;
 using namespace vireo::blk;

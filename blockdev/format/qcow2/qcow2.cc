@@ -128,7 +128,7 @@ Task<std::error_code> Qcow2::write_range(uint64_t offset, IoVecs from, WriteFlag
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   IoVecs again = from;
   std::error_code error = co_await change_range(offset, std::move(from), flags.compressed);
-  if (error == std::errc::no_space_on_device && tables_.allocator.waiting_to_be_freed() > 0) {
+  if (error == std::errc::no_space_on_device && tables_.allocator.freed().waiting() > 0) {
     error = co_await make_space(pass);
     Traffic::Pass second(traffic_);
     if (!error) error = co_await change_range(offset, std::move(again), flags.compressed);
@@ -165,7 +165,7 @@ Task<std::error_code> Qcow2::make_space(Traffic::Pass& pass) {
   std::error_code error = co_await tables_.flush();
   if (error) co_return error;
   // What is let go now was unmapped before any request that is still inside began.
-  if (tables_.allocator.has_sealed()) reader_.decompressor().clear();
+  if (tables_.allocator.freed().has_sealed()) reader_.decompressor().clear();
   co_return co_await tables_.release();
 }
 

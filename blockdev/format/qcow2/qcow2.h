@@ -2,10 +2,17 @@
 // an optional backing node and an optional external data file node. Specification: the qcow2
 // interop document; section names in comments are its.
 //
-// The parts: qcow2_header (the first cluster), qcow2_alloc (host clusters and the order of writes),
-// qcow2_map (guest to host), qcow2_tables (both, and flushing), qcow2_read, qcow2_write,
-// qcow2_snapshot, qcow2_bitmap_store, qcow2_resize, qcow2_amend, qcow2_check, qcow2_create. This
-// class lets requests in and out.
+// The parts, each in its file:
+//   on_disk, header        what lies where; the first cluster
+//   image                  the files and the header of an open image, which all parts share
+//   allocator, refcounts   host clusters, their counts, and the order of writes
+//   map, slice_cache       from guest to host offsets; tables in memory
+//   tables                 both, and flushing; traffic: the requests under way
+//   reader, writer         the guest's bytes; compress: packed ones; claims: who writes where
+//   snapshots, tree        internal snapshots; bitmap_store: persistent dirty bitmaps
+//   resizer, amender, expander, checker, create, open, keys, facts
+//                          the whole image: what changes it, makes it and tells of it
+// This class lets requests in and out.
 //
 // Thread: the graph's loop; requests run side by side, operations on the whole image (snapshots,
 // resize, check, close) wait until the others are done and keep new ones out meanwhile.

@@ -56,16 +56,16 @@ Task<std::error_code> Tables::write_tables(Map::Captured& captured) {
 
 Task<std::error_code> Tables::flush_once() {
   Map::Captured captured = map.capture();
-  std::vector<HostRange> freed = allocator.take_freed();
+  std::vector<HostRange> freed = allocator.freed().take();
   const bool copied = copied_;
   std::error_code error = co_await write_tables(captured);
   if (!error) error = co_await flush_files();
   if (!error) {
-    if (!freed.empty()) allocator.seal(traffic_.next_epoch(), std::move(freed));
+    if (!freed.empty()) allocator.freed().seal(traffic_.next_epoch(), std::move(freed));
     co_return error;
   }
   map.put_back(captured);
-  allocator.put_back(freed);
+  allocator.freed().put_back(freed);
   copied_ = copied_ || copied;
   co_return error;
 }
@@ -81,7 +81,7 @@ Task<std::error_code> Tables::flush() {
 }
 
 bool Tables::many_waiting() const noexcept {
-  return allocator.waiting_to_be_freed() > kManyWaiting;
+  return allocator.freed().waiting() > kManyWaiting;
 }
 
 Task<std::error_code> Tables::release() {
@@ -91,7 +91,7 @@ Task<std::error_code> Tables::release() {
 Task<std::error_code> Tables::settle() {
   eager_ = true;
   std::error_code error = co_await flush();
-  while (!error && allocator.waiting_to_be_freed() > 0) {
+  while (!error && allocator.freed().waiting() > 0) {
     error = co_await allocator.release(traffic_.next_epoch() + 1);
     if (!error) error = co_await flush();
   }
