@@ -117,6 +117,30 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Nod
   co_return image;
 }
 
+[[noreturn]] void refuse_format(const std::string& path, const std::string& format) {
+  throw ConfigError(fmt::format(
+      "disk image '{}' has the format '{}', which cannot be read; convert it to {} first", path,
+      format, format_names()));
+}
+
+// How an image came to be opened.
+struct Origin {
+  bool probed = false;               // its format was found by looking at it
+  std::vector<std::string> chain{};  // the images above it, the outermost first
+};
+
+// The formats; a further one is one more line here.
+Task<std::unique_ptr<Node>> open_node(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
+                                      Origin origin) {
+  const std::string format = format_of(spec);
+  if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
+  if (format != "qcow2") refuse_format(spec.name(), format);
+  Qcow2Options image = qcow2_options(spec);
+  image.probed = origin.probed;
+  image.chain = std::move(origin.chain);
+  co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
+}
+
 Spec spec_of(Spec spec, const ImageReference& reference) {
   spec.location = reference.location;
   spec.format = reference.format;
@@ -136,16 +160,8 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
   spec = spec_of(std::move(spec), reference);
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   if (reference.is_data) co_return file;
-  if (spec.format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
-  Qcow2Options image = qcow2_options(spec);
-  image.chain = std::move(reference.chain);
-  co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
-}
-
-[[noreturn]] void refuse_format(const std::string& path, const std::string& format) {
-  throw ConfigError(fmt::format(
-      "disk image '{}' has the format '{}', which cannot be read; convert it to {} first", path,
-      format, format_names()));
+  Origin origin{.chain = std::move(reference.chain)};
+  co_return co_await open_node(engines, std::move(file), std::move(spec), std::move(origin));
 }
 
 // Gives the format that `file` is opened as. Found by looking, it may contradict what the file is
@@ -157,7 +173,6 @@ Task<bool> settle_format(Node& file, Spec& spec) {
   co_return spec.format != format_by_name(name);
 }
 
-// The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
   if (const std::string format = format_of(spec);
       format != kProbe && find_format(format) == nullptr)
@@ -166,13 +181,9 @@ Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
     spec.read_only = true;  // it cannot grow
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
-  const std::string format = format_of(spec);
-  if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
-  if (format != "qcow2") refuse_format(spec.name(), format);
   if (probed) spec.references = References::none;
-  Qcow2Options image = qcow2_options(spec);
-  image.probed = probed;
-  co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
+  Origin origin{.probed = probed};
+  co_return co_await open_node(engines, std::move(file), std::move(spec), std::move(origin));
 }
 
 }  // namespace
