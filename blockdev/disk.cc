@@ -47,20 +47,6 @@ class Disk::Request {
   Disk& disk_;
 };
 
-// A place for a bounce buffer, which a request has waited for.
-//   co_await bounces_.acquire();
-//   const Bounce bounce(bounces_);
-class Disk::Bounce {
- public:
-  explicit Bounce(Semaphore& places) noexcept : places_(places) {}
-  Bounce(const Bounce&) = delete;
-  Bounce& operator=(const Bounce&) = delete;
-  ~Bounce() { places_.release(); }
-
- private:
-  Semaphore& places_;
-};
-
 Disk::Disk(std::string name, std::unique_ptr<Node> graph)
     : name_(std::move(name)), graph_(std::move(graph)) {
   idle_.set();
@@ -138,7 +124,7 @@ Task<std::error_code> Disk::read_bounced(uint64_t offset, IoVecs into) {
   const uint64_t length = total_length(into);
   const uint64_t last = block_up(offset + length);
   co_await bounces_.acquire();
-  const Bounce bounce_place(bounces_);
+  const Semaphore::Place bounce_place(bounces_);
   const Buffer buffer{std::min(last - block_down(offset), kBounceChunk), limits().buffer_alignment};
   if (!buffer) co_return std::make_error_code(std::errc::not_enough_memory);
   for (uint64_t done = 0; done < length;) {
@@ -183,7 +169,7 @@ Task<std::error_code> Disk::write_bounced(uint64_t offset, IoVecs from, WriteFla
   const uint64_t length = total_length(from);
   const uint64_t last = block_up(offset + length);
   co_await bounces_.acquire();
-  const Bounce bounce_place(bounces_);
+  const Semaphore::Place bounce_place(bounces_);
   const Buffer buffer{std::min(last - block_down(offset), kBounceChunk), limits().buffer_alignment};
   if (!buffer) co_return std::make_error_code(std::errc::not_enough_memory);
   for (uint64_t done = 0; done < length;) {

@@ -56,7 +56,6 @@ class Disk {
 
  private:
   class Request;
-  class Bounce;
   enum class Access : uint8_t { reads, changes };
 
   std::error_code check(uint64_t offset, uint64_t length, Access access) const noexcept;

@@ -2,10 +2,13 @@
 // types.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <string>
 
+#include "blockdev/protocol/file_hints.h"
+#include "blockdev/words.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
 #include "vmm/base/worker_pool.h"
@@ -20,12 +23,29 @@ enum class CacheMode : uint8_t { writeback, none, writethrough, directsync, unsa
 constexpr bool is_direct(CacheMode cache) noexcept {
   return cache == CacheMode::none || cache == CacheMode::directsync;
 }
+inline constexpr std::array kCacheWords{Word<CacheMode>{"writeback", CacheMode::writeback},
+                                        Word<CacheMode>{"none", CacheMode::none},
+                                        Word<CacheMode>{"writethrough", CacheMode::writethrough},
+                                        Word<CacheMode>{"directsync", CacheMode::directsync},
+                                        Word<CacheMode>{"unsafe", CacheMode::unsafe}};
 CacheMode parse_cache_mode(const std::string& word);  // throws ConfigError
 
 // Who moves the bytes of files: the kernel's asynchronous I/O (which needs cache=none), or blocking
 // calls on the worker pool. automatic: the former where it works.
 enum class AioMode : uint8_t { automatic, native, threads };
+inline constexpr std::array kAioWords{Word<AioMode>{"native", AioMode::native},
+                                      Word<AioMode>{"threads", AioMode::threads}};
 AioMode parse_aio_mode(const std::string& word);  // throws ConfigError
+
+// How the bytes of an image are opened.
+struct OpenOptions {
+  CacheMode cache = CacheMode::writeback;
+  AioMode aio = AioMode::automatic;
+  bool read_only = false;
+  bool create = false;  // makes what is not there; what is there stays as it is
+  bool lock = true;     // refuses what another process or machine writes
+  FileHints hints{};    // of `create`
+};
 
 // What a graph needs of its surroundings; all outlive it.
 struct Host {

@@ -1,9 +1,6 @@
 #include "blockdev/open.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -11,10 +8,9 @@
 
 #include "blockdev/buffer.h"
 #include "blockdev/filter/overlay.h"
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/probe.h"
-#include "blockdev/protocol/file.h"
-#include "blockdev/protocol/null.h"
+#include "blockdev/protocol/protocol.h"
 #include "blockdev/protocol/temporary.h"
 #include "vmm/base/error.h"
 
@@ -22,26 +18,19 @@ namespace vireo::blk {
 
 namespace {
 
-struct Ending {
-  std::string_view text;
-  std::string_view format;
-};
-constexpr std::array kEndings{Ending{".raw", "raw"}, Ending{".img", "raw"},
-                              Ending{".qcow2", "qcow2"}};
-
-FileOptions file_options(const Spec& spec) {
-  return {.cache = spec.cache,
-          .aio = spec.aio,
-          .read_only = spec.read_only,
-          .lock = spec.lock,
-          .links = spec.links};
+OpenOptions open_options(const Spec& spec) {
+  return {.cache = spec.cache, .aio = spec.aio, .read_only = spec.read_only, .lock = spec.lock};
 }
 
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec);
 
+const NestedLocation* nested_in(const Spec& spec) noexcept {
+  return std::get_if<NestedLocation>(&spec.location.place);
+}
+
 // The image below another format, for which the same holds.
-Spec lower_spec(const Spec& spec) {
-  Spec lower = *spec.file;
+Spec lower_spec(const NestedLocation& nested, const Spec& spec) {
+  Spec lower = *nested.image;
   lower.read_only = lower.read_only || spec.read_only;
   lower.references = spec.references;
   lower.empty = spec.empty;
@@ -52,18 +41,17 @@ Spec lower_spec(const Spec& spec) {
 // What a format lies on.
 Task<std::unique_ptr<Node>> open_bytes(FileEngines& engines, Spec spec) {
   std::unique_ptr<Node> bytes;
-  const FileOptions options = file_options(spec);
-  if (spec.file != nullptr) {
-    Spec lower = lower_spec(spec);
+  if (const NestedLocation* const nested = nested_in(spec)) {
+    Spec lower = lower_spec(*nested, spec);
     bytes = co_await open_format(engines, std::move(lower));
-  } else if (spec.null_size) {
-    bytes = std::make_unique<NullNode>(*spec.null_size);
   } else {
-    bytes = co_await open_file(engines, spec.path, options);
+    const OpenOptions options = open_options(spec);
+    bytes = co_await open_protocol(engines, spec.location, options);
   }
-  if (spec.debug || !spec.faults.empty() || spec.block > 1)
-    bytes =
-        std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), spec.faults, spec.block);
+  const Faults& faults = spec.location.faults;
+  if (faults.any())
+    bytes = std::make_unique<FaultNode>(engines.host().loop, std::move(bytes), faults.rules,
+                                        faults.limits);
   co_return bytes;
 }
 
@@ -90,17 +78,18 @@ Task<void> refuse_hidden_qcow2(Node& file, std::string path) {
 
 Task<std::unique_ptr<Node>> open_raw(std::unique_ptr<Node> file, Spec spec) {
   if (file->limits().size == 0 && !spec.empty)
-    throw ConfigError(fmt::format("disk image '{}' is empty; give it a size (truncate -s 10G '{}')",
-                                  spec.path, spec.path));
-  if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, spec.path);
+    throw ConfigError(fmt::format(
+        "disk image '{0}' is empty; give it a size (truncate -s 10G '{0}')", spec.name()));
+  const std::string name = spec.name();
+  if (spec.format.empty()) co_await refuse_hidden_qcow2(*file, name);
   const auto make = [&]() -> std::unique_ptr<Node> {
     return std::make_unique<RawNode>(std::move(file), spec.window);
   };
-  co_return with_context(fmt::format("cannot use disk image '{}'", spec.path), make);
+  co_return with_context(fmt::format("cannot use disk image '{}'", name), make);
 }
 
 Qcow2Options qcow2_options(const Spec& spec) {
-  return {.path = spec.path,
+  return {.path = spec.name(),
           .read_only = spec.read_only,
           .references = spec.references,
           .data_file = spec.data_file,
@@ -119,7 +108,6 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Node> file, Spec spec,
                                        Qcow2Options options) {
   OpenReference opener = [&engines, spec](ImageReference reference) {
-    if (spec.data != nullptr && reference.is_data) return open_bytes(engines, *spec.data);
     if (spec.below != nullptr && !reference.is_data) return open_format(engines, *spec.below);
     return open_reference(engines, spec, std::move(reference));
   };
@@ -130,22 +118,15 @@ Task<std::unique_ptr<Node>> open_image(FileEngines& engines, std::unique_ptr<Nod
 }
 
 Spec spec_of(Spec spec, const ImageReference& reference) {
-  spec.path = reference.path;
+  spec.location = reference.location;
   spec.format = reference.format;
   spec.window = {};
   spec.read_only = reference.read_only;
   spec.for_repair = false;
   spec.internal = {};
   spec.data_file = {};
-  spec.data = {};
-  spec.null_size = {};
-  spec.faults = {};
-  spec.debug = false;
-  spec.block = 1;
   spec.backing_format = {};
-  spec.file = {};
   spec.below = {};
-  spec.links = reference.links;
   return spec;
 }
 
@@ -162,74 +143,47 @@ Task<std::unique_ptr<Node>> open_reference(FileEngines& engines, Spec spec,
 }
 
 [[noreturn]] void refuse_format(const std::string& path, const std::string& format) {
-  throw ConfigError(
-      fmt::format("disk image '{}' has the format '{}', which cannot be read; convert it to raw or "
-                  "qcow2 first",
-                  path, format));
+  throw ConfigError(fmt::format(
+      "disk image '{}' has the format '{}', which cannot be read; convert it to {} first", path,
+      format, format_names()));
 }
 
 // Gives the format that `file` is opened as. Found by looking, it may contradict what the file is
 // called; then the image may name nothing.
 Task<bool> settle_format(Node& file, Spec& spec) {
   if (spec.format != kProbe) co_return false;
-  spec.format = co_await format_of_content(file, spec.path);
-  co_return spec.format != format_by_name(spec.path);
+  const std::string name = spec.name();
+  spec.format = co_await format_of_content(file, name);
+  co_return spec.format != format_by_name(name);
 }
 
 // The formats; a further one is one more line here.
 Task<std::unique_ptr<Node>> open_format(FileEngines& engines, Spec spec) {
-  if (const std::string format = format_of(spec); format != kProbe && !is_readable_format(format))
-    refuse_format(spec.path, format);
-  if (spec.file != nullptr && spec.format == "qcow2") spec.read_only = true;  // it cannot grow
+  if (const std::string format = format_of(spec);
+      format != kProbe && find_format(format) == nullptr)
+    refuse_format(spec.name(), format);
+  if (nested_in(spec) != nullptr && spec.format == "qcow2")
+    spec.read_only = true;  // it cannot grow
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
   const std::string format = format_of(spec);
   if (format == "raw") co_return co_await open_raw(std::move(file), std::move(spec));
-  if (format != "qcow2") refuse_format(spec.path, format);
+  if (format != "qcow2") refuse_format(spec.name(), format);
   if (probed) spec.references = References::none;
   Qcow2Options image = qcow2_options(spec);
   image.probed = probed;
   co_return co_await open_image(engines, std::move(file), std::move(spec), std::move(image));
 }
 
-uint64_t actual_size(const std::string& path) {
-  struct ::stat status {};
-  return ::stat(path.c_str(), &status) == 0 ? static_cast<uint64_t>(status.st_blocks) * 512 : 0;
-}
-
 }  // namespace
-
-std::string format_by_name(const std::string& path) {
-  for (const Ending& ending : kEndings)
-    if (path.ends_with(ending.text)) return std::string(ending.format);
-  return "";
-}
 
 std::string format_of(const Spec& spec) {
   if (!spec.format.empty()) return spec.format;
-  if (std::string format = format_by_name(spec.path); !format.empty()) return format;
+  if (std::string format = format_by_name(spec.name()); !format.empty()) return format;
   throw ConfigError(
       fmt::format("the format of disk image '{}' is not clear from its name and is never guessed; "
                   "write format=raw or format=qcow2",
-                  spec.path));
-}
-
-CacheMode parse_cache_mode(const std::string& word) {
-  if (word == "writeback") return CacheMode::writeback;
-  if (word == "none") return CacheMode::none;
-  if (word == "writethrough") return CacheMode::writethrough;
-  if (word == "directsync") return CacheMode::directsync;
-  if (word == "unsafe") return CacheMode::unsafe;
-  throw ConfigError(fmt::format(
-      "'{}' is not a cache mode; write cache=writeback, none, writethrough, directsync or unsafe",
-      word));
-}
-
-AioMode parse_aio_mode(const std::string& word) {
-  if (word == "native") return AioMode::native;
-  if (word == "threads") return AioMode::threads;
-  throw ConfigError(
-      fmt::format("'{}' is no way to do disk I/O; write aio=native or aio=threads", word));
+                  spec.name()));
 }
 
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
@@ -246,35 +200,32 @@ Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec) {
   co_return std::make_unique<Disk>(std::move(name), std::move(graph));
 }
 
-Node& format_node(Disk& disk) noexcept {
+FormatNode& format_node(Disk& disk) noexcept {
   Node* node = &disk.graph();
   if (auto* const throttle = dynamic_cast<ThrottleNode*>(node)) node = &throttle->below();
   if (auto* const overlay = dynamic_cast<OverlayNode*>(node)) node = &overlay->base();
-  return *node;
+  return dynamic_cast<FormatNode&>(*node);
 }
 
 Debugger* debugger(Disk& disk) noexcept {
-  Node& format = format_node(disk);
-  auto* const qcow2 = dynamic_cast<Qcow2*>(&format);
-  return qcow2 == nullptr ? format.debugger() : qcow2->file_debugger();
+  return format_node(disk).file_debugger();
 }
 
 Task<ImageDescription> describe_image(Host host, Spec spec) {
   FileEngines engines{host};
   spec.read_only = true;
   if (spec.format.empty()) spec.format = kProbe;
-  if (spec.format != kProbe && !is_readable_format(spec.format))
-    refuse_format(spec.path, spec.format);
+  if (spec.format != kProbe && find_format(spec.format) == nullptr)
+    refuse_format(spec.name(), spec.format);
   std::unique_ptr<Node> file = co_await open_bytes(engines, spec);
   const bool probed = co_await settle_format(*file, spec);
-  ImageDescription image{.path = spec.path,
+  const std::string name = spec.name();
+  ImageDescription image{.path = name,
                          .format = spec.format,
                          .probed = probed,
-                         .actual_size = actual_size(spec.path)};
-  if (image.format == "raw") image.virtual_size = file->limits().size;
-  if (image.format != "qcow2") co_return image;
-  image.qcow2 = co_await describe_qcow2(std::move(file), spec.path);
-  image.virtual_size = image.qcow2->header.size;
+                         .actual_size = allocated_size(spec.location)};
+  if (const Format* const format = find_format(image.format))
+    image.facts = co_await format->describe(std::move(file), name);
   co_return image;
 }
 
@@ -282,7 +233,8 @@ Spec backing_spec(const Spec& spec, const ImageDescription& image) {
   Qcow2Options options = qcow2_options(spec);
   options.probed = image.probed;
   if (image.probed) options.references = References::none;
-  return spec_of(spec, backing_reference(options, image.qcow2->header));
+  return spec_of(spec,
+                 backing_reference(options, image.facts.backing_file, image.facts.backing_format));
 }
 
 }  // namespace vireo::blk

@@ -1,4 +1,4 @@
-// From a description to an open graph: the only file that names all drivers.
+// From a description to an open graph.
 //
 // Thread: opening is awaited on the graph's loop. The format comes from `format`, or from the
 // ending of the file's name (.qcow2, .raw, .img) when `format` is empty; only "probe" looks at the
@@ -12,11 +12,13 @@
 #include <vector>
 
 #include "blockdev/disk.h"
-#include "blockdev/filter/fault.h"
 #include "blockdev/filter/throttle.h"
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/format.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/format/raw.h"
 #include "blockdev/host.h"
+#include "blockdev/location.h"
+#include "blockdev/reference.h"
 
 namespace vireo::blk {
 
@@ -25,14 +27,14 @@ namespace vireo::blk {
 inline constexpr const char* kProbe = "probe";
 
 struct Spec {
-  std::string path;
+  Location location;
   std::string format;  // "raw", "qcow2", empty: by the name's ending, or kProbe
   CacheMode cache = CacheMode::writeback;
   AioMode aio = AioMode::automatic;
   bool read_only = false;
   References references = References::none;  // the files an image names that may be opened
-  std::string data_file;               // of a qcow2 that has one: the user's own, wherever it lies
-  std::shared_ptr<const Spec> data{};  // what opens it, unless it is the file `data_file`
+  // Of an image that keeps its data in another file: the user's own, wherever it lies.
+  std::optional<Location> data_file{};
   bool snapshot = false;        // writes go to an unlinked file in $TMPDIR and are thrown away
   uint64_t metadata_cache = 0;  // bytes for a format's tables; 0: the format's default
   bool no_backing = false;      // leaves a qcow2's backing image out: its share reads as zeros
@@ -42,40 +44,31 @@ struct Spec {
   bool empty = false;           // a raw image may have no bytes at all
   bool lock = true;             // refuse what another process or machine writes
   RawWindow window{};           // format raw: only this part of the file
-  Links links = Links::all;     // that `path` may go through: fewer for a name out of an image
   ThrottleRates throttle{};
-  std::optional<uint64_t> null_size{};  // no file: a disk of so many bytes that holds nothing
-  std::vector<FaultRule> faults{};      // of the file's requests
-  bool debug = false;                   // debugger() tells where the file's requests can be stopped
-  uint32_t block = 1;                   // at least this is the file's block: a power of two
   std::string backing_format{};         // of the backing image, whatever a qcow2 says
-  // What the format lies on, instead of the file `path`. A qcow2 on such a thing is read_only.
-  std::shared_ptr<const Spec> file{};
   std::shared_ptr<const Spec> below{};  // the backing image, whatever a qcow2 names itself
+
+  std::string name() const { return location.name(); }
 };
 
 // What it is opened as: the given format, else what the ending of its name says. Throws ConfigError
 // when neither tells.
 std::string format_of(const Spec& spec);
 
-// What the ending of a name says; empty: nothing.
-std::string format_by_name(const std::string& path);
-
 Task<std::unique_ptr<Disk>> open_disk(Host host, std::string name, Spec spec);
 
 // The image's format in the graph of such a disk, below the filters that `spec` put upon it.
-Node& format_node(Disk& disk) noexcept;
+FormatNode& format_node(Disk& disk) noexcept;
 
-// What stops the requests of such a disk on their way to its file; null: spec.debug was not set.
+// What stops the requests of such a disk on their way to its file; null: Faults::debug is not set.
 Debugger* debugger(Disk& disk) noexcept;
 
 struct ImageDescription {
-  std::string path;
+  std::string path;  // the name of its location
   std::string format;
-  bool probed = false;        // the content says so, and the ending of the name does not
-  uint64_t virtual_size = 0;  // of the disk, in bytes
-  uint64_t actual_size = 0;   // that the host has set aside for the file itself
-  std::optional<Qcow2Description> qcow2{};
+  bool probed = false;       // the content says so, and the ending of the name does not
+  uint64_t actual_size = 0;  // bytes that the host has set aside for the file itself
+  ImageFacts facts{};
 };
 
 // Looks at an image and opens nothing that it names, for which reason an empty format means kProbe

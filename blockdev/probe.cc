@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "blockdev/format/qcow2_format.h"
+#include "blockdev/format/qcow2/on_disk.h"
 #include "vmm/base/bytes.h"
 
 namespace vireo::blk {
@@ -55,10 +55,6 @@ std::string probe_format(std::span<const std::byte> start) {
         text.substr(signature.offset).starts_with(signature.bytes))
       return signature.format;
   return "raw";
-}
-
-bool is_readable_format(const std::string& format) noexcept {
-  return format == "raw" || format == "qcow2";
 }
 
 }  // namespace vireo::blk

@@ -17,7 +17,4 @@ inline constexpr size_t kProbeBytes = 512;
 // QEMU's name of the format, "raw" for what starts like none.
 std::string probe_format(std::span<const std::byte> start);
 
-// Images of this format can be opened.
-bool is_readable_format(const std::string& format) noexcept;
-
 }  // namespace vireo::blk

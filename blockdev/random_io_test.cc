@@ -55,7 +55,7 @@ TEST_CASE("files stand random requests and reopening in every cache mode") {
   const TempDir dir;
   const CacheMode cache = GENERATE(CacheMode::writeback, CacheMode::none, CacheMode::writethrough,
                                    CacheMode::directsync);
-  const Spec spec{.path = dir.file("disk.img", kSize), .cache = cache};
+  const Spec spec{.location = dir.file("disk.img", kSize), .cache = cache};
   const auto open = [&] { return host.wait(open_disk(host.host(), "vda", spec)); };
   RandomIo io(host, open(), {.seed = 5, .rounds = 60, .resize = true});
   io.on_reopen([&](std::unique_ptr<Disk> disk) {

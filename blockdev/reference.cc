@@ -25,11 +25,9 @@ std::filesystem::path folder_of(const std::string& path) {
 }  // namespace
 
 References parse_references(const std::string& word) {
-  if (word == "off") return References::none;
-  if (word == "beside") return References::beside;
-  if (word == "on") return References::any;
-  throw ConfigError(fmt::format(
-      "'{}' does not say which files an image may name; write backing=on, beside or off", word));
+  if (const auto references = find_word(kReferenceWords, word)) return *references;
+  throw ConfigError(fmt::format("'{}' does not say which files an image may name; write backing={}",
+                                word, one_of(kReferenceWords)));
 }
 
 std::string resolve_reference(const std::string& image_path, const std::string& name) {

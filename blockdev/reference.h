@@ -1,12 +1,20 @@
 // The files that an image names: its backing file and its external data file. Whoever made the
 // image chose the names, so they are untrusted: here stands which of them may be opened, and
-// file.h's Links says how.
+// location.h's Links says how.
 //
 // Any thread.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
+#include <vector>
+
+#include "blockdev/location.h"
+#include "blockdev/node.h"
+#include "blockdev/words.h"
 
 namespace vireo::blk {
 
@@ -16,7 +24,20 @@ enum class References : uint8_t {
   beside,  // only files in the image's own folder
   any,     // a backing file may lie anywhere
 };
-References parse_references(const std::string& word);  // off, beside, on; throws ConfigError
+inline constexpr std::array kReferenceWords{Word<References>{"on", References::any},
+                                            Word<References>{"beside", References::beside},
+                                            Word<References>{"off", References::none}};
+References parse_references(const std::string& word);  // throws ConfigError
+
+// A file that an image names, and who asked for it.
+struct ImageReference {
+  Location location;   // relative paths are resolved against the image
+  std::string format;  // "raw", "qcow2"
+  bool read_only = true;
+  bool is_data = false;            // an external data file, not a backing image
+  std::vector<std::string> chain;  // the images above it, the outermost first
+};
+using OpenReference = std::function<Task<std::unique_ptr<Node>>(ImageReference)>;
 
 // A name in an image is relative to the image's directory, not to where the program was started.
 std::string resolve_reference(const std::string& image_path, const std::string& name);

@@ -24,7 +24,7 @@ struct Disks {
 GuestOptions hostile_options(const Disks& disks, uint64_t seed, const std::string& arguments) {
   return {.arguments = "seed=" + std::to_string(seed) + " " + arguments,
           .memory = 64 * MiB,
-          .disks = {{.path = disks.writable}, {.path = disks.read_only, .read_only = true}},
+          .disks = {{.location = disks.writable}, {.location = disks.read_only, .read_only = true}},
           .virtio = true};
 }
 

@@ -49,7 +49,7 @@ void use_from_four_processors(const fs::path& top) {
       {.vcpus = 4,
        .memory = 256 * MiB,
        .disks = {{.serial = "S-42",
-                  .image = {.path = top, .format = "qcow2", .references = blk::References::any},
+                  .image = {.location = top, .format = "qcow2", .references = blk::References::any},
                   .queues = 4,
                   .iothread = true}},
        .append = "vireo.mount=/dev/vda:/disk",
@@ -122,8 +122,8 @@ TEST_CASE("disks trim, grow, refuse writes and report errors as their guest expe
   const fs::path constant = directory.path() / "constant.img";
   output_of("mke2fs -q -F -t ext4 " + data.string() + " 64M && yes | head -c 1M >" +
             constant.string());
-  LinuxMachine machine(
-      {.disks = {{.image = {.path = data}}, {.image = {.path = constant, .read_only = true}}}});
+  LinuxMachine machine({.disks = {{.image = {.location = data}},
+                                  {.image = {.location = constant, .read_only = true}}}});
   add_bad_disk(machine);
   machine.come_up();
 
@@ -165,7 +165,7 @@ class SmallFileSystem {
 // Has a guest write 10 MiB, and gives room when it has to wait for it; what the guest says of the
 // data.
 std::string fill(SmallFileSystem& small, const fs::path& image) {
-  LinuxMachine machine({.disks = {{.image = {.path = image}, .pauses_when_full = true}}});
+  LinuxMachine machine({.disks = {{.image = {.location = image}, .pauses_when_full = true}}});
   int pauses = 0;
   machine.machine().on_pause([&](const std::string&) {
     // Once too little, once enough.

@@ -23,7 +23,7 @@ double uptime(LinuxMachine& machine) {
 TEST_CASE("a guest with a disk is saved and goes on in a new machine") {
   const TemporaryDirectory directory;
   const fs::path image = make_ext4(directory);
-  const LinuxOptions options{.disks = {{.image = {.path = image, .format = "raw"}}},
+  const LinuxOptions options{.disks = {{.image = {.location = image, .format = "raw"}}},
                              .append = "vireo.mount=/dev/vda:/disk"};
   const fs::path saved = directory.path() / "saved";
   double before = 0;

@@ -36,9 +36,10 @@ TEST_CASE("a disk keeps what a guest writes, and only where it may") {
   const TemporaryDirectory directory;
   const auto disk = make_image(directory.path() / "disk.raw", 64, '-');
   const auto read_only = make_image(directory.path() / "read-only.raw", 64, 'R');
-  expect_pass("virtio_blk", {.arguments = "sectors=64",
-                             .disks = {{.path = disk}, {.path = read_only, .read_only = true}},
-                             .iothread = GENERATE(false, true)});
+  expect_pass("virtio_blk",
+              {.arguments = "sectors=64",
+               .disks = {{.location = disk}, {.location = read_only, .read_only = true}},
+               .iothread = GENERATE(false, true)});
   const std::string written = content_of(disk);
   CHECK(written.substr(0, 56 * kSector) == std::string(56 * kSector, '-'));
   for (size_t i = 0; i < 8 * kSector; ++i)
@@ -50,7 +51,7 @@ TEST_CASE("a disk keeps what a guest writes, and only where it may") {
 TEST_CASE("a second machine on an image that is written to is refused") {
   const TemporaryDirectory directory;
   const auto image = make_image(directory.path() / "disk.raw", 8, '-');
-  const GuestOptions options{.disks = {{.path = image}}};
+  const GuestOptions options{.disks = {{.location = image}}};
   const TestMachine first("halt", options);
   CHECK_THROWS_WITH(TestMachine("halt", options), Catch::Contains(image.string()));
 }
@@ -58,7 +59,7 @@ TEST_CASE("a second machine on an image that is written to is refused") {
 TEST_CASE("a disk that is not there is refused, naming the file") {
   const TemporaryDirectory directory;
   const auto missing = directory.path() / "missing.raw";
-  CHECK_THROWS_WITH(TestMachine("halt", {.disks = {{.path = missing}}}),
+  CHECK_THROWS_WITH(TestMachine("halt", {.disks = {{.location = missing}}}),
                     Catch::Contains(missing.string()));
 }
 
@@ -67,7 +68,7 @@ TEST_CASE("no request of a disk is lost while its machine is paused, saved and g
   const TemporaryDirectory directory;
   const auto image = make_image(directory.path() / "disk.raw", kSectors, 0);
   const GuestOptions options{.arguments = "sectors=" + std::to_string(kSectors),
-                             .disks = {{.path = image}},
+                             .disks = {{.location = image}},
                              .iothread = GENERATE(false, true)};
   auto machine = std::make_unique<TestMachine>("disk_stream", options);
   std::string said;

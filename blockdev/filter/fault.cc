@@ -21,14 +21,14 @@ bool matches(const FaultRule& rule, Operation operation, uint64_t offset,
 }  // namespace
 
 FaultNode::FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules,
-                     uint32_t block)
-    : loop_(loop), below_(std::move(below)), block_(block) {
+                     FaultLimits kept)
+    : loop_(loop), below_(std::move(below)), kept_(kept) {
   for (const FaultRule& rule : rules) add(rule);
 }
 
 const Limits& FaultNode::limits() const noexcept {
   limits_ = below_->limits();
-  limits_.block = std::max(limits_.block, block_);
+  limits_.block = std::max(limits_.block, kept_.block);
   return limits_;
 }
 
@@ -135,11 +135,28 @@ Task<std::error_code> FaultNode::discard(uint64_t offset, uint64_t length) {
   co_return error;
 }
 
+// Up to the next unit, or as many units as go at once, or what is left.
+uint64_t FaultNode::zero_piece(uint64_t offset, uint64_t length) const noexcept {
+  const uint64_t unit = std::max<uint64_t>(kept_.zero_unit, 1);
+  if (offset % unit != 0) return std::min(length, unit - offset % unit);
+  if (length >= unit) length -= length % unit;
+  if (kept_.zero_length < unit) return kept_.zero_length == 0 ? length : std::min(length, unit);
+  return std::min(length, kept_.zero_length - kept_.zero_length % unit);
+}
+
 Task<std::error_code> FaultNode::zero(uint64_t offset, uint64_t length, ZeroFlags flags) {
   co_await at(DebugEvent::pwritev_zero);
   const Fate decided = co_await fate(Operation::zero, offset, length);
-  if (decided.error) co_return decided.error;
-  const std::error_code error = co_await below_->zero(offset, length, flags);
+  std::error_code error = decided.error;
+  while (length > 0 && !error) {
+    const uint64_t piece = zero_piece(offset, length);
+    if (piece < kept_.zero_unit)
+      error = co_await Node::zero(offset, piece, flags);  // written
+    else
+      error = co_await below_->zero(offset, piece, flags);
+    offset += piece;
+    length -= piece;
+  }
   co_return error;
 }
 

@@ -38,11 +38,19 @@ struct FaultRule {
   uint32_t new_state = 0;  // all that the rule does is to change the state; 0: it does not
 };
 
+// What the node makes of requests that a device would not take as they are.
+struct FaultLimits {
+  uint32_t block = 1;        // limits() tells at least this one, a power of two up to 4096
+  uint64_t zero_unit = 0;    // only whole units are zeroed, the rest is written; 0: anything is
+  uint64_t zero_length = 0;  // in one request at most, in whole units; 0: no limit
+
+  bool any() const noexcept { return block > 1 || zero_unit > 0 || zero_length > 0; }
+};
+
 class FaultNode final : public Node, public Debugger {
  public:
-  // `block`: limits() tells at least this one, a power of two up to 4096.
   FaultNode(EventLoop& loop, std::unique_ptr<Node> below, std::vector<FaultRule> rules = {},
-            uint32_t block = 1);
+            FaultLimits kept = {});
 
   void add(FaultRule rule) { rules_.push_back({rule, rule.event == DebugEvent::none}); }
   void clear() { rules_.clear(); }
@@ -88,6 +96,7 @@ class FaultNode final : public Node, public Debugger {
   };
   void wake(DebugEvent event) noexcept;
   Rule* matching(FaultRule::Operation operation, uint64_t offset, uint64_t length) noexcept;
+  uint64_t zero_piece(uint64_t offset, uint64_t length) const noexcept;
   Task<Fate> fate(FaultRule::Operation operation, uint64_t offset, uint64_t length);
 
   EventLoop& loop_;
@@ -95,7 +104,7 @@ class FaultNode final : public Node, public Debugger {
   std::vector<Rule> rules_;
   std::list<Stop> stops_;
   uint32_t state_ = 1;
-  const uint32_t block_;
+  const FaultLimits kept_;
   mutable Limits limits_;  // as of the last limits(): the size below may change
   uint64_t faults_ = 0;
 };

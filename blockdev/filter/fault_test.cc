@@ -53,7 +53,8 @@ TEST_CASE("a fault filter with delays keeps the node contract") {
 
 TEST_CASE("a fault filter with larger blocks keeps the node contract and follows the size") {
   const auto make = [](TestHost& host) {
-    return std::make_unique<FaultNode>(host.loop, memory(), std::vector<FaultRule>{}, 4096);
+    return std::make_unique<FaultNode>(host.loop, memory(), std::vector<FaultRule>{},
+                                       FaultLimits{.block = 4096});
   };
   check_node_contract(make);
   TestHost host;
@@ -61,6 +62,31 @@ TEST_CASE("a fault filter with larger blocks keeps the node contract and follows
   REQUIRE(node->limits().block == 4096);
   REQUIRE_FALSE(host.wait(node->resize(kContractSize * 2)));
   REQUIRE(node->limits().size == kContractSize * 2);
+}
+
+TEST_CASE("only whole units are zeroed where the limits say so") {
+  check_node_contract([](TestHost& host) {
+    const FaultLimits limits{.zero_unit = 3 * 512, .zero_length = 7 * 512};
+    return std::make_unique<FaultNode>(host.loop, memory(), std::vector<FaultRule>{}, limits);
+  });
+  TestHost host;
+  std::vector<FaultRule> rules(1);
+  rules[0].operation = Operation::zero;
+  rules[0].error = kIoError;
+  auto below = std::make_unique<FaultNode>(host.loop, memory(), rules);
+  FaultNode& seen = *below;
+  FaultNode node(host.loop, std::move(below), {}, {.zero_unit = 3 * 512, .zero_length = 3 * 512});
+  const auto zero = [&](uint64_t first, uint64_t blocks) {
+    return host.wait(node.zero(first * 512, blocks * 512, {}));
+  };
+  CHECK_FALSE(zero(1, 2));
+  CHECK_FALSE(zero(1, 4));
+  CHECK_FALSE(zero(3, 2));
+  CHECK(seen.faults() == 0);
+  CHECK(zero(1, 5) == kIoError);
+  CHECK(seen.faults() == 1);
+  seen.clear();
+  CHECK_FALSE(zero(1, 9));
 }
 
 TEST_CASE("faults hit the operation, the range and the count they are meant for") {

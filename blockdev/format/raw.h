@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "blockdev/node.h"
+#include "blockdev/format/image.h"
 
 namespace vireo::blk {
 
@@ -17,10 +17,12 @@ struct RawWindow {
   uint64_t size = 0;    // 0: up to the end; such a window can be resized
 };
 
-class RawNode final : public Node {
+class RawNode final : public FormatNode {
  public:
   explicit RawNode(std::unique_ptr<Node> below, RawWindow window = {});
 
+  std::string_view format() const noexcept override { return "raw"; }
+  ImageFacts facts() const override { return {.virtual_size = limits_.size}; }
   const Limits& limits() const noexcept override { return limits_; }
   Task<std::error_code> read(uint64_t offset, IoVecs into) override;
   Task<std::error_code> write(uint64_t offset, IoVecs from, WriteFlags flags) override;

@@ -17,30 +17,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "blockdev/engine/threads.h"
 #include "blockdev/host.h"
+#include "blockdev/location.h"
 #include "blockdev/node.h"
 #include "vmm/base/fd.h"
 
 namespace vireo::blk {
-
-// Which links a path may go through.
-enum class Links : uint8_t {
-  all,       // the user's own path
-  ordinary,  // a name out of an image: not those of /proc (/dev/stdin, /dev/fd/3) nor its files
-  none,      // the file itself is none, either: it lies where the name says
-};
-
-struct FileOptions {
-  CacheMode cache = CacheMode::writeback;
-  AioMode aio = AioMode::automatic;
-  bool read_only = false;
-  bool create = false;  // makes a file that is not there; what is there stays as it is
-  bool lock = true;
-  Links links = Links::all;
-};
 
 // The engines that the files of one graph share; each is made when the first file needs it.
 class FileEngines {
@@ -103,7 +87,7 @@ class FileNode final : public Node {
 };
 
 // Opens a file for a graph; `engines` is used only until the task has finished.
-Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, std::string path,
-                                          FileOptions options);
+Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, FileLocation file,
+                                          OpenOptions options);
 
 }  // namespace vireo::blk

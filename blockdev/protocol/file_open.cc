@@ -29,7 +29,7 @@ namespace {
 constexpr uint32_t kSmallestBlock = 512;
 constexpr uint32_t kLargestBlock = 4096;
 
-int open_flags(const FileOptions& options) noexcept {
+int open_flags(const OpenOptions& options) noexcept {
   int flags = O_CLOEXEC | O_NOCTTY;
   flags |= options.read_only ? O_RDONLY : O_RDWR;
   if (is_direct(options.cache)) flags |= O_DIRECT;
@@ -38,8 +38,9 @@ int open_flags(const FileOptions& options) noexcept {
   return flags;
 }
 
-[[noreturn]] void throw_open_error(const std::string& path, const FileOptions& options, int error) {
-  const std::string image = fmt::format("disk image '{}'", path);
+[[noreturn]] void throw_open_error(const FileLocation& where, const OpenOptions& options,
+                                   int error) {
+  const std::string image = fmt::format("disk image '{}'", where.path);
   switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -47,7 +48,7 @@ int open_flags(const FileOptions& options) noexcept {
         throw ConfigError(fmt::format("cannot create {}: its directory does not exist", image));
       throw ConfigError(image + " does not exist; check its path or create it first");
     case ELOOP:
-      if (options.links != Links::all)
+      if (where.links != Links::all)
         throw ConfigError(image +
                           " is reached through a link that an image may not name; name "
                           "the file itself");
@@ -84,12 +85,12 @@ int open_path(const std::string& path, int flags, Links links) noexcept {
   return static_cast<int>(::syscall(SYS_openat2, AT_FDCWD, path.c_str(), &how, sizeof how));
 }
 
-UniqueFd open_or_throw(const std::string& path, const FileOptions& options, int flags) {
+UniqueFd open_or_throw(const FileLocation& where, const OpenOptions& options, int flags) {
   int fd = -1;
   do {
-    fd = open_path(path, flags, options.links);
+    fd = open_path(where.path, flags, where.links);
   } while (fd < 0 && errno == EINTR);
-  if (fd < 0) throw_open_error(path, options, errno);
+  if (fd < 0) throw_open_error(where, options, errno);
   return UniqueFd{fd};
 }
 
@@ -137,8 +138,8 @@ uint32_t direct_block(int fd, bool is_device, uint64_t size) noexcept {
 
 // Only regular files and block devices: a FIFO or a terminal is no disk.
 bool is_device_or_throw(const struct ::stat& status, const std::string& path) {
-  if (S_ISDIR(status.st_mode)) throw_open_error(path, FileOptions{}, EISDIR);
-  if (S_ISLNK(status.st_mode)) throw_open_error(path, {.links = Links::none}, ELOOP);
+  if (S_ISDIR(status.st_mode)) throw_open_error({path}, {}, EISDIR);
+  if (S_ISLNK(status.st_mode)) throw_open_error({path, Links::none}, {}, ELOOP);
   if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
     throw ConfigError(fmt::format(
         "'{}' is neither a regular file nor a block device; it cannot be a disk", path));
@@ -153,7 +154,7 @@ bool is_sparse(const struct ::stat& status) noexcept {
   return S_ISREG(status.st_mode) && held < size - size / 10;
 }
 
-Limits limits_of(const OpenFile& file, const FileOptions& options, const struct ::stat& status,
+Limits limits_of(const OpenFile& file, const OpenOptions& options, const struct ::stat& status,
                  uint64_t size) noexcept {
   const bool direct = is_direct(options.cache);
   uint32_t block = 1;
@@ -176,7 +177,7 @@ Limits limits_of(const OpenFile& file, const FileOptions& options, const struct 
 
 // O_EXCL without O_CREAT: a block device that the host itself has mounted is refused. O_NONBLOCK
 // means nothing to a regular file, but keeps a FIFO that took its place from making us wait.
-int special_flags(bool is_device, const FileOptions& options) noexcept {
+int special_flags(bool is_device, const OpenOptions& options) noexcept {
   if (is_device) return options.lock && !options.read_only ? O_EXCL : 0;
   return options.create ? O_NONBLOCK | O_CREAT : O_NONBLOCK;
 }
@@ -190,26 +191,27 @@ void refuse_kernel_file(int fd, const std::string& path) {
 }
 
 // Without opening it; nothing when it is not there and may be made.
-std::optional<bool> look_for_device(const std::string& path, const FileOptions& options) {
-  const int fd = open_path(path, O_PATH | O_CLOEXEC, options.links);
+std::optional<bool> look_for_device(const FileLocation& where, const OpenOptions& options) {
+  const int fd = open_path(where.path, O_PATH | O_CLOEXEC, where.links);
   if (fd < 0 && errno == ENOENT && options.create) return std::nullopt;
-  if (fd < 0) throw_open_error(path, options, errno);
+  if (fd < 0) throw_open_error(where, options, errno);
   const UniqueFd there{fd};
-  if (options.links != Links::all) refuse_kernel_file(fd, path);
-  return is_device_or_throw(stat_or_throw(fd, path), path);
+  if (where.links != Links::all) refuse_kernel_file(fd, where.path);
+  return is_device_or_throw(stat_or_throw(fd, where.path), where.path);
 }
 
 // The path is examined before it is opened, because opening a device node can have effects (a tape
 // rewinds), and again afterwards, because it may have been exchanged meanwhile.
-OpenFile open_now(const std::string& path, const FileOptions& options) {
-  const bool is_device = look_for_device(path, options).value_or(false);
+OpenFile open_now(const FileLocation& where, const OpenOptions& options) {
+  const bool is_device = look_for_device(where, options).value_or(false);
   const int flags = open_flags(options) | special_flags(is_device, options);
-  OpenFile file{.fd = open_or_throw(path, options, flags), .limits = {}};
-  const struct ::stat status = stat_or_throw(file.fd.get(), path);
-  file.is_device = is_device_or_throw(status, path);
-  if (options.lock) lock_image(file.fd.get(), path, !options.read_only);
-  const uint64_t size =
-      file.is_device ? device_size(file.fd.get(), path) : static_cast<uint64_t>(status.st_size);
+  OpenFile file{.fd = open_or_throw(where, options, flags), .limits = {}};
+  const struct ::stat status = stat_or_throw(file.fd.get(), where.path);
+  file.is_device = is_device_or_throw(status, where.path);
+  if (options.lock) lock_image(file.fd.get(), where.path, !options.read_only);
+  if (options.create) give_hints(file.fd.get(), options.hints);
+  const uint64_t size = file.is_device ? device_size(file.fd.get(), where.path)
+                                       : static_cast<uint64_t>(status.st_size);
   file.limits = limits_of(file, options, status, size);
   return file;
 }
@@ -219,10 +221,10 @@ struct Opened {
   std::exception_ptr error;
 };
 
-Opened open_catching(const std::string& path, const FileOptions& options) noexcept {
+Opened open_catching(const FileLocation& where, const OpenOptions& options) noexcept {
   Opened opened;
   try {
-    opened.file.emplace(open_now(path, options));
+    opened.file.emplace(open_now(where, options));
   } catch (...) {
     opened.error = std::current_exception();
   }
@@ -231,10 +233,10 @@ Opened open_catching(const std::string& path, const FileOptions& options) noexce
 
 }  // namespace
 
-Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, std::string path,
-                                          FileOptions options) {
+Task<std::unique_ptr<FileNode>> open_file(FileEngines& engines, FileLocation file,
+                                          OpenOptions options) {
   Host host = engines.host();
-  const auto work = [&path, &options] { return open_catching(path, options); };
+  const auto work = [&file, &options] { return open_catching(file, options); };
   Opened opened = co_await offload(host.pool, host.loop, work);
   if (opened.error) std::rethrow_exception(opened.error);
   std::shared_ptr<IoEngine> engine =

@@ -20,12 +20,12 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-std::unique_ptr<FileNode> open_now(TestHost& host, const std::string& path, FileOptions options) {
+std::unique_ptr<FileNode> open_now(TestHost& host, const std::string& path, OpenOptions options) {
   FileEngines engines{host.host()};
-  return host.wait(open_file(engines, path, options));
+  return host.wait(open_file(engines, {path}, options));
 }
 
-std::string refusal(TestHost& host, const std::string& path, FileOptions options = {}) {
+std::string refusal(TestHost& host, const std::string& path, OpenOptions options = {}) {
   try {
     open_now(host, path, options);
   } catch (const std::exception& error) {

@@ -30,7 +30,7 @@ Task<std::unique_ptr<Node>> ImageStore::open_node(std::string name, Qcow2Options
 
 Task<std::unique_ptr<Node>> ImageStore::open_reference(ImageReference reference) {
   Qcow2Options options{.read_only = reference.read_only, .chain = reference.chain};
-  return open_node(reference.path, std::move(options));
+  return open_node(reference.location.name(), std::move(options));
 }
 
 std::unique_ptr<Disk> ImageStore::open(const std::string& name, Qcow2Options options) {

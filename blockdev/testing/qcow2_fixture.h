@@ -10,8 +10,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "blockdev/format/qcow2.h"
-#include "blockdev/format/qcow2_create.h"
+#include "blockdev/format/qcow2/create.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/testing/fixtures.h"
 #include "blockdev/testing/scripted_memory.h"
 

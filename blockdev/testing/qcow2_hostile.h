@@ -5,7 +5,7 @@
 #include <memory>
 #include <string>
 
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/qcow2/qcow2.h"
 #include "blockdev/testing/scripted_memory.h"
 #include "vmm/base/error.h"
 

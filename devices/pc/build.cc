@@ -122,7 +122,7 @@ void Builder::add_disk(const DiskSpec& disk) {
   auto opened = block_on(home, blk::open_disk(host, disk.id, disk.image));
   dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
   if (disk.pauses_when_full)
-    config.no_space = [&machine = machine_, path = disk.image.path](const std::string& why) {
+    config.no_space = [&machine = machine_, path = disk.image.name()](const std::string& why) {
       machine.request_pause(fmt::format("{} for '{}'", why, path));
     };
   pc_.disks.push_back(&pc_.virtio->add_at<dev::Blk>(home, disk.id, std::move(opened), config));

@@ -81,7 +81,7 @@ TEST_CASE("a description is written as it is read") {
   CHECK(spec.memory == 2 * GiB);
   CHECK(spec.no_reboot);
   REQUIRE(spec.disks.size() == 2);
-  CHECK(spec.disks[0].image.path == "a,b.qcow2");
+  CHECK(spec.disks[0].image.name() == "a,b.qcow2");
   CHECK(spec.disks[0].image.read_only);
   CHECK(spec.disks[1].pauses_when_full);
   REQUIRE(spec.nets.size() == 2);
@@ -113,7 +113,7 @@ TEST_CASE("arrays keep their order beyond ten") {
     text += (i ? "," : "") + std::string("\"") + std::to_string(i) + ".img\"";
   const PcSpec spec = parse_config("vm.json", text + "]}");
   REQUIRE(spec.disks.size() == 12);
-  for (size_t i = 0; i < 12; ++i) CHECK(spec.disks[i].image.path == std::to_string(i) + ".img");
+  for (size_t i = 0; i < 12; ++i) CHECK(spec.disks[i].image.name() == std::to_string(i) + ".img");
 }
 
 TEST_CASE("what is wrong with a description is said in one sentence") {

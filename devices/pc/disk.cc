@@ -1,6 +1,7 @@
 #include "devices/pc/disk.h"
 
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -46,9 +47,25 @@ constexpr std::array kRates{
              &blk::ThrottleRates::bps_write},
 };
 
+// The words, and the value of who writes none.
+template <class E, size_t kCount>
+std::vector<blk::Word<E>> with_unwritten(const std::array<blk::Word<E>, kCount>& words, E value) {
+  std::vector<blk::Word<E>> all(words.begin(), words.end());
+  all.emplace_back("", value);
+  return all;
+}
+
+void set_data_file(blk::Spec& image, const std::string& path) {
+  image.data_file.reset();
+  if (!path.empty()) image.data_file = path;
+}
+
 void add_image(Keys& keys, blk::Spec& image) {
   using blk::AioMode, blk::CacheMode, blk::References;
-  keys.text({"path", "FILE", "the image, or a block device"}, image.path)
+  keys.word(
+          {"path", "FILE", "the image, or a block device"},
+          [&image](const std::string& path) { image.location = path; },
+          [&image] { return image.name(); })
       .choice<std::string>(
           {"format", "raw|qcow2",
            "needed unless the name ends in .raw, .img or .qcow2: the format is never guessed from "
@@ -59,28 +76,22 @@ void add_image(Keys& keys, blk::Spec& image) {
           {"backing", "on|beside|off",
            "which files that a qcow2 image names are opened: all; those in the image's own folder, "
            "for images that one has not made oneself; or none"},
-          image.references,
-          {{"on", References::any}, {"off", References::none}, {"beside", References::beside}})
-      .text({"data-file", "FILE",
-             "the data file of a qcow2 image that has one: the name in the image counts only when "
-             "the file lies beside it"},
-            image.data_file)
+          image.references, blk::kReferenceWords)
+      .word(
+          {"data-file", "FILE",
+           "the data file of a qcow2 image that has one: the name in the image counts only when "
+           "the file lies beside it"},
+          [&image](const std::string& path) { set_data_file(image, path); },
+          [&image] { return image.data_file ? image.data_file->name() : ""; })
       .flag({"snapshot", "on", "all writes are thrown away at the end"}, image.snapshot)
       .choice<CacheMode>({"cache", "MODE",
                           "writeback: the host's page cache; none: O_DIRECT; writethrough: every "
                           "write is flushed; directsync: both; unsafe: flushes are ignored"},
-                         image.cache,
-                         {{"writeback", CacheMode::writeback},
-                          {"none", CacheMode::none},
-                          {"writethrough", CacheMode::writethrough},
-                          {"directsync", CacheMode::directsync},
-                          {"unsafe", CacheMode::unsafe}})
-      .choice<AioMode>(
-          {"aio", "native|threads",
-           "native: the kernel's asynchronous I/O, the default with cache=none and "
-           "only there; threads: blocking calls on threads"},
-          image.aio,
-          {{"native", AioMode::native}, {"threads", AioMode::threads}, {"", AioMode::automatic}})
+                         image.cache, blk::kCacheWords)
+      .choice<AioMode>({"aio", "native|threads",
+                        "native: the kernel's asynchronous I/O, the default with cache=none and "
+                        "only there; threads: blocking calls on threads"},
+                       image.aio, with_unwritten(blk::kAioWords, AioMode::automatic))
       .size({"metadata-cache", "SIZE",
              "memory for the tables of each qcow2 image of the chain (32M)"},
             image.metadata_cache, 0, uint64_t{1} << 62);
@@ -125,7 +136,7 @@ DiskSpec parse_disk(std::string_view text) {
 }
 
 void check(std::string_view of, const DiskSpec& disk) {
-  if (disk.image.path.empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
+  if (disk.image.name().empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
   for (const DiskRate& rate : kRates)
     check_rate_limit(disk.image.throttle.*rate.limit, fmt::format("{}: {}", of, rate.names.rate));
 }

@@ -21,7 +21,7 @@ void refuses(const std::string& text, const std::string& why) {
 
 TEST_CASE("a bare path is a disk with what most want") {
   const DiskSpec disk = parse("a/b=c.img");
-  CHECK(disk.image.path == "a/b=c.img");
+  CHECK(disk.image.name() == "a/b=c.img");
   CHECK(disk.id.empty());
   CHECK(disk.image.format.empty());
   CHECK(disk.image.cache == blk::CacheMode::writeback);
@@ -37,7 +37,7 @@ TEST_CASE("all keys of a disk arrive") {
   const DiskSpec disk = parse(
       "path=x,,y,format=qcow2,readonly=on,id=vda,serial=S1,cache=none,backing=off,snapshot=on,"
       "aio=threads,metadata-cache=1M,queues=4,iothread=on,on-enospc=stop,data-file=d.raw");
-  CHECK(disk.image.path == "x,y");
+  CHECK(disk.image.name() == "x,y");
   CHECK(disk.image.format == "qcow2");
   CHECK(disk.image.read_only);
   CHECK(disk.id == "vda");
@@ -46,7 +46,7 @@ TEST_CASE("all keys of a disk arrive") {
   CHECK(disk.image.aio == blk::AioMode::threads);
   CHECK(disk.image.metadata_cache == 1048576);
   CHECK(disk.image.references == blk::References::none);
-  CHECK(disk.image.data_file == "d.raw");
+  CHECK(disk.image.data_file.value().name() == "d.raw");
   CHECK(parse("x.qcow2,backing=beside").image.references == blk::References::beside);
   CHECK(disk.image.snapshot);
   CHECK(disk.queues == 4);

@@ -16,6 +16,7 @@
 #include <initializer_list>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,6 +68,10 @@ class Keys {
   template <class E>
   Keys& choice(const Key& key, E& value,
                std::initializer_list<std::pair<std::string_view, E>> words) {
+    return choice<E>(key, value, std::span(words.begin(), words.size()));
+  }
+  template <class E>
+  Keys& choice(const Key& key, E& value, std::span<const std::pair<std::string_view, E>> words) {
     std::vector<std::string_view> names;
     std::vector<E> values;
     for (const auto& [name, meaning] : words) names.push_back(name), values.push_back(meaning);

@@ -20,14 +20,19 @@ need() {
   done
 }
 
-# in_kvmbox ARGUMENT...: tools/kvmbox from the project's root, and once more when its machine failed or stood
-# still: QEMU's emulation has flaws of its own.
+# in_kvmbox ARGUMENT...: tools/kvmbox from the project's root, again when its machine failed (at most three times) or
+# stood still (once): QEMU's emulation has flaws of its own.
 in_kvmbox() {
-  local status=0
-  tools/kvmbox "$@" || status=$?
-  ((status == 124 || status == 125)) || return "$status"
-  say "the emulated machine failed, or stood still; once more"
-  tools/kvmbox "$@"
+  local status failed=0 stood=0
+  until tools/kvmbox "$@"; do
+    status=$?
+    case "$status" in
+    124) ((stood++ < 1)) ;;
+    125) ((failed++ < 3)) ;;
+    *) false ;;
+    esac || return "$status"
+    say "the emulated machine failed, or stood still; again"
+  done
 }
 
 # cache_dir: prints the directory that keeps everything the scripts fetch or derive.

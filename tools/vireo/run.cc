@@ -182,7 +182,7 @@ void Run::print_shape() {
   line("cmdline", pc_->boot.cmdline);
   for (const pc::DiskSpec& disk : spec.disks)
     line("disk",
-         fmt::format("{}: {}{}", disk.id, disk.image.path, and_read_only(disk.image.read_only)));
+         fmt::format("{}: {}{}", disk.id, disk.image.name(), and_read_only(disk.image.read_only)));
   for (const pc::ShareSpec& share : spec.shares)
     line("share", fmt::format("{}: {}{}", share.tag, share.share.directory,
                               and_read_only(share.share.read_only)));

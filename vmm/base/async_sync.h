@@ -85,6 +85,18 @@ class WaitList {
 // co_await semaphore.acquire(); ... semaphore.release();
 class Semaphore {
  public:
+  // Gives back, at the end of its scope, what was acquired.
+  class Place {
+   public:
+    explicit Place(Semaphore& semaphore) noexcept : semaphore_(semaphore) {}
+    Place(const Place&) = delete;
+    Place& operator=(const Place&) = delete;
+    ~Place() { semaphore_.release(); }
+
+   private:
+    Semaphore& semaphore_;
+  };
+
   explicit Semaphore(size_t count) noexcept : count_(count) {}
 
   auto acquire() noexcept {

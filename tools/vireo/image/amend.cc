@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "blockdev/format/format.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/create_options.h"
 #include "tools/vireo/image/dialect.h"
-#include "tools/vireo/image/key_values.h"
 #include "tools/vireo/image/open.h"
 #include "tools/vireo/image/progress.h"
 #include "vmm/base/error.h"
@@ -22,17 +22,6 @@ namespace {
 
 constexpr uint64_t kSector = 512;
 
-constexpr const char* kHelp = R"(Options that 'amend' changes of qcow2 images:
-  backing_file=FILE       the image that this one lies over; only the name, as 'rebase -u' does
-  backing_fmt=FMT         its format
-  compat=0.10|1.1         version 2 or 3 of the format
-  data_file=FILE          the name of the raw file that has the data
-  data_file_raw=off       the data file need not be valid by itself any longer
-  lazy_refcounts=on|off   write reference counts late; an unclean end costs a check
-  refcount_bits=N         width of a reference count: 1 to 64, a power of two
-  size=SIZE               size of the disk
-)";
-
 struct AmendArguments {
   ImageArguments image;
   std::vector<std::string> options;
@@ -40,65 +29,74 @@ struct AmendArguments {
   ProgressArguments progress;
 };
 
-constexpr std::string_view kOnlyNew[] = {"cluster_size", "compression_type", "extended_l2",
-                                         "preallocation"};
+// Of all formats whose images can be changed.
+std::string changes_help() {
+  std::string help;
+  for (const blk::Format& format : blk::formats())
+    if (format.check_changes != nullptr)
+      help += fmt::format("Options that 'amend' changes of {} images:\n{}", format.name,
+                          blk::change_help(format.keys()));
+  return help;
+}
 
-KeyValues keys_of(const AmendArguments& arguments) {
-  std::vector<std::string_view> known{"backing_file",  "backing_fmt",   "compat",
-                                      "data_file",     "data_file_raw", "lazy_refcounts",
-                                      "refcount_bits", "size"};
-  known.insert(known.end(), std::begin(kOnlyNew), std::end(kOnlyNew));
-  KeyValues keys("-o", read_options(arguments.options), known);
-  for (const std::string_view key : kOnlyNew)
-    if (keys.find(std::string(key)))
+std::string changeable(const blk::ImageKeys& keys) {
+  std::vector<std::string_view> names;
+  for (const blk::ImageKey& key : keys)
+    if (!key.change.empty()) names.push_back(key.name);
+  std::ranges::sort(names);
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+void check_keys(const blk::KeyTexts& given, const blk::ImageKeys& keys) {
+  for (const auto& [name, text] : given) {
+    const blk::ImageKey* const key = blk::find_key(keys, name);
+    if (key == nullptr)
+      throw ConfigError(
+          fmt::format("-o: there is no '{}': the keys are {}", name, changeable(keys)));
+    if (key->change.empty())
       throw ConfigError(fmt::format(
-          "-o: {} is chosen when an image is made; convert it into a new one instead", key));
-  return keys;
+          "-o: {} is chosen when an image is made; convert it into a new one instead", name));
+  }
 }
 
-std::optional<bool> flag_of(const KeyValues& keys, const std::string& key) {
-  if (!keys.find(key)) return std::nullopt;
-  return keys.flag(key, false);
+blk::Changeable& need_changeable(Image& image) {
+  if (image.find<blk::Changeable>() == nullptr && speaks_qemu())
+    throw ConfigError(
+        fmt::format("Format driver '{}' does not support option amendment", image.node().format()));
+  return image.need<blk::Changeable>("options that can be changed");
 }
 
-blk::Qcow2AmendOptions amend_options(const KeyValues& keys) {
-  blk::Qcow2AmendOptions options;
-  if (const auto compat = keys.find("compat")) options.version = parse_compat(*compat);
-  if (const auto size = keys.find("size"))
-    options.size = (parse_size("-o: size", *size) + kSector - 1) / kSector * kSector;
-  if (const auto bits = keys.find("refcount_bits"))
-    options.refcount_bits = static_cast<uint32_t>(parse_number("-o: refcount_bits", *bits, 1, 64));
-  options.lazy_refcounts = flag_of(keys, "lazy_refcounts");
-  options.backing_file = keys.find("backing_file");
-  options.backing_format = keys.find("backing_fmt");
-  options.data_file = keys.find("data_file");
-  options.data_file_raw = flag_of(keys, "data_file_raw");
-  return options;
+void check(const blk::KeyTexts& given, Image& image, bool force) {
+  const blk::Format& format = *blk::find_format(image.node().format());
+  check_keys(given, format.keys());
+  in_options([&] { format.check_changes(given); });
+  const auto size = given.find("size");
+  if (size == given.end() || force) return;
+  const uint64_t end = (parse_size("-o: size", size->second) + kSector - 1) / kSector * kSector;
+  if (end < image.size())
+    throw ConfigError(
+        fmt::format("'{}' would lose the {} bytes behind its new end; add --force if "
+                    "that is meant",
+                    image.path(), image.size() - end));
 }
 
 int amend(const AmendArguments& arguments) {
   if (asks_for_help(arguments.options)) {
-    std::fputs(kHelp, stdout);
+    std::fputs(changes_help().c_str(), stdout);
     return kOk;
   }
   if (arguments.options.empty()) throw ConfigError("-o: say what is to change (-o help)");
-  blk::Qcow2AmendOptions options = amend_options(keys_of(arguments));
+  const blk::KeyTexts given = read_options(arguments.options);
   Session session;
   Image image(session, image_spec(arguments.image));
-  if (image.qcow2() == nullptr && speaks_qemu())
-    throw ConfigError("Format driver 'raw' does not support option amendment");
-  blk::Qcow2& qcow2 = image.need_qcow2("options that can be changed");
-  if (options.size && *options.size < image.size() && !arguments.force)
-    throw ConfigError(
-        fmt::format("'{}' would lose the {} bytes behind its new end; add --force if "
-                    "that is meant",
-                    image.path(), image.size() - *options.size));
+  blk::Changeable& with = need_changeable(image);
+  check(given, image, arguments.force);
   Progress progress(arguments.progress);
   const auto watch = [&](uint64_t done, uint64_t total) {
     progress.update(done, total);
     return !session.interrupted();
   };
-  const std::error_code error = session.run(qcow2.amend(std::move(options), watch));
+  const std::error_code error = session.run(with.change(given, watch));
   if (error == std::errc::operation_canceled) session.stop_if_interrupted();
   if (error == std::errc::value_too_large)
     throw ConfigError(

@@ -248,9 +248,7 @@ void add_write_options(Options& command, BenchArguments& arguments) {
 }
 
 void add_open_options(Options& command, BenchArguments& arguments) {
-  command
-      .option("-t,--cache", "MODE", arguments.image.cache,
-              "writeback, none, writethrough, directsync or unsafe")
+  command.option("-t,--cache", "MODE", arguments.image.cache, blk::one_of(blk::kCacheWords))
       .show_default();
   const Option aio = command.option("-i,--aio", "AIO", arguments.aio,
                                     "native (the default with -t none) or threads");

@@ -57,23 +57,24 @@ std::unique_ptr<Image> open_source(Session& session, const BitmapArguments& argu
   return std::make_unique<Image>(session, spec);
 }
 
-Task<std::error_code> perform(blk::Qcow2& qcow2, blk::Qcow2& source, const BitmapAction& action,
-                              const std::string& name, uint64_t granularity) {
+Task<std::error_code> perform(blk::WithBitmaps& image, blk::WithBitmaps& source,
+                              const BitmapAction& action, const std::string& name,
+                              uint64_t granularity) {
   switch (action.what) {
     case What::add:
-      return qcow2.add_bitmap(name, granularity);
+      return image.add_bitmap(name, granularity);
     case What::remove:
-      return qcow2.remove_bitmap(name);
+      return image.remove_bitmap(name);
     case What::clear:
-      return qcow2.clear_bitmap(name);
+      return image.clear_bitmap(name);
     case What::enable:
-      return qcow2.enable_bitmap(name, true);
+      return image.enable_bitmap(name, true);
     case What::disable:
-      return qcow2.enable_bitmap(name, false);
+      return image.enable_bitmap(name, false);
     case What::merge:
       break;
   }
-  return qcow2.merge_bitmap(name, source, action.source);
+  return image.merge_bitmap(name, source, action.source);
 }
 
 const char* word_of(What what) {
@@ -88,17 +89,17 @@ int bitmap(const BitmapArguments& arguments) {
   blk::Spec spec = image_spec(arguments.image);
   spec.no_backing = true;  // nothing of the disk is read
   Image image(session, spec);
-  blk::Qcow2& qcow2 = image.need_qcow2("bitmaps");
-  blk::Qcow2& other = source ? source->need_qcow2("bitmaps") : qcow2;
+  auto& with = image.need<blk::WithBitmaps>("bitmaps");
+  auto& other = source ? source->need<blk::WithBitmaps>("bitmaps") : with;
   const uint64_t granularity = arguments.granularity.empty()
-                                   ? default_granularity(qcow2)
+                                   ? default_granularity(image.node().facts())
                                    : parse_size("-g", arguments.granularity);
   for (const BitmapAction& action : arguments.actions) {
     if (action.what == What::merge)
       check_bitmap(other, action.source, source ? source->path() : image.path());
-    if (action.what != What::add) check_bitmap(qcow2, arguments.name, image.path());
+    if (action.what != What::add) check_bitmap(with, arguments.name, image.path());
     const std::error_code error =
-        session.run(perform(qcow2, other, action, arguments.name, granularity));
+        session.run(perform(with, other, action, arguments.name, granularity));
     check_bitmap_change(error, word_of(action.what), arguments.name, image.path());
   }
   image.close();

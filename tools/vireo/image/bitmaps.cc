@@ -25,14 +25,9 @@ std::string reason(std::error_code error) {
   return {};
 }
 
-bool copied(const blk::qcow2::BitmapInfo& bitmap) {
-  return !bitmap.in_use && !bitmap.foreign;
-}
-
-void copy_bitmap(Session& session, Image& source, Image& target,
-                 const blk::qcow2::BitmapInfo& bitmap) {
-  blk::Qcow2& to = target.need_qcow2("bitmaps");
-  blk::Qcow2& from = source.need_qcow2("bitmaps");
+void copy_bitmap(Session& session, Image& source, Image& target, const blk::ImageBitmap& bitmap) {
+  auto& to = target.need<blk::WithBitmaps>("bitmaps");
+  auto& from = source.need<blk::WithBitmaps>("bitmaps");
   std::error_code error = session.run(to.add_bitmap(bitmap.name, bitmap.granularity));
   if (!error) error = session.run(to.merge_bitmap(bitmap.name, from, bitmap.name));
   if (!error && !bitmap.automatic) error = session.run(to.enable_bitmap(bitmap.name, false));
@@ -41,13 +36,13 @@ void copy_bitmap(Session& session, Image& source, Image& target,
 
 }  // namespace
 
-uint64_t default_granularity(const blk::Qcow2& image) {
+uint64_t default_granularity(const blk::ImageFacts& image) {
   constexpr uint64_t kLeast = 4096, kMost = 65536;
-  return std::clamp(image.header().geometry().cluster_size(), kLeast, kMost);
+  return std::clamp(image.cluster_size, kLeast, kMost);
 }
 
-void check_bitmap(const blk::Qcow2& image, const std::string& name, const std::string& path) {
-  const auto bitmaps = image.bitmaps();
+void check_bitmap(const blk::WithBitmaps& image, const std::string& name, const std::string& path) {
+  const auto bitmaps = image.bitmap_list();
   if (std::none_of(bitmaps.begin(), bitmaps.end(),
                    [&](const auto& bitmap) { return bitmap.name == name; }))
     throw ConfigError(fmt::format("'{}' has no bitmap '{}'", path, name));
@@ -63,8 +58,8 @@ void check_bitmap_change(std::error_code error, const std::string& action, const
 }
 
 void check_copied_bitmaps(Image& source, bool skip_broken) {
-  for (const auto& bitmap : source.need_qcow2("bitmaps").bitmaps()) {
-    if (copied(bitmap)) continue;
+  for (const auto& bitmap : source.need<blk::WithBitmaps>("bitmaps").bitmap_list()) {
+    if (bitmap.usable()) continue;
     const std::string what = fmt::format(
         "bitmap '{}' of '{}' cannot be copied: its bits mean nothing", bitmap.name, source.path());
     if (!skip_broken)
@@ -76,8 +71,8 @@ void check_copied_bitmaps(Image& source, bool skip_broken) {
 }
 
 void copy_bitmaps(Session& session, Image& source, Image& target) {
-  for (const auto& bitmap : source.need_qcow2("bitmaps").bitmaps())
-    if (copied(bitmap)) copy_bitmap(session, source, target, bitmap);
+  for (const auto& bitmap : source.need<blk::WithBitmaps>("bitmaps").bitmap_list())
+    if (bitmap.usable()) copy_bitmap(session, source, target, bitmap);
 }
 
 }  // namespace vireo::cli

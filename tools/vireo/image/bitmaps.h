@@ -12,10 +12,10 @@
 namespace vireo::cli {
 
 // A cluster, from 4 to 64 KiB.
-uint64_t default_granularity(const blk::Qcow2& image);
+uint64_t default_granularity(const blk::ImageFacts& image);
 
 // Throws when the image has no such bitmap.
-void check_bitmap(const blk::Qcow2& image, const std::string& name, const std::string& path);
+void check_bitmap(const blk::WithBitmaps& image, const std::string& name, const std::string& path);
 // `action`: "add", "clear", …
 void check_bitmap_change(std::error_code error, const std::string& action, const std::string& name,
                          const std::string& path);

@@ -1,6 +1,6 @@
 #include "tools/vireo/image/chain.h"
 
-#include <filesystem>
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -19,13 +19,11 @@ void throw_chain_loop(const std::string& context, const std::string& path) {
                         : fmt::format("{}: '{}' comes twice: the chain is a loop", context, path));
 }
 
-size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& name) {
-  for (size_t i = 0; i < chain.size(); ++i) {
-    std::error_code ignored;
-    if (chain[i].path == name || std::filesystem::equivalent(chain[i].path, name, ignored))
-      return i;
-  }
-  return chain.size();
+size_t find_in_chain(const std::vector<blk::Spec>& chain, const blk::Location& location) {
+  const auto found = std::ranges::find_if(chain, [&location](const blk::Spec& image) {
+    return image.name() == location.name() || same_file(image.location, location);
+  });
+  return static_cast<size_t>(found - chain.begin());
 }
 
 namespace {
@@ -33,8 +31,7 @@ namespace {
 // What the image lies over: what the user says, else what it records.
 std::optional<blk::Spec> next_below(const Layer& layer) {
   if (layer.spec.below) return *layer.spec.below;
-  if (layer.spec.no_backing || !layer.image.qcow2) return std::nullopt;
-  if (layer.image.qcow2->header.backing_file.empty()) return std::nullopt;
+  if (layer.spec.no_backing || layer.image.facts.backing_file.empty()) return std::nullopt;
   return blk::backing_spec(layer.spec, layer.image);
 }
 
@@ -55,8 +52,9 @@ std::vector<Layer> describe_chain(Session& session, blk::Spec spec) {
     std::optional<blk::Spec> below = next_below(chain.back());
     if (!below) return chain;
     const std::string context =
-        fmt::format("the backing file of '{}'", printable(chain.back().spec.path));
-    if (find_in_chain(seen, below->path) < seen.size()) throw_chain_loop(context, below->path);
+        fmt::format("the backing file of '{}'", printable(chain.back().spec.name()));
+    if (find_in_chain(seen, below->location) < seen.size())
+      throw_chain_loop(context, below->name());
     if (chain.size() > blk::kMaxBackingDepth)
       throw ConfigError(
           fmt::format("{}: the chain is deeper than {}", context, blk::kMaxBackingDepth));

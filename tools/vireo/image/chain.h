@@ -22,9 +22,9 @@ std::vector<Layer> describe_chain(Session& session, blk::Spec spec);
 // The same, without what they say about themselves.
 std::vector<blk::Spec> find_chain(Session& session, blk::Spec spec);
 
-// The place in the chain of the image that `name` means: the path as it was found, or any other
-// name of the same file. The chain's size if there is none.
-size_t find_in_chain(const std::vector<blk::Spec>& chain, const std::string& name);
+// The place in the chain of the image at `location`: the name as it was found, or any other of the
+// same file. The chain's size if there is none.
+size_t find_in_chain(const std::vector<blk::Spec>& chain, const blk::Location& location);
 
 // ConfigError: an image of a chain is the image at `path` again. `context`: which one names it.
 [[noreturn]] void throw_chain_loop(const std::string& context, const std::string& path);

@@ -15,8 +15,8 @@ namespace vireo::cli {
 
 namespace {
 
-using blk::qcow2::CheckResult;
-using blk::qcow2::Repair;
+using blk::CheckResult;
+using blk::Repair;
 
 struct CheckArguments {
   ImageArguments image;
@@ -25,7 +25,7 @@ struct CheckArguments {
   ProgressArguments progress;
 };
 
-CheckResult examine(Session& session, blk::Qcow2& image, Repair repair,
+CheckResult examine(Session& session, blk::Checkable& image, Repair repair,
                     const ProgressArguments& shown) {
   Progress progress(shown);
   const auto watch = [&](uint64_t done, uint64_t total) {
@@ -75,7 +75,7 @@ void print_human(const CheckResult& result) {
 }
 
 // Counts of nothing are left out.
-void print_json(const CheckResult& result, const std::string& path) {
+void print_json(const CheckResult& result, Image& image) {
   Json json = Json::object();
   const auto add = [&json](const char* key, uint64_t count) {
     if (count > 0) json.add(key, count);
@@ -90,7 +90,7 @@ void print_json(const CheckResult& result, const std::string& path) {
   add("allocated-clusters", result.allocated_clusters);
   add("fragmented-clusters", result.fragmented_clusters);
   add("compressed-clusters", result.compressed_clusters);
-  json.add("filename", path).add("format", "qcow2");
+  json.add("filename", image.path()).add("format", image.node().format());
   std::printf("%s\n", json.pretty().c_str());
 }
 
@@ -111,26 +111,27 @@ blk::Spec spec_of(const CheckArguments& arguments) {
 int check(const CheckArguments& arguments) {
   Session session;
   Image image(session, spec_of(arguments));
-  if (image.qcow2() == nullptr) {
+  auto* const checkable = image.find<blk::Checkable>();
+  if (checkable == nullptr) {
     complain(speaks_qemu() ? "This image format does not support checks"
-                           : fmt::format("'{}' is a raw image, in which there is nothing to check",
-                                         image.path()));
+                           : fmt::format("'{}' is a {} image, in which there is nothing to check",
+                                         image.path(), image.node().format()));
     return kCheckNotSupported;
   }
   const Repair repair = arguments.repair.empty()    ? Repair::none
                         : arguments.repair == "all" ? Repair::all
                                                     : Repair::leaks;
   const bool human = arguments.output == "human";
-  CheckResult result = examine(session, *image.qcow2(), repair, arguments.progress);
+  CheckResult result = examine(session, *checkable, repair, arguments.progress);
   if (result.errors == 0 && result.leaks_fixed + result.corruptions_fixed > 0) {
     if (human && !arguments.progress.quiet) print_repairs(result);
     const CheckResult repaired = result;
-    result = examine(session, *image.qcow2(), Repair::none, arguments.progress);
+    result = examine(session, *checkable, Repair::none, arguments.progress);
     result.leaks_fixed = repaired.leaks_fixed;
     result.corruptions_fixed = repaired.corruptions_fixed;
   }
   if (!human)
-    print_json(result, image.path());
+    print_json(result, image);
   else if (!arguments.progress.quiet)
     print_human(result);
   if (repair != Repair::none) image.close();

@@ -31,20 +31,20 @@ std::vector<blk::Spec> chain_to_base(Session& session, const CommitArguments& ar
   const blk::Spec top = image_spec(arguments.image);
   std::vector<blk::Spec> chain = find_chain(session, top);
   if (chain.size() < 2)
-    throw ConfigError(fmt::format("'{}' has no backing file to commit to", top.path));
+    throw ConfigError(fmt::format("'{}' has no backing file to commit to", top.name()));
   if (arguments.base.empty()) {
     chain.resize(2);
     return chain;
   }
   // For qemu-img a relative name is one beside the overlay.
   const std::string name =
-      speaks_qemu() ? blk::resolve_reference(top.path, arguments.base) : arguments.base;
+      speaks_qemu() ? blk::resolve_reference(top.name(), arguments.base) : arguments.base;
   const size_t base = find_in_chain(chain, name);
   if (base == 0 || base == chain.size())
     throw ConfigError(speaks_qemu() ? fmt::format("Did not find '{}' in the backing chain of '{}'",
-                                                  arguments.base, top.path)
+                                                  arguments.base, top.name())
                                     : fmt::format("-b: '{}' is not an image below '{}'",
-                                                  arguments.base, top.path));
+                                                  arguments.base, top.name()));
   chain.resize(base + 1);
   return chain;
 }
@@ -83,7 +83,7 @@ void commit(Session& session, const CommitArguments& arguments) {
   base.close();
   if (!empty_top) return;
   Image& top = *layers.front();
-  top.check(session.run(top.need_qcow2("backing file").clear()), "empty");
+  top.check(session.run(top.need<blk::WithBacking>("backing file").clear()), "empty");
   top.close();
 }
 

@@ -58,29 +58,33 @@ uint64_t sparse_of(const ConvertArguments& arguments) {
 CreateOptions target_options(const ConvertArguments& arguments) {
   if (arguments.target_is_options) {
     const blk::Spec spec = parse_image_name("", parse_image_options(arguments.files.back()));
-    CreateOptions options{.name = spec.path, .format = spec.format};
-    options.image.path = spec.path;
-    return options;
+    return {
+        .name = spec.name(), .location = spec.location, .format = blk::find_format(spec.format)};
   }
   CreateOptions options =
-      parse_create_options(arguments.files.back(), arguments.target_format, arguments.options);
-  if (!arguments.backing.empty()) options.image.backing_file = arguments.backing;
-  if (!arguments.backing_format.empty()) options.image.backing_format = arguments.backing_format;
+      read_create_options(arguments.files.back(), arguments.target_format, arguments.options);
+  give_backing(options, arguments.backing, arguments.backing_format);
+  (void)options.values();  // throws for what is not understood
   return options;
+}
+
+bool can(const CreateOptions& target, bool blk::Capabilities::*what) {
+  return target.format != nullptr && target.format->can.*what;
 }
 
 void check_arguments(const ConvertArguments& arguments, const CreateOptions& target) {
   if (arguments.files.size() < 2) refuse("convert needs a source and a target (try --help)");
-  const bool over_backing = !target.image.backing_file.empty();
+  const bool over_backing = !target.get("backing_file").empty();
   if (over_backing && arguments.files.size() > 2)
     refuse(worded("-B: several sources cannot share one backing file; convert them one by one",
                   "Having a backing file for the target makes no sense when concatenating multiple "
                   "input images"));
-  if (over_backing && speaks_qemu() && target.image.backing_format.empty())
+  if (over_backing && speaks_qemu() && target.get("backing_fmt").empty())
     refuse("Use of backing file requires explicit backing format");
-  if (arguments.compressed && target.format != "qcow2")
-    refuse("-c: only qcow2 images are compressed; add -O qcow2");
-  if (arguments.compressed && target.image.preallocation != blk::Preallocation::off)
+  if (arguments.compressed && !can(target, &blk::Capabilities::compression))
+    refuse(fmt::format("-c: only {0} images are compressed; add -O {0}",
+                       blk::format_names(&blk::Capabilities::compression)));
+  if (arguments.compressed && target.find("preallocation").value_or("off") != "off")
     refuse("-c: what is compressed cannot be preallocated; leave preallocation out");
   if (arguments.target_is_zero && !arguments.existing)
     refuse("--target-is-zero is about a target that exists; add -n");
@@ -88,8 +92,9 @@ void check_arguments(const ConvertArguments& arguments, const CreateOptions& tar
     refuse("--target-is-zero: a target over a backing file shows what that holds");
   if (arguments.bitmaps && arguments.files.size() > 2)
     refuse("--bitmaps: only those of a single source can be copied");
-  if (arguments.bitmaps && target.format != "qcow2")
-    refuse("--bitmaps: only qcow2 images have bitmaps; add -O qcow2");
+  if (arguments.bitmaps && !can(target, &blk::Capabilities::bitmaps))
+    refuse(fmt::format("--bitmaps: only {0} images have bitmaps; add -O {0}",
+                       blk::format_names(&blk::Capabilities::bitmaps)));
   if (arguments.skip_broken_bitmaps && !arguments.bitmaps)
     refuse("--skip-broken-bitmaps: it is about --bitmaps");
   if (arguments.target_is_options && !arguments.existing)
@@ -117,9 +122,8 @@ Images open_sources(Session& session, const ConvertArguments& arguments,
                                  .force_share = arguments.force_share});
     spec.read_only = true;
     spec.throttle.bps.rate = parse_size("-r", arguments.rate);
-    std::error_code ignored;
-    if (std::filesystem::equivalent(spec.path, target.image.path, ignored))
-      refuse(fmt::format("'{}' is source and target; give the target another name", spec.path));
+    if (blk::same_file(spec.location, target.location))
+      refuse(fmt::format("'{}' is source and target; give the target another name", spec.name()));
     sources.push_back(std::make_unique<Image>(session, spec));
   }
   return sources;
@@ -127,40 +131,41 @@ Images open_sources(Session& session, const ConvertArguments& arguments,
 
 // Opened and locked while the target is made.
 std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& options) {
-  if (options.image.backing_file.empty()) return nullptr;
+  const std::string backing = options.get("backing_file");
+  if (backing.empty()) return nullptr;
   blk::Spec spec;
   spec.references = blk::References::any;
   spec.empty = true;
-  spec.path = blk::resolve_reference(options.image.path, options.image.backing_file);
-  spec.format = options.image.backing_format;
+  spec.location = blk::resolve_reference(options.path(), backing);
+  spec.format = options.get("backing_fmt");
   spec.read_only = true;
-  return with_context(fmt::format("the backing file of '{}'", options.image.path),
+  return with_context(fmt::format("the backing file of '{}'", options.path()),
                       [&] { return std::make_unique<Image>(session, spec); });
 }
 
-void create_target(Session& session, CreateOptions options, uint64_t size) {
-  if (options.size && *options.size < size)
+void create_target(Session& session, const CreateOptions& options, uint64_t size) {
+  if (options.size().value_or(size) < size)
     refuse(fmt::format("-o: size: the source has {} bytes", size));
-  options.image.size = options.size.value_or(size);
-  prepare_host_file(options.image.path, options.file);
-  blk::check_create(options.format, options.image);
+  blk::CreateOptions values = options.values();
+  blk::set_size(values, options.size().value_or(size));
+  blk::check_create(options.location, values);
   const std::unique_ptr<Image> backing = open_backing(session, options);
   const auto watch = [&session](uint64_t, uint64_t) { return !session.interrupted(); };
-  session.run_job(blk::create_image(session.host(), options.format, options.image, watch));
+  session.run_job(blk::create_image(session.host(), options.location, values, watch));
 }
 
 // The data file that is made with the target; empty: none.
 std::string new_data_file(const ConvertArguments& arguments, const CreateOptions& options) {
-  if (arguments.existing || options.image.data_file.empty()) return {};
-  return blk::resolve_reference(options.image.path, options.image.data_file);
+  return arguments.existing ? "" : options.data_file();
 }
 
 std::unique_ptr<Image> open_target(Session& session, const ConvertArguments& arguments,
                                    const CreateOptions& options) {
-  blk::Spec spec = image_spec({.path = arguments.files.back(),
-                               .format = arguments.target_is_options ? "" : options.format,
-                               .cache = arguments.target_cache,
-                               .path_is_options = arguments.target_is_options});
+  blk::Spec spec =
+      image_spec({.path = arguments.files.back(),
+                  .format = arguments.target_is_options ? "" : std::string(options.format->name),
+                  .cache = arguments.target_cache,
+                  .path_is_options = arguments.target_is_options});
   if (const std::string data = new_data_file(arguments, options); !data.empty())
     spec.data_file = data;
   return std::make_unique<Image>(session, spec);
@@ -177,7 +182,7 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
   if (target->size() < source.size())
     refuse(fmt::format("'{}' is smaller than the source: {} bytes, and {} are needed",
                        target->path(), target->size(), source.size()));
-  const bool over_backing = !options.image.backing_file.empty();
+  const bool over_backing = !options.get("backing_file").empty();
   const bool new_file = !arguments.existing && is_regular(target->path()) && !over_backing;
   blk::ConvertOptions how{.sparse = sparse_of(arguments),
                           .target_is_zero = new_file || arguments.target_is_zero,
@@ -186,7 +191,7 @@ void copy(Session& session, const ConvertArguments& arguments, const CreateOptio
                           .one_by_one = speaks_qemu() && !arguments.any_order,
                           .find_zeros = !arguments.quick};
   if (arguments.compressed)
-    how.compressed = target->need_qcow2("compression").header().geometry().cluster_size();
+    how.compressed = target->need<blk::WithClusters>("compression").cluster_size();
   if (arguments.salvage)
     how.salvage = [](uint64_t offset, std::error_code error) {
       complain(fmt::format("cannot read at offset {}: {}; zeros instead", offset, error.message()));
@@ -219,7 +224,7 @@ int convert(const ConvertArguments& arguments) {
   blk::Source source;
   for (const auto& image : sources) source.add(image->disk());
   if (arguments.bitmaps) check_copied_bitmaps(*sources.front(), arguments.skip_broken_bitmaps);
-  Target target(options.image.path);
+  Target target(options.path());
   std::optional<Target> data;
   if (const std::string path = new_data_file(arguments, options); !path.empty()) data.emplace(path);
   if (!arguments.existing) create_target(session, options, source.size());
@@ -239,17 +244,21 @@ void add_source_options(Options& command, ConvertArguments& arguments) {
                "Open the sources although another program may be writing to them");
   command.flag("--salvage", arguments.salvage,
                "Put zeros where the sources cannot be read, and say where");
-  command.flag("--bitmaps", arguments.bitmaps, "Copy the source's dirty bitmaps, too (qcow2)");
+  command.flag("--bitmaps", arguments.bitmaps,
+               fmt::format("Copy the source's dirty bitmaps, too ({})",
+                           blk::format_names(&blk::Capabilities::bitmaps)));
   command.flag("--skip-broken-bitmaps", arguments.skip_broken_bitmaps,
                "Leave those out whose bits mean nothing");
   command.option("-r,--rate", "SIZE", arguments.rate, "Read at most so many bytes a second");
 }
 
 void add_target_options(Options& command, ConvertArguments& arguments) {
-  command.option("-O,--target-format", "FMT", arguments.target_format,
-                 "Format of the target: raw or qcow2 (default: by ending, else raw)");
+  command.option(
+      "-O,--target-format", "FMT", arguments.target_format,
+      fmt::format("Format of the target: {} (default: by ending, else raw)", blk::format_names()));
   add_create_options(command, arguments.options);
-  command.flag("-c,--compress", arguments.compressed, "Compress (qcow2)");
+  command.flag("-c,--compress", arguments.compressed,
+               fmt::format("Compress ({})", blk::format_names(&blk::Capabilities::compression)));
   command.option(
       "-B,--backing", "FILE", arguments.backing,
       "Lay the target over this image, which holds what the source's backing image does");

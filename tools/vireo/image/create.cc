@@ -1,7 +1,6 @@
 #include "tools/vireo/image/create.h"
 
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -43,72 +42,66 @@ void check_size_word(const std::string& text) {
 // What stands outside of -o says the same as a key inside.
 CreateOptions options_of(const CreateArguments& arguments) {
   CreateOptions options = read_create_options(arguments.path, arguments.format, arguments.options);
-  const auto give = [&options](const char* key, const std::optional<std::string>& value) {
-    if (value) options.given[key] = *value;
-  };
   if (arguments.size && options.given.contains("size"))
     throw ConfigError(worded("the size is given twice: in -o and behind the name",
                              "The image size must be specified only once"));
   if (arguments.backing && arguments.backing->empty())
     throw ConfigError(worded("-b: the name of the backing file is empty; leave -b out for none",
                              "Expected backing file name, got empty string"));
-  if (arguments.backing && options.format == "raw")
-    throw ConfigError(worded("-b: a raw image cannot have a backing file; write -f qcow2",
-                             "Backing file not supported for file format 'raw'"));
+  if (arguments.backing && !options.format->can.backing)
+    throw ConfigError(worded(
+        fmt::format("-b: a {} image cannot have a backing file; write -f {}", options.format->name,
+                    blk::format_names(&blk::Capabilities::backing)),
+        fmt::format("Backing file not supported for file format '{}'", options.format->name)));
   if (arguments.size && speaks_qemu()) check_size_word(*arguments.size);
-  give("size", arguments.size);
-  give("backing_file", arguments.backing);
-  give("backing_fmt", arguments.backing_format);
+  if (arguments.size) options.given["size"] = *arguments.size;
+  give_backing(options, arguments.backing.value_or(""), arguments.backing_format.value_or(""));
   return options;
 }
 
 // The image below, opened to be sure of it and to learn its size. While it is open, it and what is
 // below it are locked, so that the new image cannot overwrite any of them.
 std::unique_ptr<Image> open_backing(Session& session, const CreateOptions& options) {
-  const auto named = options.given.find("backing_file");
-  if (named == options.given.end()) return nullptr;
-  const auto format = options.given.find("backing_fmt");
+  const std::optional<std::string> named = options.find("backing_file");
+  if (!named) return nullptr;
   blk::Spec spec;
-  spec.path = blk::resolve_reference(options.image.path, named->second);
-  if (format != options.given.end()) spec.format = format->second;
+  spec.location = blk::resolve_reference(options.path(), *named);
+  spec.format = options.get("backing_fmt");
   if (spec.format.empty() && speaks_qemu()) spec.format = blk::kProbe;
   spec.read_only = true;
   spec.references = blk::References::any;
   spec.empty = true;
-  std::error_code ignored;
-  if (std::filesystem::equivalent(spec.path, options.image.path, ignored))
+  if (blk::same_file(spec.location, options.location))
     throw ConfigError(
         worded(fmt::format("'{}' cannot be its own backing file; give the new image another name",
-                           options.image.path),
+                           options.path()),
                "Error: Trying to create an image with the same filename as the backing file"));
-  return with_context(fmt::format("the backing file of '{}'", options.image.path),
+  return with_context(fmt::format("the backing file of '{}'", options.path()),
                       [&] { return std::make_unique<Image>(session, spec); });
 }
 
 // The size of the disk, in bytes and in the plan: as given, else that of the image below.
 void settle_size(CreateOptions& options, const Image* backing) {
-  const auto given = options.given.find("size");
-  if (given == options.given.end() && backing == nullptr)
+  const std::optional<std::string> given = options.find("size");
+  if (!given && backing == nullptr)
     throw ConfigError(worded("a size is needed: write it behind the name, such as 10G",
                              "Image creation needs a size parameter"));
-  const uint64_t size =
-      given == options.given.end() ? backing->size() : parse_size("SIZE", given->second);
+  const uint64_t size = given ? parse_size("SIZE", *given) : backing->size();
   options.given["size"] = std::to_string(size);
 }
 
-void make(Session& session, const CreateOptions& options, const ProgressArguments& shown) {
-  Target target(options.image.path);
+void make(Session& session, const CreateOptions& options, const blk::CreateOptions& values,
+          const ProgressArguments& shown) {
+  Target target(options.path());
   std::optional<Target> data;
-  if (!options.image.data_file.empty())
-    data.emplace(blk::resolve_reference(options.image.path, options.image.data_file));
-  prepare_host_file(options.image.path, options.file);
+  if (const std::string path = options.data_file(); !path.empty()) data.emplace(path);
   {
     Progress progress(shown);
     const auto watch = [&](uint64_t done, uint64_t total) {
       progress.update(done, total);
       return !session.interrupted();
     };
-    session.run_job(blk::create_image(session.host(), options.format, options.image, watch));
+    session.run_job(blk::create_image(session.host(), options.location, values, watch));
   }
   target.complete();
   if (data) data->complete();
@@ -125,11 +118,10 @@ void create_image(const CreateArguments& arguments) {
   if (!arguments.unsafe) backing = open_backing(session, options);
   settle_size(options, backing.get());
   if (speaks_qemu()) print_plan(arguments, options);  // before it looks at what the values say
-  set_values(options);
-  options.image.size = *options.size;
-  blk::check_create(options.format, options.image);
+  const blk::CreateOptions values = options.values();
+  blk::check_create(options.location, values);
   if (!speaks_qemu()) print_plan(arguments, options);
-  make(session, options, arguments.progress);
+  make(session, options, values, arguments.progress);
 }
 
 int create(const CreateArguments& arguments) {
@@ -159,7 +151,7 @@ void add_create(Options& image) {
       "  vireo image create disk.qcow2 20G\n"
       "  vireo image create -f qcow2 -b base.qcow2 -F qcow2 overlay.qcow2");
   command.option("-f,--format", "FMT", arguments->format,
-                 "Format: raw or qcow2 (default: by the ending, else raw)");
+                 fmt::format("Format: {} (default: by the ending, else raw)", blk::format_names()));
   command.option("-b,--backing", "FILE", arguments->backing,
                  "Lay the image over this one; relative to the new image");
   command.option("-F,--backing-format", "FMT", arguments->backing_format,

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "blockdev/format/qcow2_create.h"
-#include "tools/vireo/image/host_file.h"
+#include "blockdev/format/format.h"
 #include "tools/vireo/image/image_name.h"
 #include "tools/vireo/options.h"
+#include "vmm/base/error.h"
 
 namespace vireo::cli {
 
@@ -25,28 +25,37 @@ std::string create_options_help(const std::string& format);
 
 struct CreateOptions {
   std::string name;  // as the user wrote it
-  std::string format;
-  ImageOptions given{};            // as they were written; a key alone stands for "on"
-  std::optional<uint64_t> size{};  // was among them
-  HostFileOptions file{};
-  blk::Qcow2CreateOptions image{};
+  blk::Location location;
+  const blk::Format* format = nullptr;
+  blk::KeyTexts given{};  // as they were written; a key alone stands for "on"
+
+  std::string path() const { return location.name(); }
+  std::optional<std::string> find(const std::string& key) const;
+  std::string get(const std::string& key) const { return find(key).value_or(""); }
+  std::optional<uint64_t> size() const;  // of the disk, if that is given
+  // The data file that is made with the image; empty: none.
+  std::string data_file() const;
+  // What all that is given says. What does not go together is for blk::check_create to say.
+  blk::CreateOptions values() const;
 };
-// `format` empty: by the ending of `path`, else raw. Values are looked at one by one; what does not
-// go together is for blk::create_image to say.
-CreateOptions parse_create_options(const std::string& path, const std::string& format,
-                                   const std::vector<std::string>& texts);
-
-// "0.10" is version 2 of qcow2, "1.1" version 3.
-uint32_t parse_compat(const std::string& word);
-
-// The two halves of it, for a caller that adds to `given`: the keys, and what they say.
+// `format` empty: by the ending of `path`, else raw. Throws for a key that the format does not
+// have.
 CreateOptions read_create_options(const std::string& path, const std::string& format,
                                   const std::vector<std::string>& texts);
-void set_values(CreateOptions& options);
+// -b and -F, which say the same as keys in -o. Throws for a format that lies over nothing.
+void give_backing(CreateOptions& options, const std::string& file, const std::string& format);
+
+// What `parse` throws names an option of -o.
+template <class Function>
+auto in_options(Function parse) {
+  try {
+    return parse();
+  } catch (const ConfigError& error) {
+    throw ConfigError(std::string("-o: ") + error.what());
+  }
+}
 
 // "Formatting 'x', fmt=qcow2 …": what is about to be made, in QEMU's words.
 std::string plan_line(const CreateOptions& options);
-
-blk::Preallocation parse_preallocation(const std::string& option, const std::string& word);
 
 }  // namespace vireo::cli

@@ -67,10 +67,11 @@ Operands parse_operands(const std::vector<std::string>& texts) {
 
 void copy(Session& session, const Operands& operands, const CreateOptions& options,
           const blk::Source& source) {
-  blk::Spec spec = image_spec({.path = options.image.path, .format = options.format});
+  blk::Spec spec =
+      image_spec({.path = options.path(), .format = std::string(options.format->name)});
   Image target(session, spec);
   std::error_code ignored;
-  const bool new_file = std::filesystem::is_regular_file(options.image.path, ignored);
+  const bool new_file = std::filesystem::is_regular_file(options.path(), ignored);
   Progress progress({.quiet = true});
   const auto result = session.run(blk::convert(source, target.disk(), {.target_is_zero = new_file},
                                                job_control(session, progress)));
@@ -86,16 +87,16 @@ int run(const DdArguments& arguments) {
   blk::Spec spec = image_spec(input);
   spec.read_only = true;
   Session session;
-  std::error_code ignored;
-  if (std::filesystem::equivalent(spec.path, local_path(operands.output), ignored))
+  if (blk::same_file(spec.location, local_path(operands.output)))
     throw ConfigError(fmt::format("'{}' is input and output", operands.input));
   Image source(session, spec);
   const uint64_t offset = std::min(operands.offset, source.size());
   const uint64_t length = std::min(operands.length, source.size() - offset);
-  CreateOptions options = parse_create_options(operands.output, arguments.target_format, {});
-  options.image.size = length;
-  Target target(options.image.path);
-  session.run_job(blk::create_image(session.host(), options.format, options.image));
+  const CreateOptions options = read_create_options(operands.output, arguments.target_format, {});
+  blk::CreateOptions values = options.values();
+  blk::set_size(values, length);
+  Target target(options.path());
+  session.run_job(blk::create_image(session.host(), options.location, values));
   copy(session, operands, options, blk::Source(source.disk(), offset, length));
   target.complete();
   return kOk;
@@ -112,7 +113,8 @@ void add_dd(Options& image) {
   command.option("-f,--format", "FMT", arguments->source.format,
                  "Format of the input (default: what the header says)");
   command.option("-O,--target-format", "FMT", arguments->target_format,
-                 "Format of the output: raw or qcow2 (default: by the ending, else raw)");
+                 fmt::format("Format of the output: {} (default: by the ending, else raw)",
+                             blk::format_names()));
   add_name_options(command, arguments->source);
   command.flag("-U,--force-share", arguments->source.force_share,
                "Open the input although another program may be writing to it");

@@ -37,11 +37,11 @@ std::string human_size(uint64_t bytes) {
   return text.data();
 }
 
-std::string snapshot_table(const std::vector<blk::qcow2::SnapshotInfo>& snapshots) {
+std::string snapshot_table(const std::vector<blk::ImageSnapshot>& snapshots) {
   std::string table = fmt::format("{:<9} {:<16} {:>8} {:>19} {:>12} {:>10}\n", "ID", "TAG",
                                   "VM SIZE", "DATE", "VM CLOCK", "ICOUNT");
   for (const auto& snapshot : snapshots) {
-    const auto count = snapshot.instructions();
+    const auto& count = snapshot.instructions;
     table += fmt::format("{:<9} {:<16} {:>8} {:>19} {:>12} {:>10}\n", printable(snapshot.id),
                          printable(snapshot.name), human_size(snapshot.vm_state_size),
                          date(snapshot.date_seconds), clock(snapshot.vm_clock_nanoseconds),

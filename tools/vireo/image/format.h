@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
-#include "blockdev/format/qcow2_snapshot.h"
+#include "blockdev/format/image.h"
 #include "vmm/base/printable.h"
 
 namespace vireo::cli {
@@ -13,6 +14,6 @@ namespace vireo::cli {
 std::string human_size(uint64_t bytes);
 
 // The table of 'snapshot -l', heading included.
-std::string snapshot_table(const std::vector<blk::qcow2::SnapshotInfo>& snapshots);
+std::string snapshot_table(const std::vector<blk::ImageSnapshot>& snapshots);
 
 }  // namespace vireo::cli

@@ -84,7 +84,7 @@ class Taker {
   ImageOptions options_;
 };
 
-bool is_null(const std::string& driver) {
+bool names_null(const std::string& driver) {
   return driver == "null-co" || driver == "null-aio";
 }
 
@@ -120,8 +120,8 @@ void set_common(Taker& options, blk::Spec& spec) {
 }
 
 blk::Spec null_disk(Taker& options) {
-  blk::Spec spec{.format = "raw"};
-  spec.null_size = options.take_size("size").value_or(kNullSize);
+  const uint64_t size = options.take_size("size").value_or(kNullSize);
+  blk::Spec spec{.location = {blk::NullLocation{size}}, .format = "raw"};
   (void)options.take_flag("read-zeroes");  // it always does
   set_common(options, spec);
   options.done();
@@ -140,17 +140,17 @@ blk::Spec file(Taker& options, size_t depth) {
 
 // Nothing but a file and what holds for its requests.
 bool is_plain(const blk::Spec& spec) {
-  return spec.format.empty() || spec.null_size ||
-         (spec.format == "raw" && spec.file == nullptr && spec.window.offset == 0 &&
-          spec.window.size == 0);
+  const bool nested = std::holds_alternative<blk::NestedLocation>(spec.location.place);
+  return spec.format.empty() || is_null(spec) ||
+         (spec.format == "raw" && !nested && spec.window.offset == 0 && spec.window.size == 0);
 }
 
 // What lies on it sees it as a file.
 blk::Spec as_file(blk::Spec spec) {
   if (is_plain(spec)) return spec;
-  blk::Spec upper{.path = spec.path, .references = spec.references};
-  upper.file = std::make_shared<const blk::Spec>(std::move(spec));
-  return upper;
+  const blk::References references = spec.references;
+  blk::NestedLocation nested{std::make_shared<const blk::Spec>(std::move(spec))};
+  return {.location = {std::move(nested)}, .references = references};
 }
 
 uint32_t take_block(Taker& options) {
@@ -176,15 +176,17 @@ blk::Spec faulty_file(Taker& options, size_t depth) {
   blk::Spec spec =
       as_file(parse(options.take("image").value_or(options.take("x-image").value_or("")),
                     options.take_below("image"), Level::protocol, depth + 1));
-  spec.block = take_block(options);
-  // How long a request may be matters to nobody here.
-  for (const char* key :
-       {"max-transfer", "opt-write-zero", "max-write-zero", "opt-discard", "max-discard"})
+  blk::Faults& faults = spec.location.faults;
+  faults.limits = {.block = take_block(options),
+                   .zero_unit = options.take_size("opt-write-zero").value_or(0),
+                   .zero_length = options.take_size("max-write-zero").value_or(0)};
+  // How long other requests may be matters to nobody here.
+  for (const char* key : {"max-transfer", "opt-discard", "max-discard"})
     (void)options.take_size(key);
-  if (const auto config = options.take("config")) spec.faults = read_blkdebug(*config);
-  take_rules(options, "inject-error", parse_fault, spec.faults);
-  take_rules(options, "set-state", parse_new_state, spec.faults);
-  spec.debug = true;
+  if (const auto config = options.take("config")) faults.rules = read_blkdebug(*config);
+  take_rules(options, "inject-error", parse_fault, faults.rules);
+  take_rules(options, "set-state", parse_new_state, faults.rules);
+  faults.debug = true;
   set_common(options, spec);
   options.done();
   return spec;
@@ -202,7 +204,7 @@ blk::Spec protocol(Taker& options, const std::string& name, size_t depth) {
 
 bool names_image(const ImageOptions& options) {
   const auto driver = options.find("driver");
-  if (driver != options.end() && is_null(driver->second)) return true;
+  if (driver != options.end() && names_null(driver->second)) return true;
   return std::any_of(options.begin(), options.end(), [](const auto& option) {
     return option.first == "filename" || option.first == "file" ||
            option.first == "file.filename" || option.first == "file.driver";
@@ -253,8 +255,7 @@ void set_data_file(Taker& options, blk::Spec& spec) {
   if (below.empty()) return;
   blk::Spec data = parse("", std::move(below), Level::protocol, 1);
   if (!is_plain(data)) throw ConfigError("a qcow2's data file is a plain file, without a format");
-  spec.data_file = data.null_size ? "null-co://" : data.path;
-  if (data.null_size) spec.data = std::make_shared<const blk::Spec>(std::move(data));
+  spec.data_file = std::move(data.location);
 }
 
 blk::Spec format_of_options(Taker& options, const std::string& driver, const std::string& name,
@@ -277,7 +278,7 @@ blk::Spec parse_options(const std::string& name, ImageOptions members, Level lev
   if (!name.empty() && level == Level::protocol) members.emplace("filename", name);
   Taker options(std::move(members));
   const std::string driver = options.take("driver").value_or("");
-  if (is_null(driver)) return null_disk(options);
+  if (names_null(driver)) return null_disk(options);
   const bool is_bytes =
       is_file(driver) || driver == "blkdebug" || (driver.empty() && level == Level::protocol);
   if (!is_bytes) return format_of_options(options, driver, name, depth);
@@ -324,9 +325,8 @@ blk::Spec parse(const std::string& name, ImageOptions options, Level level, size
     }
   if (name.empty() || !options.empty())
     return parse_options(name, std::move(options), level, depth);
-  blk::Spec spec{.path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name};
-  spec.references = blk::References::any;  // the user names the image
-  return spec;
+  const std::string path = name.starts_with(kFile) ? plain_path(name.substr(kFile.size())) : name;
+  return {.location = path, .references = blk::References::any};  // the user names the image
 }
 
 }  // namespace
@@ -353,6 +353,10 @@ std::string image_options_text(const ImageOptions& options) {
     for (const char c : value) text += c == ',' ? std::string(",,") : std::string(1, c);
   }
   return text;
+}
+
+bool is_null(const blk::Spec& spec) noexcept {
+  return std::holds_alternative<blk::NullLocation>(spec.location.place);
 }
 
 blk::Spec parse_image_name(const std::string& name, const ImageOptions& options) {

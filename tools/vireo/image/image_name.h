@@ -28,4 +28,7 @@ std::string image_options_text(const ImageOptions& options);
 // `options` are on top of those that a json: name has. The format is empty when nothing tells it.
 blk::Spec parse_image_name(const std::string& name, const ImageOptions& options);
 
+// It lies nowhere: null-co.
+bool is_null(const blk::Spec& spec) noexcept;
+
 }  // namespace vireo::cli

@@ -12,9 +12,17 @@ blk::Spec by_options(const std::string& text) {
   return parse_image_name("", parse_image_options(text));
 }
 
+uint64_t null_size(const blk::Spec& spec) {
+  return std::get<blk::NullLocation>(spec.location.place).size;
+}
+
+const blk::Spec& nested_in(const blk::Spec& spec) {
+  return *std::get<blk::NestedLocation>(spec.location.place).image;
+}
+
 TEST_CASE("image names: files, with and without their protocol") {
-  CHECK(parse_image_name("a.img", {}).path == "a.img");
-  CHECK(parse_image_name("file:a:b.img", {}).path == "./a:b.img");
+  CHECK(parse_image_name("a.img", {}).name() == "a.img");
+  CHECK(parse_image_name("file:a:b.img", {}).name() == "./a:b.img");
   CHECK(parse_image_name("a.img", {}).format.empty());
   CHECK(parse_image_name("a.img", {{"driver", "qcow2"}}).format == "qcow2");
 }
@@ -22,7 +30,7 @@ TEST_CASE("image names: files, with and without their protocol") {
 TEST_CASE("image names: options as text") {
   const blk::Spec raw =
       by_options("driver=raw,file.filename=a,,b.img,offset=1M,size=512,read-only");
-  CHECK(raw.path == "a,b.img");
+  CHECK(raw.name() == "a,b.img");
   CHECK(raw.format == "raw");
   CHECK(raw.window.offset == 1 << 20);
   CHECK(raw.window.size == 512);
@@ -33,7 +41,7 @@ TEST_CASE("image names: options as text") {
   CHECK(by_options("driver=qcow2,file.filename=a,cache.direct=on").cache == blk::CacheMode::none);
   CHECK(by_options("driver=qcow2,file.filename=a,cache.direct=on,cache.writeback=off").cache ==
         blk::CacheMode::directsync);
-  CHECK(by_options("driver=null-co,size=64k").null_size == 65536);
+  CHECK(null_size(by_options("driver=null-co,size=64k")) == 65536);
 }
 
 TEST_CASE(
@@ -65,14 +73,14 @@ TEST_CASE("image names: JSON, with a backing image of one's own or none") {
       parse_image_name(R"(json:{"driver":"qcow2","file":{"driver":"file","filename":"top"},)"
                        R"("backing":{"driver":"raw","file":{"driver":"file","filename":"low"}}})",
                        {});
-  CHECK(image.path == "top");
+  CHECK(image.name() == "top");
   REQUIRE(image.below);
-  CHECK(image.below->path == "low");
+  CHECK(image.below->name() == "low");
   CHECK(image.below->format == "raw");
   CHECK(image.below->read_only);
   CHECK(parse_image_name(R"(json:{"file":{"filename":"top"},"backing":null})", {}).no_backing);
-  CHECK(parse_image_name("null-co://", {}).null_size == uint64_t{1} << 30);
-  CHECK(parse_image_name(R"(json:{"driver":"raw","file.filename":"x"})", {}).path == "x");
+  CHECK(null_size(parse_image_name("null-co://", {})) == uint64_t{1} << 30);
+  CHECK(parse_image_name(R"(json:{"driver":"raw","file.filename":"x"})", {}).name() == "x");
 }
 
 TEST_CASE("image names: a format on another, on a window or on blkdebug") {
@@ -80,27 +88,25 @@ TEST_CASE("image names: a format on another, on a window or on blkdebug") {
       "driver=qcow2,file.driver=raw,file.offset=512,"
       "file.file.filename=x");
   CHECK(twice.format == "qcow2");
-  REQUIRE(twice.file);
-  CHECK(twice.file->format == "raw");
-  CHECK(twice.file->path == "x");
-  CHECK(twice.file->window.offset == 512);
+  const blk::Spec lower = nested_in(twice);
+  CHECK(lower.format == "raw");
+  CHECK(lower.name() == "x");
+  CHECK(lower.window.offset == 512);
   const blk::Spec below =
       parse_image_name("blkdebug::x", {{"driver", "qcow2"}, {"file.align", "4k"}});
   CHECK(below.format == "qcow2");
-  CHECK(below.path == "x");
-  CHECK(below.block == 4096);
-  CHECK_FALSE(below.file);
+  CHECK(std::get<blk::FileLocation>(below.location.place).path == "x");
+  CHECK(below.location.faults.limits.block == 4096);
   const blk::Spec above = parse_image_name(
       "blkdebug::x", {{"driver", "blkdebug"}, {"image.driver", "qcow2"}, {"align", "512"}});
   CHECK(above.format == "raw");
-  CHECK(above.block == 512);
-  REQUIRE(above.file);
-  CHECK(above.file->format == "qcow2");
-  CHECK(above.file->path == "x");
+  CHECK(above.location.faults.limits.block == 512);
+  CHECK(nested_in(above).format == "qcow2");
+  CHECK(nested_in(above).name() == "x");
   const blk::Spec data = by_options("driver=qcow2,file.filename=a,data-file.driver=null-co");
-  CHECK(data.data);
-  CHECK_FALSE(data.data_file.empty());
-  CHECK(by_options("driver=qcow2,file.filename=a,data-file.filename=d").data_file == "d");
+  CHECK(std::holds_alternative<blk::NullLocation>(data.data_file.value().place));
+  const blk::Spec file = by_options("driver=qcow2,file.filename=a,data-file.filename=d");
+  CHECK(file.data_file.value().name() == "d");
   CHECK(by_options("driver=qcow2,file.filename=a,backing.driver=raw").backing_format == "raw");
   const blk::Spec hinted = by_options("driver=qcow2,file.filename=a,backing.node-name=n");
   CHECK_FALSE(hinted.below);

@@ -1,5 +1,6 @@
 #include "tools/vireo/image/info.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <utility>
@@ -24,23 +25,20 @@ struct InfoArguments {
   bool chain = false;
 };
 
+using blk::ImageBitmap;
+using blk::ImageBitmaps;
 using blk::ImageDescription;
-using blk::Qcow2Description;
 
 // The disk in whole sectors, as a guest of QEMU sees it.
 uint64_t virtual_size(const ImageDescription& image) {
-  return (image.virtual_size + 511) / 512 * 512;
+  return (image.facts.virtual_size + 511) / 512 * 512;
 }
 
-const char* compression_name(const blk::qcow2::Header& header) {
-  return header.compression == blk::qcow2::Compression::zstd ? "zstd" : "zlib";
-}
-
-Json snapshots_json(const Qcow2Description& qcow2) {
+Json snapshots_json(const std::vector<blk::ImageSnapshot>& snapshots) {
   Json list = Json::array();
-  for (const auto& snapshot : qcow2.snapshots) {
+  for (const auto& snapshot : snapshots) {
     Json entry = Json::object();
-    if (const auto count = snapshot.instructions()) entry.add("icount", *count);
+    if (snapshot.instructions) entry.add("icount", *snapshot.instructions);
     entry.add("vm-clock-nsec", snapshot.vm_clock_nanoseconds % 1000000000)
         .add("name", snapshot.name)
         .add("date-sec", snapshot.date_seconds)
@@ -53,16 +51,16 @@ Json snapshots_json(const Qcow2Description& qcow2) {
   return list;
 }
 
-std::vector<const char*> flag_names(const blk::qcow2::BitmapInfo& bitmap) {
+std::vector<const char*> flag_names(const ImageBitmap& bitmap) {
   std::vector<const char*> names;
   if (bitmap.in_use) names.push_back("in-use");
   if (bitmap.automatic) names.push_back("auto");
   return names;
 }
 
-Json bitmaps_json(const Qcow2Description& qcow2) {
+Json as_json(const ImageBitmaps& bitmaps) {
   Json list = Json::array();
-  for (const auto& bitmap : qcow2.bitmaps) {
+  for (const ImageBitmap& bitmap : bitmaps) {
     Json flags = Json::array();
     for (const char* name : flag_names(bitmap)) flags.add(name);
     list.add(Json::object()
@@ -73,48 +71,60 @@ Json bitmaps_json(const Qcow2Description& qcow2) {
   return list;
 }
 
-// What version 2 cannot have is left out.
-Json qcow2_json(const Qcow2Description& qcow2) {
-  const blk::qcow2::Header& header = qcow2.header;
+template <class T>
+Json as_json(const T& value) {
+  return Json(value);
+}
+
+Json details_json(const ImageDescription& image) {
   Json data = Json::object();
-  data.add("compat", header.version < 3 ? "0.10" : "1.1");
-  data.add("compression-type", compression_name(header));
-  if (header.version >= 3) data.add("lazy-refcounts", header.lazy_refcounts());
-  if (!qcow2.bitmaps.empty()) data.add("bitmaps", bitmaps_json(qcow2));
-  data.add("refcount-bits", header.geometry().refcount_bits());
-  if (header.has_data_file())
-    data.add("data-file", header.data_file()).add("data-file-raw", header.raw_data_file());
-  if (header.version >= 3)
-    data.add("corrupt", header.corrupt()).add("extended-l2", header.geometry().extended_l2);
-  return Json::object().add("type", "qcow2").add("data", std::move(data));
+  for (const blk::ImageDetail& detail : image.facts.details) {
+    std::string key(detail.name);
+    std::ranges::replace(key, ' ', '-');
+    data.add(key, std::visit([](const auto& value) { return as_json(value); }, detail.value));
+  }
+  return Json::object().add("type", image.format).add("data", std::move(data));
 }
 
 Json to_json(const ImageDescription& image) {
+  const blk::ImageFacts& facts = image.facts;
   Json json = Json::object();
-  const auto& qcow2 = image.qcow2;
-  if (qcow2 && !qcow2->header.backing_format().empty())
-    json.add("backing-filename-format", qcow2->header.backing_format());
-  if (qcow2 && !qcow2->snapshots.empty()) json.add("snapshots", snapshots_json(*qcow2));
+  if (!facts.backing_format.empty()) json.add("backing-filename-format", facts.backing_format);
+  if (!facts.snapshots.empty()) json.add("snapshots", snapshots_json(facts.snapshots));
   json.add("virtual-size", virtual_size(image)).add("filename", image.path);
-  if (qcow2) json.add("cluster-size", qcow2->header.geometry().cluster_size());
+  if (facts.cluster_size != 0) json.add("cluster-size", facts.cluster_size);
   json.add("format", image.format).add("actual-size", image.actual_size);
-  if (!qcow2) return json.add("dirty-flag", false);
-  if (qcow2->header.encryption != 0) json.add("encrypted", true);
-  json.add("format-specific", qcow2_json(*qcow2));
-  if (const std::string& name = qcow2->header.backing_file; !name.empty())
-    json.add("full-backing-filename", blk::resolve_reference(image.path, name))
-        .add("backing-filename", name);
-  return json.add("dirty-flag", qcow2->header.dirty());
+  if (facts.encrypted) json.add("encrypted", true);
+  if (!facts.details.empty()) json.add("format-specific", details_json(image));
+  if (!facts.backing_file.empty())
+    json.add("full-backing-filename", blk::resolve_reference(image.path, facts.backing_file))
+        .add("backing-filename", facts.backing_file);
+  return json.add("dirty-flag", facts.dirty);
 }
 
-std::string bitmap_lines(const Qcow2Description& qcow2) {
-  if (qcow2.bitmaps.empty()) return "";
-  std::string text = "    bitmaps:\n";
-  for (size_t i = 0; i < qcow2.bitmaps.size(); ++i) {
-    const auto& bitmap = qcow2.bitmaps[i];
+std::string as_text(bool value) {
+  return value ? "true" : "false";
+}
+
+std::string as_text(uint64_t value) {
+  return std::to_string(value);
+}
+
+std::string as_text(const std::string& value) {
+  return printable(value);
+}
+
+std::string lines_of(std::string_view name, const auto& value) {
+  return fmt::format("    {}: {}\n", name, as_text(value));
+}
+
+std::string lines_of(std::string_view name, const ImageBitmaps& bitmaps) {
+  std::string text = fmt::format("    {}:\n", name);
+  for (size_t i = 0; i < bitmaps.size(); ++i) {
+    const ImageBitmap& bitmap = bitmaps[i];
     text += fmt::format("        [{}]:\n            flags:\n", i);
-    for (size_t j = 0; const char* name : flag_names(bitmap))
-      text += fmt::format("                [{}]: {}\n", j++, name);
+    for (size_t j = 0; const char* flag : flag_names(bitmap))
+      text += fmt::format("                [{}]: {}\n", j++, flag);
     text += fmt::format("            name: {}\n            granularity: {}\n",
                         printable(bitmap.name), bitmap.granularity);
   }
@@ -122,30 +132,30 @@ std::string bitmap_lines(const Qcow2Description& qcow2) {
 }
 
 void print_backing(const ImageDescription& image) {
-  const blk::qcow2::Header& header = image.qcow2->header;
-  if (header.backing_file.empty()) return;
-  const std::string actual = blk::resolve_reference(image.path, header.backing_file);
-  std::printf("backing file: %s", printable(header.backing_file).c_str());
-  if (actual != header.backing_file) std::printf(" (actual path: %s)", printable(actual).c_str());
+  const std::string& name = image.facts.backing_file;
+  if (name.empty()) return;
+  const std::string actual = blk::resolve_reference(image.path, name);
+  std::printf("backing file: %s", printable(name).c_str());
+  if (actual != name) std::printf(" (actual path: %s)", printable(actual).c_str());
   std::printf("\n");
-  if (const std::string format = header.backing_format(); !format.empty())
+  if (const std::string& format = image.facts.backing_format; !format.empty())
     std::printf("backing file format: %s\n", printable(format).c_str());
 }
 
 void print_human(const ImageDescription& image) {
   const uint64_t size = virtual_size(image);
+  const blk::ImageFacts& facts = image.facts;
   std::printf("image: %s\nfile format: %s\nvirtual size: %s (%llu bytes)\ndisk size: %s\n",
               printable(image.path).c_str(), image.format.c_str(), human_size(size).c_str(),
               static_cast<unsigned long long>(size), human_size(image.actual_size).c_str());
-  if (!image.qcow2) return;
-  if (image.qcow2->header.encryption != 0) std::printf("encrypted: yes\n");
-  const uint64_t cluster = image.qcow2->header.geometry().cluster_size();
-  if (image.qcow2->header.dirty()) std::printf("cleanly shut down: no\n");
-  std::printf("cluster_size: %llu\n", static_cast<unsigned long long>(cluster));
+  if (facts.encrypted) std::printf("encrypted: yes\n");
+  if (facts.dirty) std::printf("cleanly shut down: no\n");
+  if (facts.cluster_size != 0)
+    std::printf("cluster_size: %llu\n", static_cast<unsigned long long>(facts.cluster_size));
   print_backing(image);
-  if (!image.qcow2->snapshots.empty())
-    std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
-  std::fputs(qcow2_specifics(*image.qcow2).c_str(), stdout);
+  if (!facts.snapshots.empty())
+    std::printf("Snapshot list:\n%s", snapshot_table(facts.snapshots).c_str());
+  std::fputs(details_text(facts).c_str(), stdout);
 }
 
 // The image, or all of its chain.
@@ -182,21 +192,12 @@ int info(const InfoArguments& arguments) {
 
 }  // namespace
 
-std::string qcow2_specifics(const Qcow2Description& qcow2) {
-  const blk::qcow2::Header& header = qcow2.header;
-  const bool v3 = header.version >= 3;
-  std::string text =
-      fmt::format("Format specific information:\n    compat: {}\n    compression type: {}\n",
-                  v3 ? "1.1" : "0.10", compression_name(header));
-  if (v3) text += fmt::format("    lazy refcounts: {}\n", header.lazy_refcounts());
-  text += bitmap_lines(qcow2);
-  text += fmt::format("    refcount bits: {}\n", header.geometry().refcount_bits());
-  if (header.has_data_file())
-    text += fmt::format("    data file: {}\n    data file raw: {}\n", printable(header.data_file()),
-                        header.raw_data_file());
-  if (v3)
-    text += fmt::format("    corrupt: {}\n    extended l2: {}\n", header.corrupt(),
-                        header.geometry().extended_l2);
+std::string details_text(const blk::ImageFacts& image) {
+  if (image.details.empty()) return "";
+  std::string text = "Format specific information:\n";
+  for (const blk::ImageDetail& detail : image.details)
+    text +=
+        std::visit([&](const auto& value) { return lines_of(detail.name, value); }, detail.value);
   return text;
 }
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/image.h"
 #include "tools/vireo/options.h"
 
 namespace vireo::cli {
@@ -11,7 +11,8 @@ namespace vireo::cli {
 // Adds the subcommand.
 void add_info(Options& image);
 
-// The lines that are about qcow2 only, from "Format specific information:" on.
-std::string qcow2_specifics(const blk::Qcow2Description& qcow2);
+// The lines about what only images of its format have, from "Format specific information:" on;
+// empty when there is nothing.
+std::string details_text(const blk::ImageFacts& image);
 
 }  // namespace vireo::cli

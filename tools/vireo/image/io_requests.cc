@@ -131,7 +131,7 @@ Task<std::error_code> IoShell::transfer_zeros(const IoRequest& request) {
 }
 
 Task<std::error_code> IoShell::transfer_state(const IoRequest& request, blk::IoVecs vectors) {
-  blk::Qcow2* const image = image_->qcow2();
+  auto* const image = image_->find<blk::WithState>();
   if (image == nullptr) co_return std::make_error_code(std::errc::operation_not_supported);
   if (!request.write) co_return co_await image->read_state(request.offset, std::move(vectors));
   co_return co_await image->write_state(request.offset, std::move(vectors));
@@ -251,7 +251,7 @@ bool IoShell::flush(const IoWords&) {
 bool IoShell::truncate(const IoWords& words) {
   session_.run(settle());
   const std::string how = words.has('m') ? words.options.at('m') : "off";
-  const blk::Preallocation preallocation = parse_preallocation("-m", how);
+  const blk::Preallocation preallocation = blk::parse_preallocation("-m", how);
   const uint64_t before = image_->size(), size = io_number(words.rest.front());
   image_->check(session_.run(image_->disk().resize(size)), "resize");
   if (preallocation != blk::Preallocation::off && size > before)

@@ -265,8 +265,8 @@ void IoShell::open_named() {
   spec.read_only = spec.read_only || how_.read_only;
   spec.snapshot = how_.snapshot;
   auto image = std::make_unique<Image>(session_, spec);
-  if (image->qcow2() != nullptr)
-    check_cache_entry(how_.image, image->qcow2()->header().geometry().cluster_size());
+  if (auto* const with = image->find<blk::WithClusters>())
+    check_cache_entry(how_.image, with->cluster_size());
   image_ = std::move(image);
 }
 
@@ -343,10 +343,11 @@ bool IoShell::open_image(const IoWords& words) {
 }
 
 ImageOptions IoShell::drivers() const {
-  blk::Qcow2* const qcow2 = image_->qcow2();
-  ImageOptions drivers{{"driver", qcow2 == nullptr ? "raw" : "qcow2"}, {"file.driver", "file"}};
-  if (qcow2 != nullptr && qcow2->backing() != nullptr)
-    drivers["backing.driver"] = qcow2->header().backing_format();
+  blk::FormatNode& image = image_->node();
+  ImageOptions drivers{{"driver", std::string(image.format())}, {"file.driver", "file"}};
+  auto* const with = image_->find<blk::WithBacking>();
+  if (with != nullptr && with->backing() != nullptr)
+    drivers["backing.driver"] = image.facts().backing_format;
   return drivers;
 }
 
@@ -450,18 +451,17 @@ bool IoShell::abort(const IoWords&) {
 }
 
 bool IoShell::info(const IoWords&) {
-  if (image_spec(how_.image).null_size) {  // a protocol, as qemu-io tells one
+  if (is_null(image_spec(how_.image))) {  // a protocol, as qemu-io tells one
     say("format name: null-co\nformat name: null-co\n");
     return true;
   }
-  blk::Qcow2* const qcow2 = image_->qcow2();
-  const blk::qcow2::Header* const header = qcow2 == nullptr ? nullptr : &qcow2->header();
+  const blk::ImageFacts facts = image_->node().facts();
+  auto* const with = image_->find<blk::WithState>();
   const auto size = [](uint64_t bytes) { return io_size(static_cast<double>(bytes)); };
   say(fmt::format("format name: {}\ncluster size: {}\nvm state offset: {}\n",
-                  header == nullptr ? "raw" : "qcow2",
-                  size(header == nullptr ? 0 : header->geometry().cluster_size()),
-                  size(qcow2 == nullptr ? 0 : qcow2->state_offset())));
-  if (qcow2 != nullptr) say(qcow2_specifics({.header = *header, .snapshots = {}, .bitmaps = {}}));
+                  image_->node().format(), size(facts.cluster_size),
+                  size(with == nullptr ? 0 : with->state_offset())));
+  say(details_text(facts));
   return true;
 }
 

@@ -32,7 +32,6 @@ struct MapArguments {
 // One image of the chain, and the file that its data lies in.
 struct Layer {
   blk::Node* node;
-  blk::Qcow2* qcow2;  // or null: raw
   std::string data_path;
 };
 
@@ -47,8 +46,8 @@ struct Entry {
 blk::Node* through_filters(blk::Node* node) {
   auto* const raw = dynamic_cast<blk::RawNode*>(node);
   auto* const fault = raw == nullptr ? nullptr : dynamic_cast<blk::FaultNode*>(raw->whole());
-  return fault != nullptr && dynamic_cast<blk::Qcow2*>(&fault->below()) != nullptr ? &fault->below()
-                                                                                   : node;
+  const bool shows = fault != nullptr && dynamic_cast<blk::WithClusters*>(&fault->below());
+  return shows ? &fault->below() : node;
 }
 
 // The images from the top down.
@@ -56,14 +55,14 @@ std::vector<Layer> layers_of(Image& image) {
   std::vector<Layer> layers;
   std::string path = image.path();
   for (blk::Node* node = through_filters(&image.disk().graph()); node != nullptr;) {
-    auto* const qcow2 = dynamic_cast<blk::Qcow2*>(node);
-    layers.push_back({node, qcow2, path});
-    if (qcow2 == nullptr) break;
-    const blk::qcow2::Header& header = qcow2->header();
-    if (header.has_data_file())
-      layers.back().data_path = blk::resolve_reference(path, header.data_file());
-    path = blk::resolve_reference(path, header.backing_file);
-    node = qcow2->backing();
+    layers.push_back({node, path});
+    auto* const with = dynamic_cast<blk::WithBacking*>(node);
+    if (with == nullptr) break;
+    const blk::ImageFacts facts = dynamic_cast<blk::FormatNode&>(*node).facts();
+    if (!facts.data_file.empty())
+      layers.back().data_path = blk::resolve_reference(path, facts.data_file);
+    path = blk::resolve_reference(path, facts.backing_file);
+    node = with->backing();
   }
   return layers;
 }
@@ -73,7 +72,7 @@ uint64_t whole_sectors(uint64_t size) {
   return speaks_qemu() ? (size + kSector - 1) / kSector * kSector : size;
 }
 
-Task<Entry> raw_entry(blk::Node& node, uint64_t start, uint64_t length) {
+Task<Entry> plain_entry(blk::Node& node, uint64_t start, uint64_t length) {
   if (start >= node.limits().size)
     co_return Entry{
         .start = start, .length = length, .present = true, .zero = true, .offset = start};
@@ -86,17 +85,16 @@ Task<Entry> raw_entry(blk::Node& node, uint64_t start, uint64_t length) {
                   .offset = start};
 }
 
-Task<Entry> qcow2_entry(blk::Qcow2& image, uint64_t start, uint64_t length) {
-  const auto layout = co_await image.layout(start, length);
-  if (layout.error) throw std::system_error(layout.error, "cannot read the mapping");
-  using blk::qcow2::Kind;
-  const Kind kind = layout.value.kind;
+Task<Entry> placed_entry(blk::WithClusters& image, uint64_t start, uint64_t length) {
+  const auto placement = co_await image.placement(start, length);
+  const auto& [error, run] = placement;
+  if (error) throw std::system_error(error, "cannot read the mapping");
   co_return Entry{.start = start,
-                  .length = layout.value.length,
-                  .present = kind != Kind::unallocated,
-                  .zero = layout.value.zero,
-                  .data = kind == Kind::data || kind == Kind::compressed,
-                  .offset = layout.value.host};
+                  .length = run.length,
+                  .present = run.allocated,
+                  .zero = run.zero,
+                  .data = run.data,
+                  .offset = run.host};
 }
 
 // What the chain says of the run at `start`: the first image that has it, or where the search ends
@@ -105,10 +103,10 @@ Task<Entry> find_entry(const std::vector<Layer>& layers, uint64_t start, uint64_
   for (size_t depth = 0;; ++depth) {
     const Layer& layer = layers[depth];
     Entry entry;
-    if (layer.qcow2 != nullptr)
-      entry = co_await qcow2_entry(*layer.qcow2, start, length);
+    if (auto* const with = dynamic_cast<blk::WithClusters*>(layer.node))
+      entry = co_await placed_entry(*with, start, length);
     else
-      entry = co_await raw_entry(*layer.node, start, length);
+      entry = co_await plain_entry(*layer.node, start, length);
     entry.depth = depth;
     if (entry.present) co_return entry;
     const uint64_t below =

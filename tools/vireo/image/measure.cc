@@ -50,32 +50,30 @@ struct Sizes {
   std::optional<uint64_t> bitmaps{};  // of a source that can have some, on top
 };
 
-Sizes measure_raw(uint64_t size) {
-  const uint64_t bytes = (size + 511) / 512 * 512;
-  return {bytes, bytes, {}};
+std::optional<uint64_t> bitmaps_size(Image* image, uint64_t cluster) {
+  auto* const with = image == nullptr ? nullptr : image->find<blk::WithBitmaps>();
+  return with == nullptr ? std::nullopt : with->bitmaps_size(cluster);
 }
 
-std::optional<uint64_t> bitmaps_size(Image* image, uint64_t cluster) {
-  if (image == nullptr || image->qcow2() == nullptr || image->qcow2()->header().version < 3)
-    return std::nullopt;
-  return blk::qcow2::bitmaps_file_size(image->qcow2()->bitmaps(), image->size(), cluster);
+// The new image has space for all of its disk from the start.
+bool allocates_all(const CreateOptions& options, const Image* image) {
+  const std::string preallocation = options.get("preallocation");
+  return preallocation == "full" || preallocation == "falloc" ||
+         (image != nullptr && !options.get("backing_file").empty());
 }
 
 // `image`: what would be converted, or null for one that is all zeros.
-Sizes measure_qcow2(Session& session, const blk::Qcow2CreateOptions& options, Image* image) {
-  const uint64_t cluster = options.cluster_size;
-  const uint64_t guest = (options.size + cluster - 1) / cluster * cluster;
-  const uint64_t full = blk::full_file_size(options);
-  const bool all = options.preallocation == blk::Preallocation::full ||
-                   options.preallocation == blk::Preallocation::falloc ||
-                   (image != nullptr && !options.backing_file.empty());
+Sizes measure_file(Session& session, const CreateOptions& options, const blk::FilePlan& plan,
+                   uint64_t size, Image* image) {
+  if (plan.unit == 0) return {plan.full, plan.full, {}};
+  const uint64_t guest = (size + plan.unit - 1) / plan.unit * plan.unit;
   uint64_t data = 0;
-  if (all)
+  if (allocates_all(options, image))
     data = guest;
   else if (image != nullptr)
-    data = used_clusters(session, *image, cluster);
-  return {full - guest + data, full,
-          options.version < 3 ? std::nullopt : bitmaps_size(image, cluster)};
+    data = used_clusters(session, *image, plan.unit);
+  return {plan.full - guest + data, plan.full,
+          plan.bitmaps ? bitmaps_size(image, plan.unit) : std::nullopt};
 }
 
 void print(const Sizes& sizes, bool json) {
@@ -98,7 +96,8 @@ int measure(const MeasureArguments& arguments) {
     throw ConfigError("either --size or the FILE to be converted is required (try --help)");
   if (arguments.image.path.empty() && !arguments.image.snapshot.empty())
     throw ConfigError("-l: a snapshot is one of a FILE; leave --size out");
-  CreateOptions options = parse_create_options("", arguments.format, arguments.options);
+  const CreateOptions options = read_create_options("", arguments.format, arguments.options);
+  blk::CreateOptions values = options.values();
   Session session;
   std::unique_ptr<Image> image;
   if (!arguments.image.path.empty()) {
@@ -106,11 +105,11 @@ int measure(const MeasureArguments& arguments) {
     spec.read_only = true;
     image = std::make_unique<Image>(session, spec);
   }
-  options.image.size = image ? image->size() : parse_size("--size", arguments.size);
-  options.image.path = "the new image";
-  blk::check_create(options.format, options.image);
-  const Sizes sizes = options.format == "raw" ? measure_raw(options.image.size)
-                                              : measure_qcow2(session, options.image, image.get());
+  const uint64_t size = image ? image->size() : parse_size("--size", arguments.size);
+  blk::set_size(values, size);
+  blk::check_create("the new image", values);
+  const blk::FilePlan plan = blk::plan_file(values);
+  const Sizes sizes = measure_file(session, options, plan, size, image.get());
   print(sizes, arguments.output == "json");
   return kOk;
 }
@@ -126,7 +125,9 @@ void add_measure(Options& image) {
       "'bitmaps' is what convert --bitmaps adds.");
   add_image_options(command, arguments->image, false);
   add_snapshot_option(command, arguments->image.snapshot);
-  command.option("-O", "FMT", arguments->format, "Format of the new image: raw or qcow2")
+  command
+      .option("-O", "FMT", arguments->format,
+              fmt::format("Format of the new image: {}", blk::format_names()))
       .show_default();
   command.option("--size", "SIZE", arguments->size, "Size of its disk, instead of a FILE");
   add_create_options(command, arguments->options);

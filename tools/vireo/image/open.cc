@@ -21,7 +21,7 @@ std::string without_key(const std::string& snapshot) {
 
 const blk::Spec& checked(const blk::Spec& spec) {
   if (!spec.lock && !spec.read_only)
-    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.path));
+    throw ConfigError(fmt::format("-U is for looking at '{}', not for changing it", spec.name()));
   return spec;
 }
 
@@ -29,7 +29,7 @@ const blk::Spec& checked(const blk::Spec& spec) {
 std::unique_ptr<blk::Disk> open_disk(Session& session, blk::Spec spec) {
   spec.progress = [&session](uint64_t, uint64_t) { return !session.interrupted(); };
   try {
-    std::string name = spec.path;
+    std::string name = spec.name();
     return session.run(blk::open_disk(session.host(), std::move(name), std::move(spec)));
   } catch (...) {
     session.stop_if_interrupted();
@@ -41,7 +41,7 @@ std::unique_ptr<blk::Disk> open_disk(Session& session, blk::Spec spec) {
 
 void add_image_options(Options& command, ImageArguments& image, bool file_required) {
   command.option("-f,--format", "FMT", image.format,
-                 "Format: raw or qcow2 (default: what the header says)");
+                 fmt::format("Format: {} (default: what the header says)", blk::format_names()));
   command.flag("-U,--force-share", image.force_share,
                "Open it although another program may be writing to it");
   add_name_options(command, image);
@@ -56,8 +56,7 @@ void add_name_options(Options& command, ImageArguments& image) {
 
 void add_cache_option(Options& command, const std::string& option, std::string& cache,
                       const std::string& what) {
-  command
-      .option(option, "CACHE", cache, what + ": writeback, none, writethrough, directsync, unsafe")
+  command.option(option, "CACHE", cache, fmt::format("{}: {}", what, blk::one_of(blk::kCacheWords)))
       .show_default();
 }
 
@@ -92,7 +91,7 @@ blk::Spec image_spec(const ImageArguments& image) {
   const std::string name = image.path_is_options ? "" : image.path;
   const std::string options = image.path_is_options ? image.path : image.options;
   blk::Spec spec = parse_image_name(name, parse_image_options(options));
-  const bool names_null = spec.null_size && image.format.starts_with("null-");
+  const bool names_null = is_null(spec) && image.format.starts_with("null-");
   if (!image.format.empty() && !names_null) spec.format = image.format;
   if (spec.format.empty()) spec.format = blk::kProbe;
   if (spec.cache == blk::CacheMode::writeback) spec.cache = blk::parse_cache_mode(image.cache);
@@ -104,16 +103,16 @@ blk::Spec image_spec(const ImageArguments& image) {
 }
 
 std::string local_path(const std::string& name) {
-  return name.empty() ? name : parse_image_name(name, {}).path;
+  return name.empty() ? name : parse_image_name(name, {}).name();
 }
 
 void warn_of_ending(const blk::Spec& spec, const std::string& format) {
-  const std::string named = blk::format_by_name(spec.path);
+  const std::string named = blk::format_by_name(spec.name());
   if (spec.format != blk::kProbe || named.empty() || named == format) return;
   complain(
       fmt::format("'{}' is a {} image by its header, not {} as its name says; write -f to be "
                   "sure",
-                  spec.path, format, named));
+                  spec.name(), format, named));
 }
 
 namespace {
@@ -130,7 +129,7 @@ auto in_words(const blk::Spec& spec, Function open) {
     const std::string reason = qemu_reason(error);
     throw ConfigError(dialect() == Dialect::qemu_io
                           ? reason
-                          : fmt::format("Could not open '{}': {}", spec.path, reason));
+                          : fmt::format("Could not open '{}': {}", spec.name(), reason));
   }
 }
 
@@ -146,22 +145,16 @@ blk::ImageDescription describe_image(Session& session, const blk::Spec& spec) {
 
 Image::Image(Session& session, const blk::Spec& spec)
     : session_(session),
-      path_(spec.path),
+      path_(spec.name()),
       disk_(open_graph(session, spec)),
-      qcow2_(dynamic_cast<blk::Qcow2*>(&blk::format_node(*disk_))) {
-  warn_of_ending(spec, qcow2_ != nullptr ? "qcow2" : "raw");
+      node_(blk::format_node(*disk_)) {
+  warn_of_ending(spec, std::string(node_.format()));
 }
 
 Image::~Image() {
   if (closed_) return;
   [[maybe_unused]] const auto ignored =
       session_.run(disk_->close());  // another error is on its way
-}
-
-blk::Qcow2& Image::need_qcow2(const std::string& what) {
-  if (qcow2_ == nullptr)
-    throw ConfigError(fmt::format("'{}' is a raw image, which has no {}", path_, what));
-  return *qcow2_;
 }
 
 void Image::close() {

@@ -7,11 +7,14 @@
 #include <string>
 #include <system_error>
 
+#include <fmt/format.h>
+
 #include "blockdev/disk.h"
-#include "blockdev/format/qcow2.h"
+#include "blockdev/format/image.h"
 #include "blockdev/open.h"
 #include "tools/vireo/image/session.h"
 #include "tools/vireo/options.h"
+#include "vmm/base/error.h"
 
 namespace vireo::cli {
 
@@ -67,9 +70,19 @@ class Image {
   const std::string& path() const noexcept { return path_; }
   blk::Disk& disk() noexcept { return *disk_; }
   uint64_t size() const noexcept { return disk_->limits().size; }
-  blk::Qcow2* qcow2() noexcept { return qcow2_; }  // null: raw
+  blk::FormatNode& node() noexcept { return node_; }
+  // What some formats have; null: this one does not.
+  template <class With>
+  With* find() noexcept {
+    return dynamic_cast<With*>(&node_);
+  }
   // Throws ConfigError: "'x' is a raw image, which has no <what>".
-  blk::Qcow2& need_qcow2(const std::string& what);
+  template <class With>
+  With& need(const std::string& what) {
+    if (With* const with = find<With>()) return *with;
+    throw ConfigError(
+        fmt::format("'{}' is a {} image, which has no {}", path_, node_.format(), what));
+  }
 
   // Flushes and closes; a command that wrote calls it, to be told of errors.
   void close();
@@ -80,7 +93,7 @@ class Image {
   Session& session_;
   std::string path_;
   std::unique_ptr<blk::Disk> disk_;
-  blk::Qcow2* qcow2_ = nullptr;
+  blk::FormatNode& node_;
   bool closed_ = false;
 };
 

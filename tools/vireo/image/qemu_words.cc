@@ -3,8 +3,10 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -199,21 +201,73 @@ std::string qemu_corruption(const std::string& text) {
       why);
 }
 
+// "cluster 5 is counted 2 times and used 1 times"
+struct Counted {
+  unsigned long long cluster = 0, stored = 0, found = 0;
+  std::string words(const char* verb) const {
+    return fmt::format("{} cluster {} refcount={} reference={}", verb, cluster, stored, found);
+  }
+};
+
+std::optional<Counted> counted(const std::string& what) {
+  Counted is;
+  const int fields = std::sscanf(what.c_str(), "cluster %llu is counted %llu times and used %llu",
+                                 &is.cluster, &is.stored, &is.found);
+  return fields == 3 ? std::optional(is) : std::nullopt;
+}
+
+std::string qemu_flag(const std::string& what, const char* verb) {
+  unsigned long long index = 0, entry = 0, count = 0;
+  if (std::sscanf(what.c_str(),
+                  "the COPIED flag of L1 entry %llu, %llx, is wrong for a count of %llu", &index,
+                  &entry, &count) == 3)
+    return fmt::format("{} OFLAG_COPIED L2 cluster: l1_index={} l1_entry={:x} refcount={}", verb,
+                       index, entry, count);
+  if (std::sscanf(what.c_str(),
+                  "the COPIED flag of an L2 entry, %llx, is wrong for a count of %llu", &entry,
+                  &count) == 2)
+    return fmt::format("{} OFLAG_COPIED data cluster: l2_entry={:x} refcount={}", verb, entry,
+                       count);
+  return "";
+}
+
+std::string qemu_finding(const std::string& what, bool repairs) {
+  const char* const verb = repairs ? "Repairing" : "ERROR";
+  if (std::string flag = qemu_flag(what, verb); !flag.empty()) return flag;
+  unsigned long long length = 0, offset = 0;
+  const size_t beyond = what.find("beyond the end of the file: to ");
+  if (beyond != std::string::npos &&
+      std::sscanf(what.c_str() + beyond, "beyond the end of the file: to %llx bytes at %llx",
+                  &length, &offset) == 2)
+    return fmt::format(
+        "ERROR: counting reference for region exceeding the end of the file by one "
+        "cluster or more: offset {:#x} size {:#x}",
+        offset, length);
+  return fmt::format("{} {}", verb, what);
+}
+
 }  // namespace
 
-std::string qemu_finding(const std::string& text) {
-  if (text.starts_with("image '") && text.find("' is damaged: ") != std::string::npos)
-    return qemu_corruption(text);
+void QemuFindings::flush() {
+  for (const std::string& line : std::exchange(repairs_, {})) print_(line);
+}
+
+void QemuFindings::add(const std::string& text) {
   const bool repairs = text.starts_with("repairing ");
-  if (!repairs && !text.starts_with("found in ")) return text;
   const size_t colon = text.find(": ");
-  const std::string what = colon == std::string::npos ? text : text.substr(colon + 2);
-  unsigned long long cluster = 0, stored = 0, found = 0;
-  if (std::sscanf(what.c_str(), "cluster %llu is counted %llu times and used %llu times", &cluster,
-                  &stored, &found) != 3)
-    return (repairs ? "Repairing " : "ERROR ") + what;
-  const char* const verb = repairs ? "Repairing" : stored > found ? "Leaked" : "ERROR";
-  return fmt::format("{} cluster {} refcount={} reference={}", verb, cluster, stored, found);
+  if ((!repairs && !text.starts_with("found in ")) || colon == std::string::npos) {
+    const bool damaged = text.starts_with("image '") && text.find("' is damaged: ") != text.npos;
+    flush();
+    return print_(damaged ? qemu_corruption(text) : text);
+  }
+  const std::string what = text.substr(colon + 2);
+  if (const std::optional<Counted> cluster = counted(what)) {
+    print_(cluster->words(cluster->stored > cluster->found ? "Leaked" : "ERROR"));
+    if (repairs) repairs_.push_back(cluster->words("Repairing"));
+    return;
+  }
+  flush();
+  print_(qemu_finding(what, repairs));
 }
 
 }  // namespace vireo::cli

@@ -29,7 +29,7 @@ using Images = std::vector<std::unique_ptr<Image>>;
 
 // The options of the overlay are its own.
 blk::Spec backing_spec(const RebaseArguments& arguments, const blk::Spec& overlay) {
-  blk::Spec spec{.path = blk::resolve_reference(overlay.path, arguments.backing)};
+  blk::Spec spec{.location = blk::resolve_reference(overlay.name(), arguments.backing)};
   spec.references = blk::References::any;
   spec.empty = true;
   spec.lock = overlay.lock;
@@ -44,15 +44,15 @@ blk::Spec backing_spec(const RebaseArguments& arguments, const blk::Spec& overla
 void check_no_loop(Session& session, const blk::Spec& overlay, const blk::Spec& backing) {
   const Chain below =
       with_context("the new backing file", [&] { return find_chain(session, backing); });
-  if (find_in_chain(below, overlay.path) < below.size())
-    throw ConfigError(
-        fmt::format("'{}' lies over '{}': the chain would be a loop", backing.path, overlay.path));
+  if (find_in_chain(below, overlay.location) < below.size())
+    throw ConfigError(fmt::format("'{}' lies over '{}': the chain would be a loop", backing.name(),
+                                  overlay.name()));
 }
 
 // The images of the overlay's chain above the new backing image, if that is one of the chain.
 Images open_between(Session& session, const Chain& chain, const blk::Spec& backing) {
   Images between;
-  const size_t end = find_in_chain(chain, backing.path);
+  const size_t end = find_in_chain(chain, backing.location);
   for (size_t i = 1; i < end && end < chain.size(); ++i) {
     blk::Spec spec = chain[i];
     spec.read_only = true;
@@ -78,7 +78,7 @@ void copy_differences(Session& session, const RebaseArguments& arguments, Image&
 
 void name_backing(Session& session, const RebaseArguments& arguments, Image& overlay,
                   const std::string& format) {
-  blk::Qcow2& image = overlay.need_qcow2("backing file");
+  auto& image = overlay.need<blk::WithBacking>("backing file");
   overlay.check(session.run(image.set_backing(arguments.backing, format)),
                 "name a backing file in");
   overlay.close();
@@ -111,7 +111,7 @@ void rebase_safe(Session& session, const RebaseArguments& arguments, blk::Spec s
     between = open_between(session, chain, below);
   }
   Image overlay(session, spec);
-  overlay.need_qcow2("backing file");
+  overlay.need<blk::WithBacking>("backing file");
   copy_differences(session, arguments, overlay, backing.get(), between);
   name_backing(session, arguments, overlay, format);
 }

@@ -50,8 +50,10 @@ void check(const ResizeArguments& arguments, blk::Preallocation how, uint64_t si
         fmt::format("'{}' would lose the {} bytes behind its new end; add --shrink if that is "
                     "meant",
                     image.path(), image.size() - size));
-  if (image.qcow2() == nullptr && how == blk::Preallocation::metadata)
-    throw ConfigError("--preallocation: a raw image has no metadata; write off, falloc or full");
+  if (image.find<blk::WithClusters>() == nullptr && how == blk::Preallocation::metadata)
+    throw ConfigError(
+        fmt::format("--preallocation: a {} image has no metadata; write off, falloc or full",
+                    image.node().format()));
 }
 
 // Without all of it, the image stays as it was.
@@ -71,7 +73,8 @@ void preallocate(Session& session, Image& image, uint64_t start, blk::Preallocat
 }
 
 int resize(const ResizeArguments& arguments) {
-  const blk::Preallocation how = parse_preallocation("--preallocation", arguments.preallocation);
+  const blk::Preallocation how =
+      blk::parse_preallocation("--preallocation", arguments.preallocation);
   Session session;
   Image image(session, image_spec(arguments.image));
   const uint64_t before = image.size();

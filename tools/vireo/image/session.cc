@@ -16,27 +16,30 @@ namespace vireo::cli {
 
 namespace {
 
-// Scripts that compare what QEMU's programs print get its words here, too. Every line is written:
-// who reads a command's findings may be slow.
-void print_line(LogLevel, std::string_view, std::string_view text) {
-  if (speaks_qemu())
-    std::fprintf(stderr, "%s\n", printable(qemu_finding(std::string(text))).c_str());
-  else
-    complain(std::string(text));
+void print_finding(const std::string& line) {
+  std::fprintf(stderr, "%s\n", printable(line).c_str());
 }
 
 // A command's lines are as many as its findings, so the log's limit, which is for machines that run
 // on, stays out of it: on this clock a second passes between two lines.
-Logger make_log() {
+Logger make_log(QemuFindings& findings) {
   const auto later = [now = Logger::Clock::time_point{}]() mutable {
     return now += std::chrono::seconds(1);
   };
-  return Logger(LogLevel::warn, print_line, later);
+  // Scripts that compare what QEMU's programs print get its words here, too. Every line is written:
+  // who reads a command's findings may be slow.
+  const auto print = [&findings](LogLevel, std::string_view, std::string_view text) {
+    if (speaks_qemu())
+      findings.add(std::string(text));
+    else
+      complain(std::string(text));
+  };
+  return Logger(LogLevel::warn, print, later);
 }
 
 }  // namespace
 
-Session::Session() : log_(make_log()) {
+Session::Session() : findings_(print_finding), log_(make_log(findings_)) {
   watch_ = signals_.watch(loop_, terminal_, {.terminate = [this] { interrupt(); }});
 }
 

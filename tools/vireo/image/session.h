@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "blockdev/host.h"
+#include "tools/vireo/image/qemu_words.h"
 #include "tools/vireo/signals.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/worker_pool.h"
@@ -35,6 +36,7 @@ class Session {
   // Steps the loop until the task is done. Its exceptions come back.
   template <class T>
   T run(Task<T> task) {
+    const FlushAtEnd flush{findings_};
     return block_on(loop_, std::move(task));
   }
 
@@ -51,8 +53,13 @@ class Session {
   }
 
  private:
+  struct FlushAtEnd {
+    QemuFindings& findings;
+    ~FlushAtEnd() { findings.flush(); }
+  };
   void interrupt();
 
+  QemuFindings findings_;
   Signals signals_;
   dev::Terminal terminal_{-1};
   EventLoop loop_;

@@ -25,8 +25,8 @@ int list(Session& session, const SnapshotArguments& arguments) {
   const blk::Spec spec = image_spec(arguments.image);
   const blk::ImageDescription image = describe_image(session, spec);
   warn_of_ending(spec, image.format);
-  if (!image.qcow2 || image.qcow2->snapshots.empty()) return kOk;
-  std::printf("Snapshot list:\n%s", snapshot_table(image.qcow2->snapshots).c_str());
+  if (image.facts.snapshots.empty()) return kOk;
+  std::printf("Snapshot list:\n%s", snapshot_table(image.facts.snapshots).c_str());
   return kOk;
 }
 
@@ -54,8 +54,8 @@ void check(std::error_code error, const std::string& action, const std::string& 
 }
 
 // The id of what is to be deleted: as for qemu-img, a name comes before an id that is spelt alike.
-std::string id_of(const blk::Qcow2& image, const std::string& name) {
-  for (const auto& snapshot : image.snapshots())
+std::string id_of(const blk::ImageFacts& image, const std::string& name) {
+  for (const auto& snapshot : image.snapshots)
     if (snapshot.name == name) return snapshot.id;
   return name;
 }
@@ -64,13 +64,14 @@ int change(Session& session, const SnapshotArguments& arguments) {
   blk::Spec spec = image_spec(arguments.image);
   spec.no_backing = true;  // only tables change
   Image image(session, spec);
-  blk::Qcow2& qcow2 = image.need_qcow2("snapshots");
+  auto& with = image.need<blk::WithSnapshots>("snapshots");
   const auto& [create, apply, remove] =
       std::tie(arguments.create, arguments.apply, arguments.remove);
-  if (!create.empty()) check(session.run(qcow2.create_snapshot(create)), "take", create, image);
-  if (!apply.empty()) check(session.run(qcow2.apply_snapshot(apply)), "return to", apply, image);
+  if (!create.empty()) check(session.run(with.create_snapshot(create)), "take", create, image);
+  if (!apply.empty()) check(session.run(with.apply_snapshot(apply)), "return to", apply, image);
   if (!remove.empty())
-    check(session.run(qcow2.delete_snapshot(id_of(qcow2, remove))), "delete", remove, image);
+    check(session.run(with.delete_snapshot(id_of(image.node().facts(), remove))), "delete", remove,
+          image);
   image.close();
   return kOk;
 }
