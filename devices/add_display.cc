@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "devices/legacy/i8042.h"
-#include "devices/virtio/add.h"
 
 namespace vireo::dev {
 
@@ -26,12 +25,12 @@ class DisplayServer final : public Service {
 
 }  // namespace
 
-DisplayDevices add_display(Machine& machine, display::Size mode) {
+DisplayDevices add_display(Machine& machine, VirtioBus& bus, display::Size mode) {
   EventLoop& loop = machine.add_loop();
   auto& screen = machine.add_at<Framebuffer>(loop, "screen", mode);
   auto& ps2 = machine.add<I8042>("i8042", Ps2Devices::keyboard_and_mouse);
-  auto& keyboard = add_virtio_at<InputKeyboard>(machine, loop, "keyboard0");
-  auto& tablet = add_virtio_at<InputTablet>(machine, loop, "tablet0");
+  auto& keyboard = bus.add_at<InputKeyboard>(loop, "keyboard0");
+  auto& tablet = bus.add_at<InputTablet>(loop, "tablet0");
   auto& input = machine.add_service(
       std::make_unique<GuestInput>(loop, GuestInput::Devices{ps2, keyboard, tablet}, mode), loop);
   return {loop, screen, input};

@@ -1,7 +1,7 @@
 // Puts a screen, a keyboard and a pointer into a machine, on a loop of their own: compressing
 // pixels for viewers must not keep a disk waiting. Thread: control.
 //
-//   const DisplayDevices display = add_display(machine, {1024, 768});
+//   const DisplayDevices display = add_display(machine, bus, {1024, 768});
 //   serve_display(machine, display, {.vnc = "127.0.0.1:5900"});
 //   machine.boot({.kernel = …, .framebuffer = display.screen.boot_information()});
 #pragma once
@@ -13,6 +13,7 @@
 #include "devices/display/screen.h"
 #include "devices/guest_input.h"
 #include "devices/legacy/framebuffer.h"
+#include "devices/virtio/bus.h"
 #include "vmm/machine.h"
 
 namespace vireo::dev {
@@ -23,8 +24,8 @@ struct DisplayDevices {
   GuestInput& input;
 };
 
-// The machine's keyboard controller comes along. Throws what the devices throw.
-DisplayDevices add_display(Machine& machine, display::Size mode);
+// The bus is the machine's. Its keyboard controller comes along. Throws what the devices throw.
+DisplayDevices add_display(Machine& machine, VirtioBus& bus, display::Size mode);
 
 // Viewers may connect from now on, also while the machine is paused, until it ends. Gives the
 // addresses that they find it at. Throws ConfigError when a setting cannot be, or a port is taken.

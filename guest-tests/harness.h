@@ -56,6 +56,7 @@ class TestMachine {
   dev::Ring& console() noexcept { return console_; }                // the serial port
   dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
   dev::AcpiPower& power() noexcept { return *pc_.power; }
+  dev::VirtioBus& virtio() noexcept { return *pc_.virtio; }
   const dev::DisplayDevices& display() const { return pc_.display.value(); }
 
   void start() { machine_.start(); }

@@ -40,6 +40,11 @@ TEST_CASE("the serial port by interrupts") {
   }
 }
 
+TEST_CASE("a level-triggered interrupt comes until its line is low", "[hardware]") {
+  for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc})
+    expect_pass("level_interrupt", {.irqchip = irqchip});
+}
+
 TEST_CASE("the PICs keep quiet until they are set up") {
   expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::apic});
   expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::pc});

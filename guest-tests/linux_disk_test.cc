@@ -19,7 +19,6 @@
 
 #include "blockdev/filter/fault.h"
 #include "blockdev/protocol/memory.h"
-#include "devices/virtio/add.h"
 #include "guest-tests/linux_machine.h"
 #include "vmm/base/fd.h"
 
@@ -90,13 +89,13 @@ TEST_CASE("an overlay over a chain serves four processors through four queues an
 }
 
 // A disk in memory of which one block cannot be read.
-void add_bad_disk(Machine& machine) {
-  auto faults = std::make_unique<blk::FaultNode>(machine.env().loop,
+void add_bad_disk(LinuxMachine& machine) {
+  auto faults = std::make_unique<blk::FaultNode>(machine.machine().env().loop,
                                                  std::make_unique<blk::MemoryNode>(1 * MiB));
   faults->add(
       {.offset = 512 * 1024, .length = 4096, .error = std::make_error_code(std::errc::io_error)});
-  dev::add_virtio<dev::Blk>(machine, "bad", std::make_unique<blk::Disk>("bad", std::move(faults)),
-                            dev::BlkConfig{});
+  machine.virtio().add<dev::Blk>("bad", std::make_unique<blk::Disk>("bad", std::move(faults)),
+                                 dev::BlkConfig{});
 }
 
 void trims(LinuxMachine& machine, const fs::path& image) {
@@ -125,7 +124,7 @@ TEST_CASE("disks trim, grow, refuse writes and report errors as their guest expe
             constant.string());
   LinuxMachine machine({.disks = {{.image = {.location = data}},
                                   {.image = {.location = constant, .read_only = true}}}});
-  add_bad_disk(machine.machine());
+  add_bad_disk(machine);
   machine.come_up();
 
   CHECK(machine.run("cd /sys/block; cat vda/ro vdb/ro vda/queue/logical_block_size "

@@ -36,6 +36,7 @@ class LinuxMachine {
 
   Machine& machine() noexcept { return machine_; }
   dev::AcpiPower& power() noexcept { return *pc_.power; }
+  dev::VirtioBus& virtio() noexcept { return *pc_.virtio; }
   const dev::DisplayDevices& display() const { return pc_.display.value(); }
   std::filesystem::path vmlinux() const;  // the kernel, unpacked
   dev::Blk& disk(size_t index) { return *pc_.disks.at(index); }

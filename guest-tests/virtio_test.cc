@@ -7,7 +7,6 @@
 
 #include "blockdev/filter/fault.h"
 #include "blockdev/protocol/memory.h"
-#include "devices/virtio/add.h"
 #include "devices/virtio/blk.h"
 #include "guest-tests/harness.h"
 #include "vmm/base/event_loop.h"
@@ -96,7 +95,8 @@ TEST_CASE("no request of a disk is lost while its machine is paused, saved and g
 }
 
 // A disk in memory whose host is full now and then.
-dev::Blk& add_filling_disk(Machine& machine, uint64_t bytes) {
+dev::Blk& add_filling_disk(TestMachine& of, uint64_t bytes) {
+  Machine& machine = of.machine();
   EventLoop& home = machine.add_loop();
   auto faults = std::make_unique<blk::FaultNode>(home, std::make_unique<blk::MemoryNode>(bytes));
   for (uint64_t i = 1; i <= 5; ++i)
@@ -104,15 +104,15 @@ dev::Blk& add_filling_disk(Machine& machine, uint64_t bytes) {
                  .skip = 20 * i,
                  .hits = i,
                  .error = std::make_error_code(std::errc::no_space_on_device)});
-  return dev::add_virtio_at<dev::Blk>(
-      machine, home, "disk0", std::make_unique<blk::Disk>("disk0", std::move(faults)),
+  return of.virtio().add_at<dev::Blk>(
+      home, "disk0", std::make_unique<blk::Disk>("disk0", std::move(faults)),
       dev::BlkConfig{.no_space = [&](const std::string& why) { machine.request_pause(why); }});
 }
 
 TEST_CASE("a guest whose disk finds the host full waits, and misses nothing") {
   constexpr uint64_t kSectors = 16;
   TestMachine machine("disk_stream", {.arguments = "sectors=" + std::to_string(kSectors)});
-  add_filling_disk(machine.machine(), kSectors * kSector);
+  add_filling_disk(machine, kSectors * kSector);
   LoopThread other("other");
   int pauses = 0;
   machine.machine().request_resume();  // nobody waits for it

@@ -24,11 +24,7 @@ Board::Board(const Kvm& kvm, KvmVm& vm, Platform& platform, BoardConfig config, 
     : kvm_(kvm), vm_(vm), platform_(platform), config_(config), supported_(kvm.supported_cpuid()) {
   map_memory();  // first: after the interrupt controllers KVM takes milliseconds for it
   create_irqchip(vm_);
-  if (!has_pc_irqchip())
-    ioapic_.emplace(
-        platform_.mmio,
-        [this](MsiMessage message) { vm_.signal_msi(message.address, message.data); },
-        saved.take<IoApic::State>("ioapic"));
+  if (!has_pc_irqchip()) ioapic_.emplace(platform_.mmio, vm_, saved.take<IoApic::State>("ioapic"));
   for (uint32_t id = 0; id < config_.vcpus; ++id)
     vcpus_.push_back(
         std::make_unique<Vcpu>(id, create_vcpu(vm_, id), platform_.mmio, platform_.pio, events));
@@ -70,7 +66,11 @@ KvmVcpu Board::create_vcpu(KvmVm& vm, uint32_t id) const {
 }
 
 IrqLine Board::connect(uint32_t gsi) {
-  return ioapic_ ? IrqLine(*ioapic_, gsi) : vm_.connect_irq(gsi);
+  return ioapic_ ? IrqLine(*ioapic_, gsi) : IrqLine(vm_, gsi);
+}
+
+void Board::end_of_interrupt(uint8_t vector) {
+  if (ioapic_) ioapic_->end_of_interrupt(vector);
 }
 
 // --- running ---

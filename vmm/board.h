@@ -41,7 +41,8 @@ class Board {
   Board(const Kvm& kvm, KvmVm& vm, Platform& platform, BoardConfig config, VcpuEvents& events,
         StateReader& saved);
 
-  IrqLine connect(uint32_t gsi);  // an input of the I/O APIC
+  IrqLine connect(uint32_t gsi);          // an input of the I/O APIC
+  void end_of_interrupt(uint8_t vector);  // a vCPU's exit; its thread
   // What the first vCPU's CPUID tells, without the frequency of the time stamp counter.
   CpuidTable cpuid() const;
 

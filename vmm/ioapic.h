@@ -2,29 +2,27 @@
 // local APIC. It is ours, not KVM's: with KVM's own (and the PICs and timer that come with it) a
 // machine takes tens of milliseconds longer to be torn down on recent hosts, see docs/decisions.md.
 //
-// Inputs are edge-triggered: raise() is one interrupt, remembered while the entry is masked.
-// Entries that a guest programs for level are delivered once per raise, too. Thread: any; one
-// mutex, held for register updates and look-ups only.
+// An edge is remembered while the entry is masked, and so is a raise() that comes between a
+// level-triggered interrupt and its end. Levels are not part of the state: devices tell theirs when
+// they start.
+//
+// Thread: any; one mutex, held for register updates and look-ups, and while KVM is told which ends
+// of interrupt to report. That takes milliseconds, but only guests that have a level-triggered
+// input come to it, when they set it up.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <functional>
 #include <mutex>
+#include <vector>
 
 #include "vmm/base/state.h"
 #include "vmm/bus.h"
 #include "vmm/kvm/irq.h"
+#include "vmm/kvm/msi.h"
 #include "vmm/memory/layout.h"
 
 namespace vireo {
-
-// A write to the interrupt address range: what an APIC is told (Intel SDM vol. 3, 11.11).
-struct MsiMessage {
-  uint32_t address = 0;
-  uint32_t data = 0;
-  bool operator==(const MsiMessage&) const = default;
-};
 
 inline constexpr uint64_t kIoApicMasked = 1 << 16;  // an entry's mask bit
 
@@ -50,12 +48,13 @@ class IoApic final : public IoHandler, public IrqInputs {
  public:
   using State = IoApicState;
 
-  // `deliver` is called with the mutex held, on the thread that raised or unmasked.
-  using Deliver = std::function<void(MsiMessage)>;
-  IoApic(Bus& mmio, Deliver deliver, const State& state = {});
+  // Messages are sent with the mutex held, on the thread that raised, unmasked or ended.
+  IoApic(Bus& mmio, LocalApics& apics, const State& state = {});
 
   void raise(uint32_t input) noexcept override;
-  void reset();
+  void set(uint32_t input, bool high) noexcept override;
+  void end_of_interrupt(uint8_t vector);
+  void reset();  // the levels stay, which are the devices'
   State save() const;
 
   void io_read(uint64_t offset, std::span<std::byte> out) override;
@@ -65,11 +64,14 @@ class IoApic final : public IoHandler, public IrqInputs {
   uint32_t read_register() const noexcept;
   void write_register(uint32_t value);
   void write_entry(uint32_t half, uint32_t value);
-  void service(uint32_t input);
+  void service(uint32_t input) noexcept;
+  void report_ends();
 
   mutable std::mutex mutex_;
-  State state_;  // guarded by mutex_
-  Deliver deliver_;
+  State state_;                         // guarded by mutex_, as the two below
+  uint32_t high_ = 0;                   // a bit per input
+  std::vector<MsiMessage> reported_{};  // whose ends are
+  LocalApics& apics_;
   Bus::Region region_;
 };
 

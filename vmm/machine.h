@@ -145,6 +145,7 @@ class Machine final : private VcpuEvents, private MachineControl {
 
   void vcpu_crashed(uint32_t id, const std::string& cause) override;
   void vcpu_failed(uint32_t id, const std::string& cause) override;
+  void end_of_interrupt(uint8_t vector) override { board_.end_of_interrupt(vector); }
   void guest_power_off() override;
   void guest_reset() override;
   void guest_debug_exit(uint32_t value) override;

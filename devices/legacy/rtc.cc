@@ -35,7 +35,7 @@ void Rtc::start() {
   started_ = true;
   {
     const std::lock_guard lock(mutex_);
-    if (chip_.interrupt()) irq_.raise();
+    irq_.set(chip_.interrupt());
   }
   arm();
 }
@@ -49,6 +49,7 @@ Task<void> Rtc::stop() {
 void Rtc::reset() {
   const std::lock_guard lock(mutex_);
   chip_ = Mc146818();
+  irq_.set(false);
 }
 
 void Rtc::save(StateWriter& writer) const {
@@ -59,23 +60,21 @@ void Rtc::save(StateWriter& writer) const {
 uint8_t Rtc::read_register(uint64_t offset) {
   if (offset == kIndexPort) return kUnreadable;
   const std::lock_guard lock(mutex_);
-  const bool interrupt_before = chip_.interrupt();
   const uint8_t value = chip_.read(clock_());
-  settle(interrupt_before);
+  settle();
   return value;
 }
 
 void Rtc::write_register(uint64_t offset, uint8_t value) {
   const std::lock_guard lock(mutex_);
   if (offset == kIndexPort) return chip_.select(value);
-  const bool interrupt_before = chip_.interrupt();
   chip_.write(value, clock_());
-  settle(interrupt_before);
+  settle();
 }
 
 // Most guests never enable an interrupt, and then nothing is posted and no timer runs.
-void Rtc::settle(bool interrupt_before) {
-  if (!interrupt_before && chip_.interrupt()) irq_.raise();
+void Rtc::settle() {
+  irq_.set(chip_.interrupt());
   const bool enabled = (chip_.state().b & Mc146818::kInterrupts) != 0;
   if (!enabled || arm_posted_) return;
   arm_posted_ = true;
@@ -96,9 +95,8 @@ void Rtc::arm() {
 void Rtc::expired() {
   {
     const std::lock_guard lock(mutex_);
-    const bool interrupt_before = chip_.interrupt();
     chip_.advance(clock_());
-    if (!interrupt_before && chip_.interrupt()) irq_.raise();
+    irq_.set(chip_.interrupt());
   }
   arm();
 }

@@ -33,7 +33,7 @@ class Rtc final : public Device, private ByteRegisters {
   // Any vCPU.
   uint8_t read_register(uint64_t offset) override;
   void write_register(uint64_t offset, uint8_t value) override;
-  void settle(bool interrupt_before);  // with mutex_ held
+  void settle();  // with mutex_ held
 
   // The loop.
   void arm();

@@ -1,11 +1,9 @@
 #include "devices/net/slirp_limits.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
-#include "devices/net/header.h"
-#include "vmm/base/bytes.h"
+#include "devices/net/packet.h"
 
 namespace vireo::dev {
 
@@ -13,14 +11,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr uint16_t kIpv4 = 0x0800;
-constexpr uint16_t kIpv6 = 0x86dd;
-constexpr uint8_t kIcmp = 1;
-constexpr uint8_t kTcp = 6;
 constexpr uint8_t kSyn = 0x02;
 constexpr uint8_t kAck = 0x10;
-constexpr uint8_t kUdp = 17;
-constexpr size_t kIpv6Header = 40;
 
 // What counting costs stays a hundredth of the time.
 constexpr milliseconds kBetweenCounts{100};
@@ -29,14 +21,6 @@ constexpr size_t kFragmentBuffer = 2048;
 constexpr uint64_t kMostFragments = uint64_t{64} << 20;
 constexpr uint64_t kFragmentsPerSecond = kMostFragments / 30;
 
-uint8_t byte_at(std::span<const std::byte> bytes, size_t offset) noexcept {
-  return offset < bytes.size() ? std::to_integer<uint8_t>(bytes[offset]) : uint8_t{0};
-}
-
-uint16_t word_at(std::span<const std::byte> bytes, size_t offset) noexcept {
-  return static_cast<uint16_t>(byte_at(bytes, offset) << 8 | byte_at(bytes, offset + 1));
-}
-
 }  // namespace
 
 SlirpLimits::SlirpLimits(size_t most, std::function<size_t()> count_connections, Time now)
@@ -44,52 +28,37 @@ SlirpLimits::SlirpLimits(size_t most, std::function<size_t()> count_connections,
       count_connections_(std::move(count_connections)),
       fragments_(kFragmentsPerSecond, kMostFragments, now) {}
 
-// What is cut off reads as zeros: libslirp drops it.
-SlirpLimits::Packet SlirpLimits::parse(std::span<const std::byte> frame) {
-  using Kind = Packet::Kind;
-  const uint16_t type = word_at(frame, 12);
-  if (type != kIpv4 && type != kIpv6) return {};
-  const auto ip = frame.subspan(std::min(kEthernetHeader, frame.size()));
-  const bool four = type == kIpv4;
-  constexpr uint16_t kFragmentBits = 0x3fff;  // more of them to come, or the place of this one
-  if (four && (word_at(ip, 6) & kFragmentBits) != 0) return {.kind = Kind::fragment};
-  const uint8_t protocol = byte_at(ip, four ? 9 : 6);
-  const size_t header = four ? size_t{4} * (byte_at(ip, 0) & 0xf) : kIpv6Header;
-  const auto payload = ip.subspan(std::min(header, ip.size()));
-  if (protocol == kTcp) {
-    const bool opens = (byte_at(payload, 13) & (kSyn | kAck)) == kSyn;
+SlirpLimits::Need SlirpLimits::need_of(std::span<const std::byte> frame) {
+  using Kind = Need::Kind;
+  const Packet packet = parse_packet(frame);
+  if (packet.fragment) return {.kind = Kind::fragment};
+  if (packet.protocol == kTcp) {
+    const bool opens = (byte_at(packet.payload, 13) & (kSyn | kAck)) == kSyn;
     return {.kind = opens ? Kind::connection : Kind::nothing};
   }
-  if (four && protocol == kIcmp) return {.kind = Kind::datagram};
-  if (protocol != kUdp) return {};
-  const size_t length = four ? 4 : 16;
-  const auto port = [&](size_t address, size_t number) {
-    Port read{{}, word_at(payload, number)};
-    const auto from = ip.subspan(std::min(address, ip.size()));
-    std::ranges::copy(from.first(std::min(length, from.size())), read.first.begin());
-    return read;
-  };
-  const size_t source = four ? 12 : 8;
-  return {
-      .kind = Kind::datagram, .source = port(source, 0), .destination = port(source + length, 2)};
+  if (packet.version == 4 && packet.protocol == kIcmp) return {.kind = Kind::datagram};
+  if (packet.protocol != kUdp) return {};
+  return {.kind = Kind::datagram,
+          .source = Port{packet.source, word_at(packet.payload, 0)},
+          .destination = Port{packet.destination, word_at(packet.payload, 2)}};
 }
 
 bool SlirpLimits::admits(std::span<const std::byte> frame, Time now) {
-  const Packet packet = parse(frame);
-  if (!admits(packet, frame.size(), now)) return false;
-  under_way_ = packet;
+  const Need need = need_of(frame);
+  if (!admits(need, frame.size(), now)) return false;
+  under_way_ = need;
   return true;
 }
 
-bool SlirpLimits::admits(const Packet& packet, size_t bytes, Time now) {
-  switch (packet.kind) {
-    case Packet::Kind::nothing:
+bool SlirpLimits::admits(const Need& need, size_t bytes, Time now) {
+  switch (need.kind) {
+    case Need::Kind::nothing:
       return true;
-    case Packet::Kind::connection:
+    case Need::Kind::connection:
       return admits_connection(now);
-    case Packet::Kind::datagram:
-      return admits_datagram(packet);
-    case Packet::Kind::fragment:
+    case Need::Kind::datagram:
+      return admits_datagram(need);
+    case Need::Kind::fragment:
       return admits_fragment(bytes, now);
   }
   return true;
@@ -109,11 +78,11 @@ bool SlirpLimits::admits_connection(Time now) {
   return true;
 }
 
-bool SlirpLimits::admits_datagram(const Packet& packet) const {
+bool SlirpLimits::admits_datagram(const Need& need) const {
   if (datagram_sockets_.size() < most_) return true;
-  if (!packet.source) return false;
-  return sources_.contains(*packet.source) || exempt_sources_.contains(*packet.source) ||
-         exempt_destinations_.contains(*packet.destination);
+  if (!need.source) return false;
+  return sources_.contains(*need.source) || exempt_sources_.contains(*need.source) ||
+         exempt_destinations_.contains(*need.destination);
 }
 
 // The packet that a fragment completes may be anything.
@@ -126,8 +95,8 @@ bool SlirpLimits::admits_fragment(size_t bytes, Time now) {
 }
 
 void SlirpLimits::opened(int fd) {
-  if (fd < 0 || under_way_.kind == Packet::Kind::connection) return;  // that one is counted
-  if (under_way_.kind == Packet::Kind::nothing) {
+  if (fd < 0 || under_way_.kind == Need::Kind::connection) return;  // that one is counted
+  if (under_way_.kind == Need::Kind::nothing) {
     ++connections_;
     return;
   }

@@ -47,16 +47,16 @@ class SlirpLimits {
   void closed(int fd);
 
  private:
-  struct Packet {
-    // Of what it may make libslirp open or keep.
+  // What a frame may make libslirp open or keep.
+  struct Need {
     enum class Kind : uint8_t { nothing, connection, datagram, fragment } kind = Kind::nothing;
     std::optional<Port> source{};  // of a datagram of UDP: libslirp has a socket for each
     std::optional<Port> destination{};
   };
-  static Packet parse(std::span<const std::byte> frame);
-  bool admits(const Packet& packet, size_t bytes, Time now);
+  static Need need_of(std::span<const std::byte> frame);
+  bool admits(const Need& need, size_t bytes, Time now);
   bool admits_connection(Time now);
-  bool admits_datagram(const Packet& packet) const;
+  bool admits_datagram(const Need& need) const;
   bool admits_fragment(size_t bytes, Time now);
 
   const size_t most_;
@@ -66,7 +66,7 @@ class SlirpLimits {
   std::map<Port, int> sources_;
   std::map<int, std::optional<Port>> datagram_sockets_;  // by descriptor
   std::set<Port> exempt_sources_, exempt_destinations_;
-  Packet under_way_{};
+  Need under_way_{};
   TokenBucket fragments_;  // bytes
 };
 

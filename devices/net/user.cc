@@ -22,6 +22,7 @@
 #include "devices/net/checksum.h"
 #include "devices/net/frame_queue.h"
 #include "devices/net/host_address.h"
+#include "devices/net/segment_order.h"
 #include "devices/net/slirp_library.h"
 #include "devices/net/slirp_limits.h"
 #include "vmm/base/error.h"
@@ -244,6 +245,7 @@ class UserNet::Stack {
   std::vector<HostForward> host_forwards_;
   SlirpLimits limits_{most_sockets(), [this] { return connections_of_slirp(); },
                       EventLoop::Clock::now()};
+  SegmentOrder order_{2 * most_sockets()};
   bool refused_ = false;  // a frame, for the limits
   uint64_t looks_ = 0;
   bool entered_ = true;  // libslirp was, since it was last asked what it waits for
@@ -372,7 +374,9 @@ SlirpCb UserNet::Stack::callbacks() {
   SlirpCb c{};
   c.send_packet = [](const void* frame, size_t length, void* opaque) {
     Stack& stack = self(opaque);
-    stack.to_guest_.push({static_cast<const std::byte*>(frame), length}, stack.join_);
+    const std::span bytes{static_cast<const std::byte*>(frame), length};
+    stack.order_.answered(bytes);
+    stack.to_guest_.push(bytes, stack.join_);
     return static_cast<ssize_t>(length);
   };
   c.guest_error = [](const char* text, void* opaque) {
@@ -549,6 +553,7 @@ void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame
   }
   if ((header.flags & kNetNeedsChecksum) != 0)
     finish_checksum(frame_, header.checksum_start, header.checksum_offset);
+  if (!order_.admits(frame_)) return;
   if (!limits_.admits(frame_, EventLoop::Clock::now())) return refuse();
   const Inside inside(*this);
   library_.input(slirp_, reinterpret_cast<const uint8_t*>(frame_.data()),

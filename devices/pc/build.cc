@@ -14,7 +14,7 @@
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"
 #include "devices/legacy/uart.h"
-#include "devices/virtio/add.h"
+#include "devices/virtio/mmio_bus.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/p9.h"
 #include "devices/virtio/rng.h"
@@ -90,7 +90,7 @@ void Builder::add_input() {
 }
 
 void Builder::add_screen(const DisplaySpec& display) {
-  pc_.display.emplace(dev::add_display(machine_, display.mode));
+  pc_.display.emplace(dev::add_display(machine_, *pc_.virtio, display.mode));
   pc_.boot.framebuffer = pc_.display->screen.boot_information();
   pc_.boot.cmdline = with_screen_console(pc_.boot.cmdline);
   const display::RfbConfig& server = display.server;
@@ -125,8 +125,7 @@ void Builder::add_disk(const DiskSpec& disk) {
     config.no_space = [&machine = machine_, path = disk.image.name()](const std::string& why) {
       machine.request_pause(fmt::format("{} for '{}'", why, path));
     };
-  pc_.disks.push_back(
-      &dev::add_virtio_at<dev::Blk>(machine_, home, disk.id, std::move(opened), config));
+  pc_.disks.push_back(&pc_.virtio->add_at<dev::Blk>(home, disk.id, std::move(opened), config));
 }
 
 void Builder::add_net(const NetInterface& interface) {
@@ -140,8 +139,8 @@ void Builder::add_net(const NetInterface& interface) {
   const dev::MacAddress mac =
       interface.mac ? *interface.mac : default_mac(spec_.name, *network, pc_.nets.size());
   pc_.nets.push_back({id, network->description(), mac});
-  dev::add_virtio<dev::Net>(
-      machine_, id, std::move(network),
+  pc_.virtio->add<dev::Net>(
+      id, std::move(network),
       dev::NetConfig{.mac = mac, .mtu = interface.mtu, .rates = interface.rates});
 }
 
@@ -151,15 +150,15 @@ void Builder::add_shares() {
   for (ShareSpec share : spec_.shares) {
     share.share.descriptors = descriptors;
     share.share.own_loop = true;
-    named_step([&] {
-      dev::add_virtio_at<dev::P9>(machine_, machine_.add_loop(), "share-" + share.tag, share);
-    });
+    named_step(
+        [&] { pc_.virtio->add_at<dev::P9>(machine_.add_loop(), "share-" + share.tag, share); });
   }
 }
 
 Pc Builder::build() {
   check(spec_);
   pc_.boot = spec_.boot;
+  pc_.virtio = std::make_unique<dev::MmioBus>(machine_);
   pc_.power = &machine_.add<dev::AcpiPower>("power");
   machine_.add<dev::Uart>("com1", backend("com1", spec_.serial.value_or(dev::CharSpec{})));
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
@@ -169,9 +168,8 @@ Pc Builder::build() {
   for (const NetInterface& interface : spec_.nets) add_net(interface);
   add_shares();
   if (spec_.console)
-    pc_.console =
-        &dev::add_virtio<dev::Console>(machine_, "console0", backend("console0", *spec_.console));
-  dev::add_virtio<dev::Rng>(machine_, "rng0");
+    pc_.console = &pc_.virtio->add<dev::Console>("console0", backend("console0", *spec_.console));
+  pc_.virtio->add<dev::Rng>("rng0");
   if (spec_.virtio_cmdline)
     pc_.boot.cmdline = with_virtio_mmio(pc_.boot.cmdline, machine_.env().platform.acpi.devices());
   return std::move(pc_);

@@ -22,6 +22,7 @@
 #include "devices/net/mac.h"
 #include "devices/pc/spec.h"
 #include "devices/virtio/blk.h"
+#include "devices/virtio/bus.h"
 #include "devices/virtio/console.h"
 #include "vmm/machine.h"
 
@@ -41,6 +42,7 @@ struct PcHost {
 
 // What is in it, as far as others act on it; the machine owns the devices.
 struct Pc {
+  std::unique_ptr<dev::VirtioBus> virtio{};  // for more devices, before the machine starts
   dev::AcpiPower* power = nullptr;
   dev::Console* console = nullptr;  // none: the description has none
   std::optional<dev::DisplayDevices> display{};

@@ -2,12 +2,12 @@
 // One thread.
 #pragma once
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
+#include <array>
+#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,7 +37,7 @@ class FakeControl final : public MachineControl {
 class FakeDoorbells final : public Doorbells {
  public:
   Doorbell attach(DoorbellAddress address, int eventfd) override {
-    const auto key = std::pair(address.address, address.value);
+    const Key key{address.address, address.value};
     VMM_CHECK(table_.emplace(key, eventfd).second, "one doorbell per address and value");
     return Doorbell([this, key] { table_.erase(key); });
   }
@@ -52,7 +52,8 @@ class FakeDoorbells final : public Doorbells {
   int eventfd_at(uint64_t address, uint32_t value) const { return table_.at({address, value}); }
 
  private:
-  std::map<std::pair<uint64_t, uint32_t>, int> table_;
+  using Key = std::pair<uint64_t, std::optional<uint64_t>>;
+  std::map<Key, int> table_;
 };
 
 // Slots whose pages the test declares written.
@@ -102,24 +103,25 @@ class FakeSlots final : public MemorySlots {
   };
 };
 
-// Interrupt lines whose edges are counted.
-class FakeIrqs {
+// Interrupt lines whose edges are counted. Any thread.
+class FakeIrqs final : public IrqInputs {
  public:
-  IrqLine connect(uint32_t gsi) {
-    UniqueFd line = make_eventfd();
-    UniqueFd copy{::dup(line.get())};
-    lines_[gsi] = std::move(copy);
-    return IrqLine(std::move(line));
-  }
+  IrqLine connect(uint32_t gsi) { return {*this, gsi}; }
   // Edges since the last call.
-  uint64_t take(uint32_t gsi) {
-    uint64_t count = 0;
-    if (::read(lines_.at(gsi).get(), &count, sizeof count) < 0) return 0;
-    return count;
-  }
+  uint64_t take(uint32_t gsi) { return lines_.at(gsi).edges.exchange(0); }
+  bool is_high(uint32_t gsi) const { return lines_.at(gsi).high; }
 
  private:
-  std::map<uint32_t, UniqueFd> lines_;
+  struct Line {
+    std::atomic<uint64_t> edges = 0;
+    std::atomic<bool> high = false;
+  };
+  void raise(uint32_t input) noexcept override { ++lines_.at(input).edges; }
+  void set(uint32_t input, bool high) noexcept override {
+    if (!lines_.at(input).high.exchange(high) && high) raise(input);
+  }
+
+  std::array<Line, layout::kGsiCount> lines_;
 };
 
 struct FakeEnv {

@@ -160,8 +160,9 @@ Interrupt MmioTransport::queue_interrupt(uint16_t /*index*/) {
 void MmioTransport::attach_acknowledge() {
   if (acknowledge_) return;
   try {
-    acknowledge_ = doorbells_.attach({page_.address + mmio::kInterruptAck, mmio::kInterruptUsed},
-                                     acknowledged_.get());
+    acknowledge_ = doorbells_.attach(
+        {.address = page_.address + mmio::kInterruptAck, .value = mmio::kInterruptUsed},
+        acknowledged_.get());
   } catch (const std::system_error& error) {
     log_.debug(name(),
                fmt::format("interrupts are acknowledged through the register: {}", error.what()));
@@ -186,7 +187,7 @@ void MmioTransport::raise_pending() {
 }
 
 std::optional<DoorbellAddress> MmioTransport::doorbell(uint16_t index) const {
-  return DoorbellAddress{page_.address + mmio::kQueueNotify, index};
+  return DoorbellAddress{.address = page_.address + mmio::kQueueNotify, .value = index};
 }
 
 }  // namespace vireo::dev

@@ -76,8 +76,9 @@ static inline void pics_off(void) {
   out8(0x21, 0xff);
   out8(0xa1, 0xff);
 }
-// Edge-triggered, active high, fixed, to one processor.
-static inline void io_apic_route(uint8_t pin, uint8_t vector, uint8_t destination) {
+#define IO_APIC_LEVEL 0x8000
+// Active high, fixed, to one processor; edge-triggered, but with IO_APIC_LEVEL.
+static inline void io_apic_route(uint8_t pin, uint32_t vector_and_trigger, uint8_t destination) {
   io_apic_write((uint8_t)(0x11 + 2 * pin), (uint32_t)destination << 24);
-  io_apic_write((uint8_t)(0x10 + 2 * pin), vector);
+  io_apic_write((uint8_t)(0x10 + 2 * pin), vector_and_trigger);
 }

@@ -1,6 +1,7 @@
 // A library for LD_PRELOAD that lets calls of the host fail: of the kind that SOAK_FAIL names, the
 // N-th one (SOAK_FAIL=KIND:N), or every N-th one (SOAK_FAIL=KIND:every:N). Kinds: descriptor
-// (EMFILE), memory (std::bad_alloc), thread (EAGAIN), disk (ENOSPC).
+// (EMFILE), memory (std::bad_alloc, ENOMEM), thread (EAGAIN), disk (ENOSPC, EIO), network (ENOBUFS,
+// ENOMEM).
 //
 // Any thread. It allocates nothing.
 #include <dlfcn.h>
@@ -81,6 +82,17 @@ SOAK_CALL("descriptor", EMFILE, int, memfd_create, (const char* name, unsigned i
           (name, flags))
 SOAK_CALL("descriptor", ENOSPC, int, epoll_ctl,
           (int fd, int what, int of, struct epoll_event* event), (fd, what, of, event))
+SOAK_CALL("network", ENOBUFS, ssize_t, sendmsg, (int fd, const struct msghdr* message, int flags),
+          (fd, message, flags))
+SOAK_CALL("network", ENOMEM, ssize_t, recv, (int fd, void* into, size_t size, int flags),
+          (fd, into, size, flags))
+SOAK_CALL("network", ENOMEM, ssize_t, recvmsg, (int fd, struct msghdr* message, int flags),
+          (fd, message, flags))
+SOAK_CALL("disk", EIO, ssize_t, pread, (int fd, void* into, size_t size, off_t at),
+          (fd, into, size, at))
+SOAK_CALL("disk", EIO, ssize_t, preadv2,
+          (int fd, const struct iovec* into, int count, off_t at, int flags),
+          (fd, into, count, at, flags))
 SOAK_CALL("disk", ENOSPC, ssize_t, pwrite, (int fd, const void* from, size_t size, off_t at),
           (fd, from, size, at))
 SOAK_CALL("disk", ENOSPC, ssize_t, pwritev2,
@@ -90,6 +102,22 @@ SOAK_CALL("disk", EIO, int, fdatasync, (int fd), (fd))
 SOAK_CALL("disk", ENOSPC, int, ftruncate, (int fd, off_t size), (fd, size))
 SOAK_CALL("disk", ENOSPC, int, fallocate, (int fd, int mode, off_t at, off_t length),
           (fd, mode, at, length))
+
+extern "C" int open(const char* path, int flags, ...) {
+  static const auto real = next<int (*)(const char*, int, ...)>("open");
+  va_list more;
+  va_start(more, flags);
+  const mode_t mode = (flags & (O_CREAT | O_TMPFILE)) != 0 ? va_arg(more, mode_t) : 0;
+  va_end(more);
+  return fails_with("descriptor", EMFILE) ? -1 : real(path, flags, mode);
+}
+
+extern "C" void* mmap(void* at, size_t length, int protection, int flags, int fd, off_t offset) {
+  using Map = void* (*)(void*, size_t, int, int, int, off_t);
+  static const auto real = next<Map>("mmap");
+  return fails_with("memory", ENOMEM) ? MAP_FAILED
+                                      : real(at, length, protection, flags, fd, offset);
+}
 
 extern "C" int openat(int directory, const char* path, int flags, ...) {
   static const auto real = next<int (*)(int, const char*, int, ...)>("openat");

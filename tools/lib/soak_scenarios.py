@@ -16,7 +16,7 @@ from soak_machine import PATIENCE, Fault, Machine
 ROUND = 15  # seconds of one machine, so that every run has several
 DISK_SIZE = 1 << 16
 SECURITY_MODELS = ["none", "passthrough", "mapped-xattr", "mapped-file"]
-KINDS = {"descriptor": 120, "memory": 4000, "thread": 16, "disk": 60}  # and how many calls a machine makes, about
+KINDS = {"descriptor": 120, "memory": 4000, "thread": 16, "disk": 60, "network": 60}  # and how many calls a machine makes, about
 
 
 class Bench:

@@ -39,8 +39,8 @@ ONLY = (
     (re.compile(r"slirp/"), "devices/net/slirp_library.h"),
 )
 TRANSPORT = re.compile(r"mmio|pci|msi", re.IGNORECASE)
-# The transports themselves, and add.h, which chooses one.
-TRANSPORT_STEMS = ("mmio", "pci", "transport", "add")
+# The transports themselves, and the buses that give devices one.
+TRANSPORT_STEMS = ("mmio", "pci", "transport")
 
 
 def check(path, text):

@@ -247,6 +247,8 @@ void Vcpu::handle_exit() try {
       return handle_io();
     case KVM_EXIT_MMIO:
       return handle_mmio();
+    case KVM_EXIT_IOAPIC_EOI:
+      return events_.end_of_interrupt(run.eoi.vector);
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       return;

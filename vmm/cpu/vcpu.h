@@ -28,6 +28,9 @@ class VcpuEvents {
   virtual void vcpu_crashed(uint32_t id, const std::string& cause) = 0;
   // The host cannot run it.
   virtual void vcpu_failed(uint32_t id, const std::string& cause) = 0;
+  // The guest has ended an interrupt of this vector, of those that LocalApics::report_ends_of()
+  // names.
+  virtual void end_of_interrupt(uint8_t vector) = 0;
 };
 
 class Vcpu {

@@ -3,14 +3,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
 
 namespace vireo {
 
-// A 32-bit write of `value` to the MMIO address.
+// Which writes to the MMIO address ring.
 struct DoorbellAddress {
   uint64_t address = 0;
-  uint32_t value = 0;
+  uint8_t width = 4;                // in bytes: 1, 2, 4 or 8; 0: any
+  std::optional<uint64_t> value{};  // none: any; one needs a width
 };
 
 // A registered doorbell; ends with the object. Thread: any, one at a time.

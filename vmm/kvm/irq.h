@@ -6,35 +6,34 @@
 #include <set>
 #include <string>
 
-#include "vmm/base/fd.h"
-
 namespace vireo {
 
-// An interrupt controller's inputs. Thread: any.
+// An interrupt controller's inputs, ours or KVM's. Thread: any.
 class IrqInputs {
  public:
   virtual ~IrqInputs() = default;
   virtual void raise(uint32_t input) noexcept = 0;
+  virtual void set(uint32_t input, bool high) noexcept = 0;
 };
 
-// One edge-triggered input: each raise() is one interrupt. Thread: any. It is an input of a
-// controller of ours, or an irqfd that leads to one of KVM's (a unit test gives an eventfd of its
-// own and counts); a default-constructed one goes nowhere. The controller outlives it.
+// One of them; a default-constructed one goes nowhere. The controller outlives it. Thread: any.
+// How a device uses its line is its own matter, for the line's life: each raise() is one interrupt;
+// or set() tells the level. That is one interrupt when it rises, if the guest has the input
+// edge-triggered, and one after the other while it is high, if the guest has it level-triggered.
 class IrqLine {
  public:
   IrqLine() = default;
-  explicit IrqLine(UniqueFd event) noexcept : event_(std::move(event)) {}
   IrqLine(IrqInputs& inputs, uint32_t input) noexcept : inputs_(&inputs), input_(input) {}
   void raise() const noexcept {
     if (inputs_ != nullptr) inputs_->raise(input_);
-    if (event_) signal_eventfd(event_.get());
   }
-  int fd() const noexcept { return event_.get(); }
+  void set(bool high) const noexcept {
+    if (inputs_ != nullptr) inputs_->set(input_, high);
+  }
 
  private:
   IrqInputs* inputs_ = nullptr;
   uint32_t input_ = 0;
-  UniqueFd event_;
 };
 
 // Hands out the I/O APIC's inputs. Thread: control. `connect` makes the line to a GSI.

@@ -73,7 +73,7 @@ constexpr std::array kNeeds{
     Need{KVM_CAP_SET_TSS_ADDR, "KVM_CAP_SET_TSS_ADDR"},
     Need{KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID"},
     Need{KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
-    Need{KVM_CAP_IRQFD, "KVM_CAP_IRQFD"},
+    Need{KVM_CAP_IRQ_ROUTING, "KVM_CAP_IRQ_ROUTING"},
     Need{KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD"},
     Need{KVM_CAP_SIGNAL_MSI, "KVM_CAP_SIGNAL_MSI"},
     Need{KVM_CAP_SPLIT_IRQCHIP, "KVM_CAP_SPLIT_IRQCHIP"},
@@ -276,12 +276,38 @@ void KvmVm::mask_pics() {
   }
 }
 
-// A message that nobody takes is lost, as on hardware.
-void KvmVm::signal_msi(uint32_t address, uint32_t data) const noexcept {
-  kvm_msi message{};
-  message.address_lo = address;
-  message.data = data;
-  retry_ioctl(fd_.get(), KVM_SIGNAL_MSI, &message);
+void KvmVm::raise(uint32_t input) noexcept {
+  set(input, true);
+  set(input, false);
+}
+
+void KvmVm::set(uint32_t input, bool high) noexcept {
+  kvm_irq_level line{};
+  line.irq = input;
+  line.level = high ? 1 : 0;
+  retry_ioctl(fd_.get(), KVM_IRQ_LINE, &line);
+}
+
+void KvmVm::send(MsiMessage message) noexcept {
+  kvm_msi msi{};
+  msi.address_lo = message.address;
+  msi.data = message.data;
+  retry_ioctl(fd_.get(), KVM_SIGNAL_MSI, &msi);
+}
+
+// KVM takes the routes of the I/O APIC's inputs for what that delivers, and exits at the ends of
+// those that are level-triggered (KVM API, KVM_CAP_SPLIT_IRQCHIP).
+void KvmVm::report_ends_of(std::span<const MsiMessage> messages) {
+  Flexible<kvm_abi::RoutingHeader, kvm_irq_routing_entry> routing(messages.size());
+  routing.header().count = static_cast<uint32_t>(messages.size());
+  for (uint32_t input = 0; input < messages.size(); ++input) {
+    kvm_irq_routing_entry& route = routing.entries()[input];
+    route.gsi = input;
+    route.type = KVM_IRQ_ROUTING_MSI;
+    route.u.msi.address_lo = messages[input].address;
+    route.u.msi.data = messages[input].data;
+  }
+  call(kvm_abi::kSetGsiRouting, &routing.header(), "KVM_SET_GSI_ROUTING");
 }
 
 void KvmVm::create_pit() {
@@ -290,22 +316,13 @@ void KvmVm::create_pit() {
   call(KVM_CREATE_PIT2, &config, "KVM_CREATE_PIT2");
 }
 
-IrqLine KvmVm::connect_irq(uint32_t gsi) {
-  UniqueFd event = make_eventfd();
-  kvm_irqfd irqfd{};
-  irqfd.fd = static_cast<uint32_t>(event.get());
-  irqfd.gsi = gsi;
-  call(KVM_IRQFD, &irqfd, "KVM_IRQFD");
-  return IrqLine(std::move(event));
-}
-
 void KvmVm::ioeventfd(DoorbellAddress address, int eventfd, uint32_t flags) const {
   kvm_ioeventfd config{};
-  config.datamatch = address.value;
   config.addr = address.address;
-  config.len = sizeof address.value;
+  config.len = address.width;
+  config.datamatch = address.value.value_or(0);
   config.fd = eventfd;
-  config.flags = KVM_IOEVENTFD_FLAG_DATAMATCH | flags;
+  config.flags = (address.value ? KVM_IOEVENTFD_FLAG_DATAMATCH : 0U) | flags;
   call(KVM_IOEVENTFD, &config, "KVM_IOEVENTFD");
 }
 

@@ -17,6 +17,7 @@
 #include "vmm/kvm/doorbell.h"
 #include "vmm/kvm/irq.h"
 #include "vmm/kvm/memory_slot.h"
+#include "vmm/kvm/msi.h"
 
 namespace vireo {
 
@@ -72,7 +73,7 @@ class KvmVcpu {
   kvm_run* run_;
 };
 
-class KvmVm final : public Doorbells, public MemorySlots {
+class KvmVm final : public Doorbells, public MemorySlots, public IrqInputs, public LocalApics {
  public:
   explicit KvmVm(UniqueFd fd, size_t run_size) : fd_(std::move(fd)), run_size_(run_size) {}
 
@@ -83,14 +84,16 @@ class KvmVm final : public Doorbells, public MemorySlots {
   std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) override;
 
   // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
-  // through signal_msi(); or KVM's PICs and I/O APIC as well, inputs of which are connect_irq()'s.
+  // are LocalApics'; or KVM's PICs and I/O APIC as well, whose inputs are IrqInputs'.
   void create_local_apics();
   void create_irqchip();
   void mask_pics();          // all inputs of both, as firmware leaves them
   void set_special_pages();  // TSS and identity map, where KVM wants some of the address space
-  void signal_msi(uint32_t address, uint32_t data) const noexcept;
   void create_pit();
-  IrqLine connect_irq(uint32_t gsi);  // an irqfd
+  void raise(uint32_t input) noexcept override;
+  void set(uint32_t input, bool high) noexcept override;
+  void send(MsiMessage message) noexcept override;
+  void report_ends_of(std::span<const MsiMessage> messages) override;
   Doorbell attach(DoorbellAddress address, int eventfd) override;
   KvmVcpu create_vcpu(uint32_t id);
   int check_extension(int capability) const noexcept;
