@@ -12,14 +12,14 @@ constexpr size_t kParallelDiscards = 8;
 // Of the ranges, the whole clusters that nobody else refers to.
 Task<Outcome<std::vector<HostRange>>> Allocator::last_references(
     const std::vector<HostRange>& ranges) {
-  using Result = Outcome<std::vector<HostRange>>;
   const uint64_t cluster = image_.geometry.cluster_size();
-  std::vector<HostRange> last;
+  Outcome<std::vector<HostRange>> result;
+  std::vector<HostRange>& last = result.value;
   for (const HostRange& range : ranges) {
     if (image_.geometry.in_cluster(range.offset | range.length) != 0) continue;  // compressed
     for (uint64_t at = range.offset; at < range.offset + range.length; at += cluster) {
       const Outcome<uint64_t> count = co_await refcount(at);
-      if (count.error) co_return Result{count.error};
+      if (count.error) co_return Outcome<std::vector<HostRange>>{count.error};
       if (count.value != 1 || image_.is_metadata(at, cluster)) continue;
       if (!last.empty() && last.back().offset + last.back().length == at)
         last.back().length += cluster;
@@ -27,7 +27,7 @@ Task<Outcome<std::vector<HostRange>>> Allocator::last_references(
         last.push_back({at, cluster});
     }
   }
-  co_return Result{{}, std::move(last)};
+  co_return result;
 }
 
 // Gives the space back to the host. Only a hint: errors do not matter.
