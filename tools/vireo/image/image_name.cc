@@ -212,7 +212,7 @@ bool names_image(const ImageOptions& options) {
 }
 
 void set_backing(Taker& options, blk::Spec& spec, size_t depth) {
-  const ImageOptions below = options.take_below("backing");
+  ImageOptions below = options.take_below("backing");
   const auto name = options.take("backing");
   if (!below.empty() && !names_image(below)) {  // about the one that the header names
     Taker hints(std::move(below));

@@ -31,7 +31,7 @@ struct MapArguments {
 
 // One image of the chain, and the file that its data lies in.
 struct Layer {
-  blk::Node* node;
+  blk::Node& node;
   std::string data_path;
 };
 
@@ -55,7 +55,7 @@ std::vector<Layer> layers_of(Image& image) {
   std::vector<Layer> layers;
   std::string path = image.path();
   for (blk::Node* node = through_filters(&image.disk().graph()); node != nullptr;) {
-    layers.push_back({node, path});
+    layers.push_back({*node, path});
     auto* const with = dynamic_cast<blk::WithBacking*>(node);
     if (with == nullptr) break;
     const blk::ImageFacts facts = dynamic_cast<blk::FormatNode&>(*node).facts();
@@ -103,14 +103,14 @@ Task<Entry> find_entry(const std::vector<Layer>& layers, uint64_t start, uint64_
   for (size_t depth = 0;; ++depth) {
     const Layer& layer = layers[depth];
     Entry entry;
-    if (auto* const with = dynamic_cast<blk::WithClusters*>(layer.node))
+    if (auto* const with = dynamic_cast<blk::WithClusters*>(&layer.node))
       entry = co_await placed_entry(*with, start, length);
     else
-      entry = co_await plain_entry(*layer.node, start, length);
+      entry = co_await plain_entry(layer.node, start, length);
     entry.depth = depth;
     if (entry.present) co_return entry;
     const uint64_t below =
-        depth + 1 < layers.size() ? whole_sectors(layers[depth + 1].node->limits().size) : 0;
+        depth + 1 < layers.size() ? whole_sectors(layers[depth + 1].node.limits().size) : 0;
     if (start >= below) {
       entry.zero = true;
       co_return entry;
