@@ -22,6 +22,7 @@
 #include "devices/net/checksum.h"
 #include "devices/net/host_address.h"
 #include "devices/net/mac.h"
+#include "devices/net/segment_order.h"
 #include "vmm/base/error.h"
 #include "vmm/testing/refused_calls.h"
 
@@ -95,7 +96,8 @@ constexpr uint8_t kRst = 0x04;
 constexpr uint8_t kAck = 0x10;
 
 std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags, uint32_t sequence,
-                                   uint16_t from = 40000, uint32_t acknowledged = 0) {
+                                   uint16_t from = 40000, uint32_t acknowledged = 0,
+                                   uint16_t length = 0) {
   ByteWriter tcp;
   tcp.put(be16(from));
   tcp.put(be16(port));
@@ -108,9 +110,10 @@ std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags,
   pseudo.put(ip("10.0.2.15"));
   pseudo.put(ip(to));
   pseudo.put(be16(6));
-  pseudo.put(be16(20));
+  pseudo.put(be16(static_cast<uint16_t>(20 + length)));
   tcp.put(le16(internet_sum(pseudo.bytes())));
   tcp.put(be16(0));
+  tcp.zeros(length);
   return packet(6, "10.0.2.15", to, tcp.bytes());
 }
 std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
@@ -375,6 +378,30 @@ TEST_CASE("connections of the guest's are the host's") {
   CHECK(byte_at(answer, 47) == 0x12);  // SYN and ACK
   const UniqueFd connection(::accept(listener.fd.get(), nullptr, nullptr));
   CHECK(connection);
+}
+
+TEST_CASE("of a connection's data ahead of a gap only so many short segments are kept") {
+  const Listener listener;
+  Guest guest;
+  guest.send(arp_request("10.0.2.2"));
+  guest.send(tcp_syn("10.0.2.2", listener.port), kTcpChecksum);
+  constexpr uint32_t kFirst = 1001;
+  const uint32_t other = long_at(guest.await(is_ip(6)), 38) + 1;
+  const auto send = [&](uint32_t offset) {
+    guest.send(tcp_segment("10.0.2.2", listener.port, kAck, kFirst + offset, 40000, other, 1),
+               kTcpChecksum);
+  };
+  const auto acknowledges = [](uint32_t offset) {
+    return [offset](const std::vector<std::byte>& frame) {
+      return is_ip(6)(frame) && long_at(frame, 42) == kFirst + offset;
+    };
+  };
+  for (uint32_t offset = 1; offset < 400; offset += 2) send(offset);
+  for (uint32_t offset = 0; offset < 400; offset += 2) send(offset);
+  guest.await(acknowledges(2 * SegmentOrder::kMostAhead + 1));
+  // What was dropped comes again, and what comes next is kept.
+  for (uint32_t offset = 129; offset < 400; ++offset) send(offset);
+  guest.await(acknowledges(400));
 }
 
 TEST_CASE("a forwarded connection that ends before its command was started has no socket") {
