@@ -143,9 +143,13 @@ class Crowd:
         end.close()
 
     def send(self, end, data):
+        """False when the other end is gone, or takes nothing."""
         end.settimeout(0.3)
-        with contextlib.suppress(OSError):
+        try:
             end.sendall(data)
+        except OSError:
+            return False
+        return True
 
     def cut(self):
         end = self.connect()
@@ -187,7 +191,8 @@ class Crowd:
             data[self.random.randrange(len(data))] = self.random.getrandbits(8)
         while data:
             some = self.random.randrange(1, 200)
-            self.send(end, bytes(data[:some]))
+            if not self.send(end, bytes(data[:some])):
+                break
             del data[:some * self.random.choice([1, 1, 8])]
         self.go(end)
 
@@ -202,7 +207,8 @@ class Viewer(Crowd):
     def session(self):
         end = open_viewer(self.connect)
         for _ in range(self.random.randrange(60)):
-            self.send(end, rfb_message(self.random))
+            if not self.send(end, rfb_message(self.random)):
+                break
             if self.random.random() < 0.2:
                 end.recv(1 << 16)
         self.go(end)
