@@ -16,12 +16,14 @@ namespace {
 
 constexpr int kReachedTheEnd = 100;
 
-// Runs `body` in a child process; gives what it exited with, or minus the signal that ended it.
+// Runs `body` in a child process, in which no signal is ignored from the start; gives what it
+// exited with, or minus the signal that ended it.
 template <class Body>
 int in_child(Body body) {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
+    for (const int number : {SIGTERM, SIGINT, SIGHUP}) std::signal(number, SIG_DFL);
     body();
     ::_exit(kReachedTheEnd);
   }
