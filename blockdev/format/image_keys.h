@@ -66,15 +66,18 @@ struct KeyText {
   }
 };
 
-// Lets `set` of each row of a format's table, whose key is given, change `options`.
+// Options as they are without any, changed by `set` of each row of a format's table whose key is
+// given.
 template <class Table, class Options, class Row>
-void set_given(const Table& table, const KeyTexts& given, Options& options,
-               void (*Row::*set)(Options&, const KeyText&)) {
+Options options_of(const Table& table, const KeyTexts& given,
+                   void (*Row::*set)(Options&, const KeyText&)) {
+  Options options;
   for (const Row& row : table) {
     const auto found = given.find(std::string(row.key.name));
     if (found != given.end() && row.*set != nullptr)
       (row.*set)(options, KeyText{row.key, found->second});
   }
+  return options;
 }
 template <class Table>
 ImageKeys keys_of(const Table& table) {

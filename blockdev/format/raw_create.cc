@@ -54,9 +54,7 @@ ImageKeys raw_keys() {
 }
 
 RawCreateOptions parse_raw_create(const KeyTexts& given) {
-  RawCreateOptions options;
-  set_given(kRows, given, options, &Row::create);
-  return options;
+  return options_of(kRows, given, &Row::create);
 }
 
 void check_create_options(const RawCreateOptions& options) {

@@ -140,15 +140,11 @@ ImageKeys qcow2_keys() {
 }
 
 Qcow2CreateOptions parse_qcow2_create(const KeyTexts& given) {
-  Qcow2CreateOptions options;
-  set_given(kRows, given, options, &Row::create);
-  return options;
+  return options_of(kRows, given, &Row::create);
 }
 
 Qcow2AmendOptions parse_qcow2_amend(const KeyTexts& given) {
-  Qcow2AmendOptions options;
-  set_given(kRows, given, options, &Row::amend);
-  return options;
+  return options_of(kRows, given, &Row::amend);
 }
 
 }  // namespace vireo::blk

@@ -1,6 +1,7 @@
 #include "blockdev/format/qcow2/qcow2.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -20,19 +21,28 @@ constexpr uint64_t kPreallocateStep = 64 * 1024 * 1024;  // bytes of the disk be
 }  // namespace
 
 // Holds the image for one operation: nobody else is inside.
-//   const AsyncMutex::Guard guard = co_await alone_.lock();
-//   co_await traffic_.shut();
-//   const Alone alone(traffic_);
+//   const Alone alone = co_await enter_alone();
 class Qcow2::Alone {
  public:
-  explicit Alone(Traffic& traffic) noexcept : traffic_(traffic) {}
-  Alone(const Alone&) = delete;
-  Alone& operator=(const Alone&) = delete;
-  ~Alone() { traffic_.reopen(); }
+  Alone(AsyncMutex::Guard guard, Traffic& traffic) noexcept
+      : guard_(std::move(guard)), traffic_(&traffic) {}
+  Alone(Alone&& other) noexcept
+      : guard_(std::move(other.guard_)), traffic_(std::exchange(other.traffic_, nullptr)) {}
+  Alone& operator=(Alone&&) = delete;
+  ~Alone() {
+    if (traffic_ != nullptr) traffic_->reopen();
+  }
 
  private:
-  Traffic& traffic_;
+  AsyncMutex::Guard guard_;
+  Traffic* traffic_;
 };
+
+Task<Qcow2::Alone> Qcow2::enter_alone() {
+  AsyncMutex::Guard guard = co_await alone_.lock();
+  co_await traffic_.shut();
+  co_return Alone(std::move(guard), traffic_);
+}
 
 Qcow2::Qcow2(std::unique_ptr<qcow2::Image> image, std::unique_ptr<Node> backing,
              uint64_t cache_bytes)
@@ -238,9 +248,7 @@ Task<qcow2::Outcome<qcow2::Layout>> Qcow2::layout(uint64_t offset, uint64_t leng
 Task<std::error_code> Qcow2::preallocate(uint64_t start, Preallocation how,
                                          ProgressFunction progress) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const uint64_t end = image_->header.size;
   for (uint64_t at = start; at < end;) {
     const uint64_t some = std::min(end - at, kPreallocateStep);
@@ -255,9 +263,7 @@ Task<std::error_code> Qcow2::preallocate(uint64_t start, Preallocation how,
 
 Task<std::error_code> Qcow2::resize(uint64_t size) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await resize_alone(size);
 }
 
@@ -274,17 +280,13 @@ Task<std::error_code> Qcow2::resize_alone(uint64_t size) {
 
 Task<std::error_code> Qcow2::create_snapshot(std::string name) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await snapshots_.create(std::move(name));
 }
 
 Task<std::error_code> Qcow2::apply_snapshot(std::string id_or_name) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   std::error_code error = co_await bitmaps_.before_resize();
   if (error) co_return error;
   error = co_await snapshots_.apply(std::move(id_or_name));
@@ -297,9 +299,7 @@ Task<std::error_code> Qcow2::apply_snapshot(std::string id_or_name) {
 
 Task<std::error_code> Qcow2::delete_snapshot(std::string id_or_name) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const std::error_code error = co_await snapshots_.remove(std::move(id_or_name));
   reader_.decompressor().clear();
   co_return error;
@@ -307,9 +307,7 @@ Task<std::error_code> Qcow2::delete_snapshot(std::string id_or_name) {
 
 Task<std::error_code> Qcow2::show_snapshot(std::string id_or_name) {
   VMM_CHECK(image_->read_only, "an image that shows a snapshot is not changed");
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const std::error_code error = co_await snapshots_.show(std::move(id_or_name));
   update_limits();
   co_return error;
@@ -317,9 +315,7 @@ Task<std::error_code> Qcow2::show_snapshot(std::string id_or_name) {
 
 Task<std::error_code> Qcow2::clear() {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const std::error_code error = co_await snapshots_.clear();
   reader_.decompressor().clear();
   co_return error;
@@ -327,33 +323,25 @@ Task<std::error_code> Qcow2::clear() {
 
 Task<std::error_code> Qcow2::add_bitmap(std::string name, uint64_t granularity) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await bitmaps_.add(std::move(name), granularity);
 }
 
 Task<std::error_code> Qcow2::remove_bitmap(std::string name) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await bitmaps_.remove(std::move(name));
 }
 
 Task<std::error_code> Qcow2::clear_bitmap(std::string name) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await bitmaps_.clear(std::move(name));
 }
 
 Task<std::error_code> Qcow2::enable_bitmap(std::string name, bool enabled) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   co_return co_await bitmaps_.enable(std::move(name), enabled);
 }
 
@@ -366,9 +354,7 @@ Task<std::error_code> Qcow2::merge_bitmap(std::string name, WithBitmaps& source,
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
   auto* const other = dynamic_cast<Qcow2*>(&source);
   if (other == nullptr) co_return std::make_error_code(std::errc::not_supported);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const auto reader = co_await other->bitmaps_.read(std::move(from));
   if (reader.error) co_return reader.error;
   co_return co_await bitmaps_.merge(std::move(name), *reader.value);
@@ -401,9 +387,7 @@ Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
   const uint64_t length = total_length(from);
   std::error_code error = check_state(offset, length);
   if (error || length == 0) co_return error;
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   qcow2::Resizer resizer(*image_, tables_, reader_, writer_);
   const uint64_t place = state_offset() + offset;
   error = co_await resizer.map_up_to(place + length);
@@ -412,9 +396,7 @@ Task<std::error_code> Qcow2::write_state(uint64_t offset, IoVecs from) {
 }
 
 Task<CheckResult> Qcow2::check(Repair repair, ProgressFunction progress) {
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   qcow2::Checker checker(*image_, tables_, snapshots_);
   if (image_->read_only) repair = Repair::none;
   CheckResult result = co_await checker.run(repair, std::move(progress));
@@ -429,9 +411,7 @@ Task<std::error_code> Qcow2::change(KeyTexts given, ProgressFunction progress) {
 
 Task<std::error_code> Qcow2::amend(Qcow2AmendOptions options, ProgressFunction progress) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   qcow2::check_amend(image_->name, image_->header, snapshots_.list(), bitmaps_.list(), options);
   if (image_->is_corrupt()) co_return qcow2::io_error();
   co_return co_await amend_all(std::move(options), std::move(progress));
@@ -453,9 +433,7 @@ Task<std::error_code> Qcow2::amend_all(Qcow2AmendOptions options, ProgressFuncti
 
 Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
   if (image_->read_only) co_return std::make_error_code(std::errc::read_only_file_system);
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   const qcow2::Header before = image_->header;
   image_->header.backing_file = std::move(name);
   image_->header.set_text_extension(qcow2::kExtensionBackingFormat, format);
@@ -471,9 +449,7 @@ Task<std::error_code> Qcow2::set_backing(std::string name, std::string format) {
 }
 
 Task<std::error_code> Qcow2::close() {
-  const AsyncMutex::Guard guard = co_await alone_.lock();
-  co_await traffic_.shut();
-  const Alone alone(traffic_);
+  const Alone alone = co_await enter_alone();
   std::error_code error;
   if (!image_->read_only && !image_->is_corrupt()) {
     error = co_await tables_.settle();

@@ -115,6 +115,7 @@ class Qcow2 final : public FormatNode,
 
  private:
   class Alone;
+  Task<Alone> enter_alone();
   void update_limits() noexcept;
   Task<std::error_code> write_range(uint64_t offset, IoVecs from, WriteFlags flags,
                                     qcow2::Traffic::Pass& pass);
