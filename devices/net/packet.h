@@ -7,12 +7,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "devices/net/header.h"
 
 namespace vireo::dev {
 
 inline constexpr uint8_t kIcmp = 1, kTcp = 6, kUdp = 17;
+// Flags of a TCP segment (RFC 9293, 3.1), and where they lie in it.
+inline constexpr uint8_t kTcpSyn = 0x02, kTcpReset = 0x04, kTcpAck = 0x10;
+inline constexpr size_t kTcpFlags = 13;
+
+// An address, IPv4 in its first bytes.
+using IpAddress = std::array<std::byte, 16>;
+// An address with a port of TCP or UDP.
+using IpPort = std::pair<IpAddress, uint16_t>;
 
 inline uint8_t byte_at(std::span<const std::byte> bytes, size_t offset) noexcept {
   return offset < bytes.size() ? std::to_integer<uint8_t>(bytes[offset]) : uint8_t{0};
@@ -28,9 +37,12 @@ struct Packet {
   uint8_t version = 0;    // 4, 6, or 0 for anything else
   uint8_t protocol = 0;   // of the payload
   bool fragment = false;  // a part of a packet of IPv4
-  // An address of IPv4 in the first four bytes.
-  std::array<std::byte, 16> source{}, destination{};
+  IpAddress source{}, destination{};
   std::span<const std::byte> payload{};  // without what pads a short frame
+
+  // Of TCP or UDP.
+  IpPort from() const noexcept { return {source, word_at(payload, 0)}; }
+  IpPort to() const noexcept { return {destination, word_at(payload, 2)}; }
 };
 
 inline Packet parse_packet(std::span<const std::byte> frame) noexcept {

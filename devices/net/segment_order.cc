@@ -2,13 +2,9 @@
 
 #include <algorithm>
 
-#include "devices/net/packet.h"
-
 namespace vireo::dev {
 
 namespace {
-
-constexpr uint8_t kSyn = 0x02, kReset = 0x04, kAck = 0x10;
 
 // RFC 9293, 3.4: sequence numbers go round.
 int32_t distance(uint32_t from, uint32_t to) noexcept {
@@ -18,20 +14,15 @@ int32_t distance(uint32_t from, uint32_t to) noexcept {
 }  // namespace
 
 // What is cut off reads as zeros: libslirp drops it.
-bool SegmentOrder::parse(std::span<const std::byte> frame, bool of_guest, Segment& segment) {
-  const Packet packet = parse_packet(frame);
-  if (packet.protocol != kTcp || packet.fragment) return false;
+std::optional<SegmentOrder::Segment> SegmentOrder::parse(const Packet& packet) noexcept {
+  if (packet.protocol != kTcp || packet.fragment) return std::nullopt;
   const auto tcp = packet.payload;
   const size_t header = size_t{4} * (byte_at(tcp, 12) >> 4);
-  if (header > tcp.size()) return false;
-  const Port source{packet.source, word_at(tcp, 0)};
-  const Port destination{packet.destination, word_at(tcp, 2)};
-  segment = {.ends = of_guest ? Ends{source, destination} : Ends{destination, source},
-             .sequence = long_at(tcp, 4),
-             .acknowledged = long_at(tcp, 8),
-             .length = static_cast<uint32_t>(tcp.size() - header),
-             .flags = byte_at(tcp, 13)};
-  return true;
+  if (header > tcp.size()) return std::nullopt;
+  return Segment{.sequence = long_at(tcp, 4),
+                 .acknowledged = long_at(tcp, 8),
+                 .length = static_cast<uint32_t>(tcp.size() - header),
+                 .flags = byte_at(tcp, kTcpFlags)};
 }
 
 void SegmentOrder::advance(Connection& connection, uint32_t next) noexcept {
@@ -39,45 +30,46 @@ void SegmentOrder::advance(Connection& connection, uint32_t next) noexcept {
   if (distance(connection.end, connection.next) >= 0) connection.ahead = 0;
 }
 
-bool SegmentOrder::admits(std::span<const std::byte> frame) {
-  Segment segment;
-  if (!parse(frame, true, segment)) return true;
-  const auto found = connections_.find(segment.ends);
+bool SegmentOrder::admits(const Packet& packet) {
+  const std::optional<Segment> segment = parse(packet);
+  if (!segment) return true;
+  const auto found = connections_.find({packet.from(), packet.to()});
   if (found == connections_.end()) return true;  // libslirp's answer will tell
-  if ((segment.flags & kReset) != 0) {
+  if ((segment->flags & kTcpReset) != 0) {
     connections_.erase(found);
     return true;
   }
   Connection& connection = found->second;
   connection.heard = ++time_;
-  if (segment.length == 0) return true;
-  const uint32_t end = segment.sequence + segment.length;
-  if (distance(connection.next, segment.sequence) <= 0) {
+  if (segment->length == 0) return true;
+  const uint32_t end = segment->sequence + segment->length;
+  if (distance(connection.next, segment->sequence) <= 0) {
     advance(connection, end);
     return true;
   }
-  if (segment.length < kShort && connection.ahead >= kMostAhead) return false;
+  if (segment->length < kShort && connection.ahead >= kMostAhead) return false;
   const bool first = distance(connection.next, connection.end) <= 0;
   if (first || distance(connection.end, end) > 0) connection.end = end;
-  connection.ahead += segment.length < kShort;
+  connection.ahead += segment->length < kShort;
   return true;
 }
 
-void SegmentOrder::answered(std::span<const std::byte> frame) {
-  Segment segment;
-  if (!parse(frame, false, segment) || (segment.flags & kAck) == 0) return;
-  if ((segment.flags & kReset) != 0) {
-    connections_.erase(segment.ends);
+void SegmentOrder::answered(const Packet& packet) {
+  const std::optional<Segment> segment = parse(packet);
+  if (!segment || (segment->flags & kTcpAck) == 0) return;
+  const Ends ends{packet.to(), packet.from()};
+  if ((segment->flags & kTcpReset) != 0) {
+    connections_.erase(ends);
     return;
   }
-  auto found = connections_.find(segment.ends);
-  if (found == connections_.end() || (segment.flags & kSyn) != 0) {
+  auto found = connections_.find(ends);
+  if (found == connections_.end() || (segment->flags & kTcpSyn) != 0) {
     if (found == connections_.end()) make_room();
-    const Connection fresh{.next = segment.acknowledged, .end = segment.acknowledged};
-    found = connections_.insert_or_assign(segment.ends, fresh).first;
+    const Connection fresh{.next = segment->acknowledged, .end = segment->acknowledged};
+    found = connections_.insert_or_assign(ends, fresh).first;
   }
   found->second.heard = ++time_;
-  advance(found->second, segment.acknowledged);
+  advance(found->second, segment->acknowledged);
 }
 
 void SegmentOrder::make_room() {

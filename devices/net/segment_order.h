@@ -8,12 +8,13 @@
 // Thread: the loop's.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <span>
+#include <optional>
 #include <utility>
+
+#include "devices/net/packet.h"
 
 namespace vireo::dev {
 
@@ -26,18 +27,16 @@ class SegmentOrder {
   // `most`: connections that are known at once; the one that was quiet the longest makes room.
   explicit SegmentOrder(size_t most) : most_(most) {}
 
-  // Whether libslirp may have this frame of the guest's.
-  bool admits(std::span<const std::byte> frame);
-  // A frame of libslirp's to the guest.
-  void answered(std::span<const std::byte> frame);
+  // Whether libslirp may have this packet of the guest's.
+  bool admits(const Packet& packet);
+  // A packet of libslirp's to the guest.
+  void answered(const Packet& packet);
 
   size_t connections() const noexcept { return connections_.size(); }
 
  private:
-  using Port = std::pair<std::array<std::byte, 16>, uint16_t>;
-  using Ends = std::pair<Port, Port>;  // the guest's first
+  using Ends = std::pair<IpPort, IpPort>;  // the guest's first
   struct Segment {
-    Ends ends;
     uint32_t sequence = 0, acknowledged = 0;
     uint32_t length = 0;  // of the data
     uint8_t flags = 0;
@@ -48,7 +47,7 @@ class SegmentOrder {
     uint32_t ahead = 0;  // short segments among that
     uint64_t heard = 0;
   };
-  static bool parse(std::span<const std::byte> frame, bool of_guest, Segment& segment);
+  static std::optional<Segment> parse(const Packet& packet) noexcept;
   static void advance(Connection& connection, uint32_t next) noexcept;
   void make_room();
 

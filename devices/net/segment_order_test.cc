@@ -10,7 +10,6 @@ namespace vireo::dev {
 namespace {
 
 using Bytes = std::vector<std::byte>;
-constexpr uint8_t kSyn = 0x02, kReset = 0x04, kAck = 0x10;
 constexpr uint32_t kGuest = 0x0a00020f, kOther = 0xc0000201;
 
 struct Tcp {
@@ -18,7 +17,7 @@ struct Tcp {
   uint16_t port = 1000;  // of the guest's end
   uint32_t sequence = 0, acknowledged = 0;
   size_t length = 0;
-  uint8_t flags = kAck;
+  uint8_t flags = kTcpAck;
 };
 
 Bytes frame(const Tcp& tcp, bool six = false) {
@@ -58,15 +57,15 @@ struct Bench {
   SegmentOrder order{4};
   bool six = false;
   explicit Bench(bool over_six = false) : six(over_six) {
-    CHECK(order.admits(frame({.sequence = kFirst - 1, .flags = kSyn}, six)));
-    acknowledge(kFirst, kSyn | kAck);
+    CHECK(order.admits(parse_packet(frame({.sequence = kFirst - 1, .flags = kTcpSyn}, six))));
+    acknowledge(kFirst, kTcpSyn | kTcpAck);
   }
   bool send(uint32_t offset, size_t length) {
-    return order.admits(frame({.sequence = kFirst + offset, .length = length}, six));
+    return order.admits(parse_packet(frame({.sequence = kFirst + offset, .length = length}, six)));
   }
-  void acknowledge(uint32_t number, uint8_t flags = kAck) {
-    order.answered(
-        frame({.from = kOther, .to = kGuest, .acknowledged = number, .flags = flags}, six));
+  void acknowledge(uint32_t number, uint8_t flags = kTcpAck) {
+    order.answered(parse_packet(
+        frame({.from = kOther, .to = kGuest, .acknowledged = number, .flags = flags}, six)));
   }
   // Single bytes with gaps between them; gives how many were let through.
   uint32_t scatter(uint32_t from, uint32_t count) {
@@ -103,25 +102,27 @@ TEST_CASE("only so many short segments are let through ahead of a gap") {
     CHECK(bench.scatter(end + 1, 1000) == SegmentOrder::kMostAhead);
   }
   SECTION("other connections do not suffer") {
-    bench.order.answered(frame({.from = kOther, .to = kGuest, .port = 1001, .acknowledged = 7}));
-    CHECK(bench.order.admits(frame({.port = 1001, .sequence = 7, .length = 1})));
-    CHECK(bench.order.admits(frame({.port = 1001, .sequence = 9, .length = 1})));
+    bench.order.answered(
+        parse_packet(frame({.from = kOther, .to = kGuest, .port = 1001, .acknowledged = 7})));
+    CHECK(bench.order.admits(parse_packet(frame({.port = 1001, .sequence = 7, .length = 1}))));
+    CHECK(bench.order.admits(parse_packet(frame({.port = 1001, .sequence = 9, .length = 1}))));
   }
 }
 
 TEST_CASE("connections are forgotten when they are reset, and when there are too many") {
   Bench bench;
   SECTION("by the guest") {
-    CHECK(bench.order.admits(frame({.sequence = kFirst, .flags = kReset})));
+    CHECK(bench.order.admits(parse_packet(frame({.sequence = kFirst, .flags = kTcpReset}))));
     CHECK(bench.order.connections() == 0);
   }
   SECTION("by libslirp") {
-    bench.acknowledge(kFirst, kReset | kAck);
+    bench.acknowledge(kFirst, kTcpReset | kTcpAck);
     CHECK(bench.order.connections() == 0);
   }
   SECTION("the quiet one first") {
     for (uint16_t port = 2000; port < 2004; ++port)
-      bench.order.answered(frame({.from = kOther, .to = kGuest, .port = port, .acknowledged = 1}));
+      bench.order.answered(
+          parse_packet(frame({.from = kOther, .to = kGuest, .port = port, .acknowledged = 1})));
     CHECK(bench.order.connections() == 4);
     CHECK(bench.scatter(1, 100) == 100);  // what is not known is not judged
   }
@@ -131,7 +132,7 @@ TEST_CASE("what is no segment is let through") {
   Bench bench;
   const Bytes whole = frame({.sequence = kFirst, .length = 100});
   for (size_t length = 0; length < whole.size(); ++length)
-    CHECK(bench.order.admits(std::span(whole).first(length)));
+    CHECK(bench.order.admits(parse_packet(std::span(whole).first(length))));
 }
 
 }  // namespace

@@ -3,16 +3,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "devices/net/packet.h"
-
 namespace vireo::dev {
 
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr uint8_t kSyn = 0x02;
-constexpr uint8_t kAck = 0x10;
 
 // What counting costs stays a hundredth of the time.
 constexpr milliseconds kBetweenCounts{100};
@@ -28,24 +23,21 @@ SlirpLimits::SlirpLimits(size_t most, std::function<size_t()> count_connections,
       count_connections_(std::move(count_connections)),
       fragments_(kFragmentsPerSecond, kMostFragments, now) {}
 
-SlirpLimits::Need SlirpLimits::need_of(std::span<const std::byte> frame) {
+SlirpLimits::Need SlirpLimits::need_of(const Packet& packet) {
   using Kind = Need::Kind;
-  const Packet packet = parse_packet(frame);
   if (packet.fragment) return {.kind = Kind::fragment};
   if (packet.protocol == kTcp) {
-    const bool opens = (byte_at(packet.payload, 13) & (kSyn | kAck)) == kSyn;
+    const bool opens = (byte_at(packet.payload, kTcpFlags) & (kTcpSyn | kTcpAck)) == kTcpSyn;
     return {.kind = opens ? Kind::connection : Kind::nothing};
   }
   if (packet.version == 4 && packet.protocol == kIcmp) return {.kind = Kind::datagram};
   if (packet.protocol != kUdp) return {};
-  return {.kind = Kind::datagram,
-          .source = Port{packet.source, word_at(packet.payload, 0)},
-          .destination = Port{packet.destination, word_at(packet.payload, 2)}};
+  return {.kind = Kind::datagram, .source = packet.from(), .destination = packet.to()};
 }
 
-bool SlirpLimits::admits(std::span<const std::byte> frame, Time now) {
-  const Need need = need_of(frame);
-  if (!admits(need, frame.size(), now)) return false;
+bool SlirpLimits::admits(const Packet& packet, size_t bytes, Time now) {
+  const Need need = need_of(packet);
+  if (!admits(need, bytes, now)) return false;
   under_way_ = need;
   return true;
 }

@@ -7,7 +7,6 @@
 // Thread: the loop's. Owns nothing of libslirp's.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -15,9 +14,8 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <span>
-#include <utility>
 
+#include "devices/net/packet.h"
 #include "vmm/base/token_bucket.h"
 
 namespace vireo::dev {
@@ -29,15 +27,14 @@ class SlirpLimits {
   // libslirp has, with or without a socket, and takes a while when they are many.
   SlirpLimits(size_t most, std::function<size_t()> count_connections, Time now);
 
-  // An address, IPv4 in its first bytes, and a port.
-  using Port = std::pair<std::array<std::byte, 16>, uint16_t>;
   // Datagrams of UDP that take no socket, however many there are: from a port of the guest's that
   // is forwarded, and to one where libslirp itself answers.
-  void exempt_source(const Port& port) { exempt_sources_.insert(port); }
-  void exempt_destination(const Port& port) { exempt_destinations_.insert(port); }
+  void exempt_source(const IpPort& port) { exempt_sources_.insert(port); }
+  void exempt_destination(const IpPort& port) { exempt_destinations_.insert(port); }
 
-  // Whether libslirp may have this frame of the guest's; if so, taken() follows once it has had it.
-  bool admits(std::span<const std::byte> frame, Time now);
+  // Whether libslirp may have this packet of the guest's, which is a frame of so many bytes; if so,
+  // taken() follows once it has had it.
+  bool admits(const Packet& packet, size_t bytes, Time now);
   void taken() noexcept { under_way_ = {}; }
   // Whether it may take a connection of the host's.
   bool has_room(Time now);
@@ -50,10 +47,10 @@ class SlirpLimits {
   // What a frame may make libslirp open or keep.
   struct Need {
     enum class Kind : uint8_t { nothing, connection, datagram, fragment } kind = Kind::nothing;
-    std::optional<Port> source{};  // of a datagram of UDP: libslirp has a socket for each
-    std::optional<Port> destination{};
+    std::optional<IpPort> source{};  // of a datagram of UDP: libslirp has a socket for each
+    std::optional<IpPort> destination{};
   };
-  static Need need_of(std::span<const std::byte> frame);
+  static Need need_of(const Packet& packet);
   bool admits(const Need& need, size_t bytes, Time now);
   bool admits_connection(Time now);
   bool admits_datagram(const Need& need) const;
@@ -63,9 +60,9 @@ class SlirpLimits {
   const std::function<size_t()> count_connections_;
   size_t connections_ = 0;  // at most: as they were counted, and all that may have come since
   std::optional<Time> counted_{};
-  std::map<Port, int> sources_;
-  std::map<int, std::optional<Port>> datagram_sockets_;  // by descriptor
-  std::set<Port> exempt_sources_, exempt_destinations_;
+  std::map<IpPort, int> sources_;
+  std::map<int, std::optional<IpPort>> datagram_sockets_;  // by descriptor
+  std::set<IpPort> exempt_sources_, exempt_destinations_;
   Need under_way_{};
   TokenBucket fragments_;  // bytes
 };

@@ -14,8 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 using Frame = std::vector<std::byte>;
-constexpr uint8_t kSyn = 0x02;
-constexpr uint8_t kAck = 0x10;
 
 Frame ethernet(uint16_t type, std::span<const std::byte> packet) {
   ByteWriter frame;
@@ -62,8 +60,8 @@ Frame udp(uint16_t source, uint16_t destination = 0) {
   return datagram.take();
 }
 
-SlirpLimits::Port port(std::array<uint8_t, 4> address, uint16_t number) {
-  SlirpLimits::Port made{{}, number};
+IpPort port(std::array<uint8_t, 4> address, uint16_t number) {
+  IpPort made{{}, number};
   std::ranges::transform(address, made.first.begin(), [](uint8_t byte) { return std::byte{byte}; });
   return made;
 }
@@ -82,13 +80,13 @@ struct Bench {
 
   // Admits a frame, for which libslirp opens a socket.
   bool opens(const Frame& frame, int fd) {
-    if (!limits.admits(frame, now)) return false;
+    if (!limits.admits(parse_packet(frame), frame.size(), now)) return false;
     limits.opened(fd);
     limits.taken();
     return true;
   }
   bool admits(const Frame& frame) {
-    const bool admitted = limits.admits(frame, now);
+    const bool admitted = limits.admits(parse_packet(frame), frame.size(), now);
     limits.taken();
     return admitted;
   }
@@ -97,21 +95,22 @@ struct Bench {
 }  // namespace
 
 TEST_CASE("connections are admitted up to the limit") {
-  const auto syn = GENERATE(ipv4(6, tcp(kSyn)), ipv4(6, tcp(kSyn), 0, 7), ipv6(6, tcp(kSyn)));
+  const auto syn =
+      GENERATE(ipv4(6, tcp(kTcpSyn)), ipv4(6, tcp(kTcpSyn), 0, 7), ipv6(6, tcp(kTcpSyn)));
   Bench bench;
   bench.connections = 4;
   for (int i = 0; i < 4; ++i) CHECK(bench.opens(syn, 10 + i));
   CHECK(bench.counts == 0);
   CHECK_FALSE(bench.admits(syn));
   CHECK(bench.counts == 1);
-  CHECK(bench.admits(ipv4(6, tcp(kAck))));
-  CHECK(bench.admits(ipv4(6, tcp(kSyn | kAck))));
+  CHECK(bench.admits(ipv4(6, tcp(kTcpAck))));
+  CHECK(bench.admits(ipv4(6, tcp(kTcpSyn | kTcpAck))));
 }
 
 TEST_CASE("connections that ended make room, which is looked for ten times a second at most") {
   Bench bench;
   bench.connections = 4;
-  const Frame syn = ipv4(6, tcp(kSyn));
+  const Frame syn = ipv4(6, tcp(kTcpSyn));
   for (int i = 0; i < 4; ++i) CHECK(bench.admits(syn));
   CHECK_FALSE(bench.admits(syn));
   bench.connections = 3;
@@ -140,7 +139,7 @@ TEST_CASE("sockets for datagrams are opened up to the limit, and those that are 
   CHECK_FALSE(bench.admits(ipv6(17, udp(0))));  // of another address
   CHECK_FALSE(bench.admits(ipv4(1, Frame(8))));
   CHECK(bench.admits(ipv4(17, udp(2))));
-  CHECK(bench.admits(ipv4(6, tcp(kSyn))));
+  CHECK(bench.admits(ipv4(6, tcp(kTcpSyn))));
   bench.limits.closed(2);
   CHECK(bench.opens(ipv4(1, Frame(8)), 7));
   CHECK_FALSE(bench.admits(ipv4(17, udp(2))));
@@ -189,12 +188,14 @@ TEST_CASE("fragments are admitted as long as libslirp can keep them") {
   SlirpLimits::Time now{};
   const auto flood = [&](const Frame& fragment) {
     size_t admitted = 0;
-    while (admitted < 1'000'000 && limits.admits(fragment, now)) ++admitted;
+    while (admitted < 1'000'000 && limits.admits(parse_packet(fragment), fragment.size(), now))
+      ++admitted;
     return admitted;
   };
   CHECK(flood(ipv4(17, Frame(8), kMoreFragments)) == (64 << 20) / 2048);  // a buffer each
   CHECK(flood(ipv4(17, Frame(8), 1)) == 0);
-  CHECK(limits.admits(ipv4(17, udp(1)), now));  // a whole one
+  const Frame whole = ipv4(17, udp(1));
+  CHECK(limits.admits(parse_packet(whole), whole.size(), now));
   now += 30s;
   CHECK(flood(ipv4(17, Frame(60'000), 5)) == (64 << 20) / 60'034);
 }
@@ -202,13 +203,13 @@ TEST_CASE("fragments are admitted as long as libslirp can keep them") {
 TEST_CASE("a fragment may be of anything") {
   Bench bench;
   bench.connections = 4;
-  for (int i = 0; i < 4; ++i) CHECK(bench.admits(ipv4(6, tcp(kSyn))));
+  for (int i = 0; i < 4; ++i) CHECK(bench.admits(ipv4(6, tcp(kTcpSyn))));
   CHECK_FALSE(bench.admits(ipv4(17, udp(1), 0x2000)));
 }
 
 TEST_CASE("frames that are cut off anywhere are read within their bounds") {
-  for (const Frame& whole : {ipv4(6, tcp(kSyn)), ipv4(17, udp(1)), ipv6(6, tcp(kSyn)),
-                             ipv6(17, udp(1)), ipv4(6, tcp(kSyn), 0, 15)}) {
+  for (const Frame& whole : {ipv4(6, tcp(kTcpSyn)), ipv4(17, udp(1)), ipv6(6, tcp(kTcpSyn)),
+                             ipv6(17, udp(1)), ipv4(6, tcp(kTcpSyn), 0, 15)}) {
     Bench bench;
     for (size_t length = 0; length <= whole.size(); ++length)
       bench.admits(Frame(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length)));

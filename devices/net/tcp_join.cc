@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "devices/net/checksum.h"
+#include "devices/net/packet.h"
 #include "vmm/base/bytes.h"
 
 namespace vireo::dev {
@@ -39,8 +40,6 @@ struct TcpHeader {
 };
 static_assert(sizeof(TcpHeader) == 20);
 
-constexpr uint8_t kTcp = 6;
-constexpr uint8_t kAck = 0x10;
 constexpr uint8_t kPush = 0x08;
 constexpr size_t kTcpStart = kEthernetHeader + sizeof(Ipv4Header);
 constexpr size_t kMostInPacket = 65535;
@@ -70,7 +69,7 @@ std::optional<Segment> parse(std::span<const std::byte> frame) {
   segment.headers = kTcpStart + tcp_length;
   if (ip.version_and_length != 0x45 || ip.protocol != kTcp || (ip.fragment & 0x3fff) != 0 ||
       size_t{ip.total_length} + kEthernetHeader != frame.size() || tcp_length < sizeof(TcpHeader) ||
-      segment.headers >= frame.size() || (tcp.flags & ~kPush) != kAck)
+      segment.headers >= frame.size() || (tcp.flags & ~kPush) != kTcpAck)
     return std::nullopt;
   segment.payload = frame.size() - segment.headers;
   return segment;

@@ -22,6 +22,7 @@
 #include "devices/net/checksum.h"
 #include "devices/net/frame_queue.h"
 #include "devices/net/host_address.h"
+#include "devices/net/packet.h"
 #include "devices/net/segment_order.h"
 #include "devices/net/slirp_library.h"
 #include "devices/net/slirp_limits.h"
@@ -113,21 +114,21 @@ HostAddress guest_address(const HostForward& forward, const HostAddress& host, u
   return guest;
 }
 
-SlirpLimits::Port port_at(const in_addr& address, uint16_t number) {
-  SlirpLimits::Port port{{}, number};
+IpPort port_at(const in_addr& address, uint16_t number) {
+  IpPort port{{}, number};
   std::memcpy(port.first.data(), &address, sizeof(address));
   return port;
 }
 
 // As libslirp sends to it and knows it again: the first address that it leases when none is given.
-SlirpLimits::Port guest_port(const HostAddress& guest) {
+IpPort guest_port(const HostAddress& guest) {
   if (guest.family() == AF_INET) {
     const auto& four = reinterpret_cast<const sockaddr_in&>(guest.storage);
     const bool any = four.sin_addr.s_addr == INADDR_ANY;
     return port_at(any ? ipv4(kFirstLease) : four.sin_addr, ntohs(four.sin_port));
   }
   const auto& six = reinterpret_cast<const sockaddr_in6&>(guest.storage);
-  SlirpLimits::Port port{{}, ntohs(six.sin6_port)};
+  IpPort port{{}, ntohs(six.sin6_port)};
   std::memcpy(port.first.data(), &six.sin6_addr, sizeof(six.sin6_addr));
   return port;
 }
@@ -375,7 +376,7 @@ SlirpCb UserNet::Stack::callbacks() {
   c.send_packet = [](const void* frame, size_t length, void* opaque) {
     Stack& stack = self(opaque);
     const std::span bytes{static_cast<const std::byte*>(frame), length};
-    stack.order_.answered(bytes);
+    stack.order_.answered(parse_packet(bytes));
     stack.to_guest_.push(bytes, stack.join_);
     return static_cast<ssize_t>(length);
   };
@@ -553,8 +554,9 @@ void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame
   }
   if ((header.flags & kNetNeedsChecksum) != 0)
     finish_checksum(frame_, header.checksum_start, header.checksum_offset);
-  if (!order_.admits(frame_)) return;
-  if (!limits_.admits(frame_, EventLoop::Clock::now())) return refuse();
+  const Packet packet = parse_packet(frame_);
+  if (!order_.admits(packet)) return;
+  if (!limits_.admits(packet, frame_.size(), EventLoop::Clock::now())) return refuse();
   const Inside inside(*this);
   library_.input(slirp_, reinterpret_cast<const uint8_t*>(frame_.data()),
                  static_cast<int>(frame_.size()));

@@ -22,6 +22,7 @@
 #include "devices/net/checksum.h"
 #include "devices/net/host_address.h"
 #include "devices/net/mac.h"
+#include "devices/net/packet.h"
 #include "devices/net/segment_order.h"
 #include "vmm/base/error.h"
 #include "vmm/testing/refused_calls.h"
@@ -91,10 +92,6 @@ std::vector<std::byte> echo_request(const char* to) {
 constexpr NetHeader kIcmpChecksum{
     .flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 2};
 
-constexpr uint8_t kSyn = 0x02;
-constexpr uint8_t kRst = 0x04;
-constexpr uint8_t kAck = 0x10;
-
 std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags, uint32_t sequence,
                                    uint16_t from = 40000, uint32_t acknowledged = 0,
                                    uint16_t length = 0) {
@@ -117,7 +114,7 @@ std::vector<std::byte> tcp_segment(const char* to, uint16_t port, uint8_t flags,
   return packet(6, "10.0.2.15", to, tcp.bytes());
 }
 std::vector<std::byte> tcp_syn(const char* to, uint16_t port) {
-  return tcp_segment(to, port, kSyn, 1000);
+  return tcp_segment(to, port, kTcpSyn, 1000);
 }
 constexpr NetHeader kTcpChecksum{
     .flags = kNetNeedsChecksum, .checksum_start = 34, .checksum_offset = 16};
@@ -259,9 +256,6 @@ uint16_t type_of(const std::vector<std::byte>& frame) {
   reader.take(12);
   return reader.get<be16>();
 }
-uint8_t byte_at(const std::vector<std::byte>& frame, size_t at) {
-  return at < frame.size() ? std::to_integer<uint8_t>(frame[at]) : uint8_t{0};
-}
 bool is_arp(const std::vector<std::byte>& frame) {
   return type_of(frame) == kArp && byte_at(frame, 21) == 2;
 }
@@ -269,13 +263,6 @@ Guest::Wanted is_ip(uint8_t protocol) {
   return [protocol](const std::vector<std::byte>& frame) {
     return type_of(frame) == kIpv4 && byte_at(frame, 23) == protocol;
   };
-}
-
-uint16_t word_at(const std::vector<std::byte>& frame, size_t at) {
-  return static_cast<uint16_t>(byte_at(frame, at) << 8 | byte_at(frame, at + 1));
-}
-uint32_t long_at(const std::vector<std::byte>& frame, size_t at) {
-  return uint32_t{word_at(frame, at)} << 16 | word_at(frame, at + 2);
 }
 
 // A connection to a port of this host's that need not be complete.
@@ -337,7 +324,7 @@ void connect_to_command(Guest& guest) {
   guest.send(tcp_syn("10.0.2.100", 1234), kTcpChecksum);
   const auto answer = guest.await(is_ip(6));
   REQUIRE(byte_at(answer, 47) == 0x12);
-  guest.send(tcp_segment("10.0.2.100", 1234, kAck, 1001, 40000, long_at(answer, 38) + 1),
+  guest.send(tcp_segment("10.0.2.100", 1234, kTcpAck, 1001, 40000, long_at(answer, 38) + 1),
              kTcpChecksum);
 }
 
@@ -388,7 +375,7 @@ TEST_CASE("of a connection's data ahead of a gap only so many short segments are
   constexpr uint32_t kFirst = 1001;
   const uint32_t other = long_at(guest.await(is_ip(6)), 38) + 1;
   const auto send = [&](uint32_t offset) {
-    guest.send(tcp_segment("10.0.2.2", listener.port, kAck, kFirst + offset, 40000, other, 1),
+    guest.send(tcp_segment("10.0.2.2", listener.port, kTcpAck, kFirst + offset, 40000, other, 1),
                kTcpChecksum);
   };
   const auto acknowledges = [](uint32_t offset) {
@@ -415,7 +402,7 @@ TEST_CASE("a forwarded connection that ends before its command was started has n
   guest.send(arp_request("10.0.2.2"));
   guest.send(tcp_syn("10.0.2.100", 1234), kTcpChecksum);
   CHECK(byte_at(guest.await(is_ip(6)), 47) == 0x12);
-  guest.send(tcp_segment("10.0.2.100", 1234, kRst, 1001), kTcpChecksum);
+  guest.send(tcp_segment("10.0.2.100", 1234, kTcpReset, 1001), kTcpChecksum);
   guest.send(tcp_syn("10.0.2.2", listener.port), kTcpChecksum);
   CHECK(byte_at(guest.await(is_ip(6)), 47) == 0x12);
   CHECK(UniqueFd(::accept(listener.fd.get(), nullptr, nullptr)));
@@ -498,7 +485,7 @@ TEST_CASE("a port that the host chooses is told, and leads to the guest's") {
   guest.send(arp_request("10.0.2.2"));
   const UniqueFd client = connect_to("127.0.0.1", forwards[0].host_port);
   const auto syn = guest.await(is_ip(6));
-  CHECK(byte_at(syn, 47) == kSyn);
+  CHECK(byte_at(syn, 47) == kTcpSyn);
   CHECK(word_at(syn, 36) == 22);
 }
 
@@ -547,14 +534,15 @@ TEST_CASE("a guest opens no more sockets than its network carries") {
   const size_t before = open_descriptors();
   SECTION("connections, whose end makes room") {
     for (uint16_t port = 0; port < 200; ++port)
-      guest.send(tcp_segment("10.0.2.2", listener.port, kSyn, 1000, 20'000 + port), kTcpChecksum);
+      guest.send(tcp_segment("10.0.2.2", listener.port, kTcpSyn, 1000, 20'000 + port),
+                 kTcpChecksum);
     CHECK(open_descriptors() == before + 64);
     CHECK(recorder.lines.size() == 1);
     guest.run_until([&] {
       for (uint16_t port = 0; port < 10; ++port)
-        guest.send(tcp_segment("10.0.2.2", listener.port, kRst | kAck, 1001, 20'000 + port),
+        guest.send(tcp_segment("10.0.2.2", listener.port, kTcpReset | kTcpAck, 1001, 20'000 + port),
                    kTcpChecksum);
-      guest.send(tcp_segment("10.0.2.2", listener.port, kSyn, 1000, 30'000), kTcpChecksum);
+      guest.send(tcp_segment("10.0.2.2", listener.port, kTcpSyn, 1000, 30'000), kTcpChecksum);
       return open_descriptors() == before + 55;
     });
   }
@@ -597,7 +585,7 @@ TEST_CASE("connections to servers that are programs count before the program is 
   Guest guest(forwarding_to("cat"), recorder.logger());
   guest.send(arp_request("10.0.2.2"));
   for (uint16_t port = 0; port < 200; ++port)
-    guest.send(tcp_segment("10.0.2.100", 1234, kSyn, 1000, 20'000 + port), kTcpChecksum);
+    guest.send(tcp_segment("10.0.2.100", 1234, kTcpSyn, 1000, 20'000 + port), kTcpChecksum);
   CHECK(recorder.lines.size() == 1);
 }
 
