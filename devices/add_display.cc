@@ -25,7 +25,7 @@ class DisplayServer final : public Service {
 
 }  // namespace
 
-DisplayDevices add_display(Machine& machine, VirtioBus& bus, display::Size mode) {
+DisplayDevices add_display(Vm& machine, VirtioBus& bus, display::Size mode) {
   EventLoop& loop = machine.add_loop();
   auto& screen = machine.add_at<Framebuffer>(loop, "screen", mode);
   auto& ps2 = machine.add<I8042>("i8042", Ps2Devices::keyboard_and_mouse);
@@ -36,7 +36,7 @@ DisplayDevices add_display(Machine& machine, VirtioBus& bus, display::Size mode)
   return {loop, screen, input};
 }
 
-std::vector<std::string> serve_display(Machine& machine, const DisplayDevices& display,
+std::vector<std::string> serve_display(Vm& machine, const DisplayDevices& display,
                                        display::RfbConfig config) {
   auto server = std::make_unique<DisplayServer>(display, std::move(config));
   return machine.add_service(std::move(server), display.loop).addresses();

@@ -14,7 +14,7 @@
 #include "devices/guest_input.h"
 #include "devices/legacy/framebuffer.h"
 #include "devices/virtio/bus.h"
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::dev {
 
@@ -25,12 +25,12 @@ struct DisplayDevices {
 };
 
 // The bus is the machine's. Its keyboard controller comes along. Throws what the devices throw.
-DisplayDevices add_display(Machine& machine, VirtioBus& bus, display::Size mode);
+DisplayDevices add_display(Vm& machine, VirtioBus& bus, display::Size mode);
 
 // Viewers may connect from now on, also while the machine is paused, until it ends. Gives the
 // addresses that they find it at. Throws ConfigError when a setting cannot be, or a port is taken.
 // May be called again: the same screen at other addresses, with other settings.
-std::vector<std::string> serve_display(Machine& machine, const DisplayDevices& display,
+std::vector<std::string> serve_display(Vm& machine, const DisplayDevices& display,
                                        display::RfbConfig config);
 
 }  // namespace vireo::dev

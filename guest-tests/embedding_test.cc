@@ -234,21 +234,21 @@ TEST_CASE("a machine that has gone leaves no thread, descriptor or mapping behin
 
 TEST_CASE("a number of vCPUs that cannot be is refused in one sentence") {
   for (const uint32_t vcpus : {0U, kMaxVcpus + 1, 10'000U})
-    CHECK_THROWS_WITH(Machine({.vcpus = vcpus}),
+    CHECK_THROWS_WITH(Vm({.vcpus = vcpus}),
                       Contains("1 to 64 vCPUs") && Contains(std::to_string(vcpus)));
 }
 
 TEST_CASE("an amount of memory that cannot be is refused in one sentence") {
-  CHECK_THROWS_WITH(Machine({.memory = {.size = 0}}), Contains("0 bytes"));
-  CHECK_THROWS_WITH(Machine({.memory = {.size = 3}}), Contains("3 bytes"));
-  CHECK_THROWS_WITH(Machine({.memory = {.size = 16 * MiB + 1}}), Contains("multiple of 4096"));
-  CHECK_THROWS_WITH(Machine({.memory = {.size = 1024 * TiB}}), Contains("the host has"));
-  CHECK_THROWS_WITH(Machine({.memory = {.size = ~uint64_t{0} << 12}}), Contains("the host has"));
+  CHECK_THROWS_WITH(Vm({.memory = {.size = 0}}), Contains("0 bytes"));
+  CHECK_THROWS_WITH(Vm({.memory = {.size = 3}}), Contains("3 bytes"));
+  CHECK_THROWS_WITH(Vm({.memory = {.size = 16 * MiB + 1}}), Contains("multiple of 4096"));
+  CHECK_THROWS_WITH(Vm({.memory = {.size = 1024 * TiB}}), Contains("the host has"));
+  CHECK_THROWS_WITH(Vm({.memory = {.size = ~uint64_t{0} << 12}}), Contains("the host has"));
 }
 
 TEST_CASE("a host without KVM, or without the right to it, is told what to do") {
   const TemporaryDirectory directory;
-  const auto open = [](const std::string& device) { Machine machine({.kvm_device = device}); };
+  const auto open = [](const std::string& device) { Vm machine({.kvm_device = device}); };
   CHECK_THROWS_WITH(open(directory.path() / "none"),
                     Contains("does not exist") && Contains("load the kvm_intel"));
   const std::string file = directory.path() / "file";
@@ -258,14 +258,14 @@ TEST_CASE("a host without KVM, or without the right to it, is told what to do") 
 }
 
 TEST_CASE("a machine without a kernel does not start") {
-  Machine machine({.memory = {.size = 16 * MiB}});
+  Vm machine({.memory = {.size = 16 * MiB}});
   CHECK_THROWS_WITH(machine.start(), Contains("give it a kernel"));
 }
 
 TEST_CASE("a kernel that is not there, or does not fit, is refused and leaves the machine whole") {
   TestMachine missing("no-such-guest");
   CHECK_THROWS_WITH(missing.start(), Contains("no-such-guest"));
-  Machine small({.memory = {.size = 1 * MiB}});
+  Vm small({.memory = {.size = 1 * MiB}});
   small.boot({.kernel = guest_program("halt")});
   CHECK_THROWS_AS(small.start(), ConfigError);
 }

@@ -36,8 +36,8 @@ pc::PcSpec spec_of(const LinuxBoot& boot, const GuestOptions& options) {
   return spec;
 }
 
-MachineConfig config_of(const pc::PcSpec& spec, const GuestOptions& options) {
-  MachineConfig config = machine_config(spec);
+VmConfig config_of(const pc::PcSpec& spec, const GuestOptions& options) {
+  VmConfig config = machine_config(spec);
   config.memory.shared = options.shared_memory;
   return config;
 }
@@ -106,7 +106,7 @@ std::string TestMachine::expect(const std::string& text) {
     const bool ended = machine_.wait_until(std::chrono::steady_clock::now()).has_value();
     try {
       return console_.expect(text, ended ? std::chrono::milliseconds(0) : kLook);
-    } catch (const dev::ExpectError&) {
+    } catch (const ExpectError&) {
       if (ended || std::chrono::steady_clock::now() > deadline) throw;
     }
   }

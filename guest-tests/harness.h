@@ -15,8 +15,8 @@
 #include "blockdev/open.h"
 #include "devices/chardev/ring.h"
 #include "devices/pc/build.h"
-#include "vmm/machine.h"
 #include "vmm/memory/layout.h"
+#include "vmm/vm.h"
 
 namespace vireo::guest_tests {
 
@@ -31,7 +31,7 @@ struct GuestOptions {
   uint32_t vcpus = 1;
   bool reboot = false;
   bool shared_memory = false;
-  MachineConfig::Irqchip irqchip = MachineConfig::Irqchip::apic;
+  VmConfig::Irqchip irqchip = VmConfig::Irqchip::apic;
   std::vector<blk::Spec> disks{};         // "disk0", "disk1", ...: also their serial numbers
   bool iothread = false;                  // one for each disk
   bool virtio = false;                    // a virtio console
@@ -52,7 +52,7 @@ class TestMachine {
   // One that goes on from a snapshot of another.
   TestMachine(Snapshot snapshot, const GuestOptions& options);
 
-  Machine& machine() noexcept { return machine_; }
+  Vm& machine() noexcept { return machine_; }
   dev::Ring& console() noexcept { return console_; }                // the serial port
   dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
   dev::AcpiPower& power() noexcept { return *pc_.power; }
@@ -62,7 +62,7 @@ class TestMachine {
   void start() { machine_.start(); }
   Outcome wait();
   // Reads the console up to and including the text. Meanwhile the machine may reboot; throws
-  // dev::ExpectError when patience is over, or the machine ends without having said it.
+  // ExpectError when patience is over, or the machine ends without having said it.
   std::string expect(const std::string& text);
 
  private:
@@ -71,7 +71,7 @@ class TestMachine {
 
   dev::Ring console_;
   dev::Ring virtio_console_;
-  Machine machine_;
+  Vm machine_;
   pc::Pc pc_;
 };
 

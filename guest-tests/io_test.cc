@@ -25,7 +25,7 @@ TEST_CASE("the serial port, polled") {
 }
 
 TEST_CASE("the serial port by interrupts") {
-  for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc}) {
+  for (const auto irqchip : {VmConfig::Irqchip::apic, VmConfig::Irqchip::pc}) {
     TestMachine machine("uart_interrupt", {.irqchip = irqchip});
     machine.start();
     machine.expect("type:");
@@ -41,13 +41,13 @@ TEST_CASE("the serial port by interrupts") {
 }
 
 TEST_CASE("a level-triggered interrupt comes until its line is low", "[hardware]") {
-  for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc})
+  for (const auto irqchip : {VmConfig::Irqchip::apic, VmConfig::Irqchip::pc})
     expect_pass("level_interrupt", {.irqchip = irqchip});
 }
 
 TEST_CASE("the PICs keep quiet until they are set up") {
-  expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::apic});
-  expect_pass("pic_quiet", {.irqchip = MachineConfig::Irqchip::pc});
+  expect_pass("pic_quiet", {.irqchip = VmConfig::Irqchip::apic});
+  expect_pass("pic_quiet", {.irqchip = VmConfig::Irqchip::pc});
 }
 
 }  // namespace

@@ -26,7 +26,7 @@ pc::PcSpec spec_of(const LinuxOptions& options) {
                .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append},
       .disks = options.disks,
       .shares = options.shares,
-      .irqchip = MachineConfig::Irqchip::apic,
+      .irqchip = VmConfig::Irqchip::apic,
       .no_reboot = !options.reboot};
   for (size_t i = 0; i < spec.disks.size(); ++i)
     spec.disks[i].id = "vd" + std::string(1, static_cast<char>('a' + i));
@@ -61,7 +61,7 @@ std::string LinuxMachine::expect(const std::string& text) {
     const auto end = machine_.wait_until(std::chrono::steady_clock::now());
     try {
       return console_.expect(text, end ? std::chrono::milliseconds(0) : kLook);
-    } catch (const dev::ExpectError& error) {
+    } catch (const ExpectError& error) {
       if (end)
         throw std::runtime_error(fmt::format("{}\nthe machine had ended: {} {}", error.what(),
                                              static_cast<int>(end->reason), end->detail));

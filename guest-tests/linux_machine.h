@@ -11,7 +11,7 @@
 #include "devices/chardev/ring.h"
 #include "devices/pc/build.h"
 #include "guest-tests/harness.h"
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::guest_tests {
 
@@ -34,7 +34,7 @@ class LinuxMachine {
   explicit LinuxMachine(const LinuxOptions& options);
   LinuxMachine(Snapshot snapshot, const LinuxOptions& options);
 
-  Machine& machine() noexcept { return machine_; }
+  Vm& machine() noexcept { return machine_; }
   dev::AcpiPower& power() noexcept { return *pc_.power; }
   dev::VirtioBus& virtio() noexcept { return *pc_.virtio; }
   const dev::DisplayDevices& display() const { return pc_.display.value(); }
@@ -51,7 +51,7 @@ class LinuxMachine {
  private:
   const std::filesystem::path guest_;
   dev::Ring console_;  // outlives the machine
-  Machine machine_;
+  Vm machine_;
   pc::Pc pc_;
 };
 

@@ -65,7 +65,7 @@ TEST_CASE("a reset ends the machine when it shall not reboot") {
 }
 
 TEST_CASE("a reset starts the guest again, as at the first time") {
-  for (const auto irqchip : {MachineConfig::Irqchip::apic, MachineConfig::Irqchip::pc}) {
+  for (const auto irqchip : {VmConfig::Irqchip::apic, VmConfig::Irqchip::pc}) {
     TestMachine machine("reboot",
                         {.arguments = "cpus=2", .vcpus = 2, .reboot = true, .irqchip = irqchip});
     machine.start();
@@ -84,7 +84,7 @@ TEST_CASE("a reset starts the guest again, as at the first time") {
 
 // Until the guest, which looks at its serial port all the time, does nothing more. On a busy host a
 // vCPU may not get its turn for a while: one look does not tell.
-void wait_for_silence(const Machine& machine) {
+void wait_for_silence(const Vm& machine) {
   constexpr int kLooks = 25;
   uint64_t exits = machine.exits();
   for (int silent = 0; silent < kLooks; ++silent) {

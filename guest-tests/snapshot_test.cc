@@ -1,4 +1,4 @@
-// A machine is paused, saved, made again in a new Machine and goes on.
+// A machine is paused, saved, made again in a new Vm and goes on.
 #include <fstream>
 #include <memory>
 #include <sstream>
@@ -11,7 +11,7 @@
 namespace vireo::guest_tests {
 namespace {
 
-using Irqchip = MachineConfig::Irqchip;
+using Irqchip = VmConfig::Irqchip;
 
 GuestOptions ticking(uint32_t vcpus, Irqchip irqchip = Irqchip::apic) {
   return {.arguments = "cpus=" + std::to_string(vcpus), .vcpus = vcpus, .irqchip = irqchip};
@@ -141,7 +141,7 @@ TEST_CASE("a snapshot is refused by a machine of another shape") {
   CHECK_THROWS_AS(build(ticking(2, Irqchip::pc)), std::runtime_error);
   CHECK_THROWS_WITH(
       [&] {
-        Machine bare({.memory = {.size = 16 * MiB}, .vcpus = 2}, Snapshot::open(saved));
+        Vm bare({.memory = {.size = 16 * MiB}, .vcpus = 2}, Snapshot::open(saved));
         bare.start();
       }(),
       Catch::Contains("other devices"));

@@ -15,11 +15,11 @@ TEST_CASE("the local APIC's timer with a TSC deadline") {
 }
 
 TEST_CASE("the interval timer through the I/O APIC") {
-  expect_pass("pit", {.irqchip = MachineConfig::Irqchip::pc});
+  expect_pass("pit", {.irqchip = VmConfig::Irqchip::pc});
 }
 
 TEST_CASE("the interval timer through the PICs") {
-  expect_pass("pic", {.irqchip = MachineConfig::Irqchip::pc});
+  expect_pass("pic", {.irqchip = VmConfig::Irqchip::pc});
 }
 
 TEST_CASE("KVM's clock") {

@@ -96,7 +96,7 @@ TEST_CASE("no request of a disk is lost while its machine is paused, saved and g
 
 // A disk in memory whose host is full now and then.
 dev::Blk& add_filling_disk(TestMachine& of, uint64_t bytes) {
-  Machine& machine = of.machine();
+  Vm& machine = of.machine();
   EventLoop& home = machine.add_loop();
   auto faults = std::make_unique<blk::FaultNode>(home, std::make_unique<blk::MemoryNode>(bytes));
   for (uint64_t i = 1; i <= 5; ++i)

@@ -2,6 +2,5 @@
 # the few functions behind <fmt/core.h> are compiled here, once.
 find_path(FMT_INCLUDE fmt/format-inl.h REQUIRED)
 add_library(vireo_fmt STATIC fmt.cc)
-target_include_directories(vireo_fmt SYSTEM PUBLIC $<BUILD_INTERFACE:${FMT_INCLUDE}>)
-install(TARGETS vireo_fmt EXPORT vireo ARCHIVE DESTINATION lib)
+target_include_directories(vireo_fmt SYSTEM PUBLIC ${FMT_INCLUDE})
 target_precompile_headers(vireo_fmt PRIVATE ${standard_headers})

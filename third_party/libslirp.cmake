@@ -2,6 +2,5 @@
 # (devices/net/slirp_library.h): with the ones it brings along it would slow every other start down.
 find_path(LIBSLIRP_INCLUDE slirp/libslirp.h REQUIRED)
 add_library(libslirp_header INTERFACE)
-target_include_directories(libslirp_header SYSTEM INTERFACE $<BUILD_INTERFACE:${LIBSLIRP_INCLUDE}>)
+target_include_directories(libslirp_header SYSTEM INTERFACE ${LIBSLIRP_INCLUDE})
 target_link_libraries(libslirp_header INTERFACE ${CMAKE_DL_LIBS})
-install(TARGETS libslirp_header EXPORT vireo)

@@ -19,13 +19,15 @@ namespace vireo::dev {
 
 namespace {
 
-std::string describe_failure(ExpectError::Reason reason, const std::string& wanted,
-                             const std::string& transcript) {
+ExpectError failure(ExpectError::Reason reason, const std::string& wanted,
+                    const std::string& transcript) {
   constexpr size_t kShown = 2000;
   const size_t from = transcript.size() > kShown ? transcript.size() - kShown : 0;
-  return fmt::format("'{}' did not appear before {}; the output ends with:\n{}", wanted,
-                     reason == ExpectError::Reason::timeout ? "the deadline" : "the console ended",
-                     transcript.substr(from));
+  const std::string what =
+      fmt::format("'{}' did not appear before {}; the output ends with:\n{}", wanted,
+                  reason == ExpectError::Reason::timeout ? "the deadline" : "the console ended",
+                  transcript.substr(from));
+  return ExpectError(reason, what, transcript);
 }
 
 // Finds the end of a match in `text`, knowing that none ends before `scanned`.
@@ -66,11 +68,6 @@ class Regex {
 };
 
 }  // namespace
-
-ExpectError::ExpectError(Reason reason, const std::string& wanted, std::string transcript)
-    : std::runtime_error(describe_failure(reason, wanted, transcript)),
-      reason_(reason),
-      transcript_(std::move(transcript)) {}
 
 // What the embedder's threads and the loop share.
 struct Ring::Core {
@@ -141,8 +138,8 @@ std::string Ring::Core::expect(const std::string& wanted, Timeout timeout, const
       return taken;
     }
     scanned = dropped + output.size();
-    if (ended) throw ExpectError(ExpectError::Reason::ended, wanted, output);
-    if (late) throw ExpectError(ExpectError::Reason::timeout, wanted, output);
+    if (ended) throw failure(ExpectError::Reason::ended, wanted, output);
+    if (late) throw failure(ExpectError::Reason::timeout, wanted, output);
     const auto news = [&] { return ended || dropped + output.size() != scanned; };
     late = !changed.wait_until(lock, deadline, news);
   }

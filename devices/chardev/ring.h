@@ -14,26 +14,13 @@
 
 #include <chrono>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
 #include "devices/chardev/backend.h"
+#include "vireo/error.h"
 
 namespace vireo::dev {
-
-// what() is one sentence and the end of the output; transcript() is all of it.
-class ExpectError : public std::runtime_error {
- public:
-  enum class Reason : uint8_t { timeout, ended };
-  ExpectError(Reason reason, const std::string& wanted, std::string transcript);
-  Reason reason() const noexcept { return reason_; }
-  const std::string& transcript() const noexcept { return transcript_; }
-
- private:
-  Reason reason_;
-  std::string transcript_;
-};
 
 class Ring {
  public:

@@ -51,7 +51,7 @@ dev::NetSpec without_file(dev::NetSpec network) {
 
 class Builder {
  public:
-  Builder(Machine& machine, const PcSpec& spec, const PcHost& host)
+  Builder(Vm& machine, const PcSpec& spec, const PcHost& host)
       : machine_(machine), spec_(spec), host_(host) {}
 
   Pc build();
@@ -68,7 +68,7 @@ class Builder {
   void add_net(const NetInterface& interface);
   void add_shares();
 
-  Machine& machine_;
+  Vm& machine_;
   const PcSpec& spec_;
   const PcHost& host_;
   Pc pc_;
@@ -176,15 +176,15 @@ Pc Builder::build() {
 }
 
 // Linux takes the chips that the tables tell of; other programs expect a PC's.
-MachineConfig::Irqchip irqchip_of(const PcSpec& spec) {
-  using Irqchip = MachineConfig::Irqchip;
+VmConfig::Irqchip irqchip_of(const PcSpec& spec) {
+  using Irqchip = VmConfig::Irqchip;
   if (spec.irqchip) return *spec.irqchip;
   return is_linux(spec.boot) ? Irqchip::apic : Irqchip::pc;
 }
 
 }  // namespace
 
-MachineConfig machine_config(const PcSpec& spec, Logger log) {
+VmConfig machine_config(const PcSpec& spec, Logger log) {
   return {.memory = {.size = spec.memory},
           .vcpus = spec.vcpus,
           .irqchip = irqchip_of(spec),
@@ -192,11 +192,11 @@ MachineConfig machine_config(const PcSpec& spec, Logger log) {
           .log = std::move(log)};
 }
 
-Pc rebuild_pc(Machine& machine, const PcSpec& spec, const PcHost& host) {
+Pc rebuild_pc(Vm& machine, const PcSpec& spec, const PcHost& host) {
   return Builder(machine, spec, host).build();
 }
 
-Pc build_pc(Machine& machine, const PcSpec& spec, const PcHost& host) {
+Pc build_pc(Vm& machine, const PcSpec& spec, const PcHost& host) {
   Pc pc = rebuild_pc(machine, spec, host);
   machine.boot(pc.boot);
   return pc;

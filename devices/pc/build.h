@@ -1,7 +1,7 @@
 // Makes a PC of its description:
 //
 //   const PcSpec spec = read_config("vm.json");
-//   Machine machine(machine_config(spec));
+//   Vm machine(machine_config(spec));
 //   Pc pc = build_pc(machine, spec);
 //   machine.start();
 //
@@ -24,7 +24,7 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/bus.h"
 #include "devices/virtio/console.h"
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::pc {
 
@@ -58,11 +58,11 @@ struct Pc {
 
 // Looks at the kernel when the description leaves the interrupt controllers to it; throws
 // ConfigError when it cannot be read.
-MachineConfig machine_config(const PcSpec& spec, Logger log = {});
+VmConfig machine_config(const PcSpec& spec, Logger log = {});
 
 // The machine is made with machine_config() of the same description.
-Pc build_pc(Machine& machine, const PcSpec& spec, const PcHost& host = {});
+Pc build_pc(Vm& machine, const PcSpec& spec, const PcHost& host = {});
 // The same devices for a machine that goes on from a snapshot: nothing is booted.
-Pc rebuild_pc(Machine& machine, const PcSpec& spec, const PcHost& host = {});
+Pc rebuild_pc(Vm& machine, const PcSpec& spec, const PcHost& host = {});
 
 }  // namespace vireo::pc

@@ -25,7 +25,7 @@
 #include "devices/pc/net.h"
 #include "devices/pc/share.h"
 #include "vmm/boot/linux.h"
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::pc {
 
@@ -38,11 +38,11 @@ struct PcSpec {
   std::vector<NetInterface> nets{};
   std::vector<ShareSpec> shares{};
   std::optional<DisplaySpec> display{};
-  std::optional<dev::CharSpec> serial{};            // of the first serial port; none: nothing
-  std::optional<dev::CharSpec> console{};           // of the virtio console; none: there is none
-  std::optional<MachineConfig::Irqchip> irqchip{};  // none: what suits the kernel
-  bool no_reboot = false;                           // the guest's reset ends the machine
-  bool debug_exit = false;                          // a port by which the guest ends it
+  std::optional<dev::CharSpec> serial{};       // of the first serial port; none: nothing
+  std::optional<dev::CharSpec> console{};      // of the virtio console; none: there is none
+  std::optional<VmConfig::Irqchip> irqchip{};  // none: what suits the kernel
+  bool no_reboot = false;                      // the guest's reset ends the machine
+  bool debug_exit = false;                     // a port by which the guest ends it
   bool virtio_cmdline = false;  // the kernel is told of its disks by its command line
 };
 
@@ -66,6 +66,12 @@ struct PartKind {
 };
 // In the order in which they are built.
 std::span<const PartKind> part_kinds();
+
+// Adds parts of one kind, each as its option is written: several of a kind of which there is only
+// one are one, those with a name that is there already take its place, and "none" clears them.
+// `of` begins messages. Throws ConfigError.
+void add_parts(PcSpec& spec, const PartKind& kind, std::string_view of,
+               std::vector<std::string> texts);
 
 // What no part by itself can tell: names that come twice, two users of the terminal.
 void check(const PcSpec& spec);

@@ -3,7 +3,7 @@
 //
 //   Blk& disk = bus.add<Blk>("vda", std::move(opened), BlkConfig{.serial = "1"});
 //
-// Thread: control, before Machine::start(). Throws what the device and the transport throw; a
+// Thread: control, before Vm::start(). Throws what the device and the transport throw; a
 // device keeps its state as "<name>.device".
 #pragma once
 
@@ -12,13 +12,13 @@
 #include <utility>
 
 #include "devices/virtio/device.h"
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::dev {
 
 class VirtioBus {
  public:
-  explicit VirtioBus(Machine& machine) : machine_(machine) {}  // which outlives it
+  explicit VirtioBus(Vm& machine) : machine_(machine) {}  // which outlives it
   VirtioBus(const VirtioBus&) = delete;
   VirtioBus& operator=(const VirtioBus&) = delete;
   virtual ~VirtioBus() = default;
@@ -27,7 +27,7 @@ class VirtioBus {
   D& add(const std::string& name, Args&&... args) {
     return add_at<D>(machine_.env().loop, name, std::forward<Args>(args)...);
   }
-  // At home on a loop of Machine::add_loop().
+  // At home on a loop of Vm::add_loop().
   template <class D, class... Args>
   D& add_at(EventLoop& home, const std::string& name, Args&&... args) {
     DeviceEnv env{machine_.env().platform, home};
@@ -49,7 +49,7 @@ class VirtioBus {
                                           std::unique_ptr<VirtioDevice> device,
                                           StateReader& saved) = 0;
 
-  Machine& machine_;
+  Vm& machine_;
 };
 
 }  // namespace vireo::dev

@@ -4,7 +4,7 @@
 
 #include <stdexcept>
 
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
 namespace vireo::cli {
 

@@ -14,13 +14,14 @@
 #include "tools/vireo/run.h"
 #include "tools/vireo/screenshot.h"
 #include "tools/vireo/standard_streams.h"
+#include "vireo/version.h"
 #include "vmm/base/error.h"
 
 namespace {
 
 int run(int argc, char** argv) {
   vireo::cli::Options program("Vireo runs virtual machines on KVM", "vireo");
-  program.version("--version", "vireo " VIREO_VERSION);
+  program.version("--version", std::string("vireo ") + vireo::version());
   program.footer("'vireo COMMAND --help' tells all about a command.");
   vireo::cli::add_run(program);
   vireo::cli::add_doctor(program);

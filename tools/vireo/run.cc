@@ -40,7 +40,7 @@ bool is_stdio(const std::optional<dev::CharSpec>& spec) {
 
 class Run {
  public:
-  Run(const RunOptions& options, MachineConfig config, Signals& signals)
+  Run(const RunOptions& options, VmConfig config, Signals& signals)
       : options_(options),
         signals_(signals),
         terminal_(uses_terminal() ? STDIN_FILENO : -1),
@@ -68,7 +68,7 @@ class Run {
   const RunOptions& options_;
   Signals& signals_;
   dev::Terminal terminal_;
-  Machine machine_;
+  Vm machine_;
   std::optional<pc::Pc> pc_;
   std::vector<dev::CharBackend*> backends_;  // of the machine's devices
   std::atomic<bool> paused_ = false;

@@ -73,34 +73,13 @@ Texts texts_of(const RunArguments& arguments, std::string_view kind) {
   return texts;
 }
 
-// Whose place a part takes: that of the description's one with the same name.
-void replace_named(pc::PcSpec& spec, const pc::PartKind& kind, const std::vector<pc::Pair>& pairs) {
-  for (const auto& [key, value] : pairs)
-    if (key == kind.name_key && value) kind.remove(spec, *value);
-}
-
-// The words of the command line for one kind of part. Several --display are one.
-void add_parts(pc::PcSpec& spec, const pc::PartKind& kind, Texts texts) {
-  const std::string option = fmt::format("--{}", kind.key.name);
-  if (texts == Texts{"none"} && kind.can_be_none) return kind.clear(spec);
-  if (kind.name_key.empty() && !texts.empty()) texts = {fmt::format("{}", fmt::join(texts, ","))};
-  std::vector<std::vector<pc::Pair>> all;
-  for (const std::string& text : texts) {
-    if (text == "none" && kind.can_be_none)
-      throw ConfigError(fmt::format("{}: 'none' and another {} contradict", option, kind.key.name));
-    all.push_back(pc::pairs_of(text, kind.bare_key));
-  }
-  for (const auto& pairs : all) replace_named(spec, kind, pairs);
-  for (const auto& pairs : all) kind.add(spec, option, pairs);
-}
-
 pc::PcSpec spec_of(const RunArguments& arguments) {
   pc::PcSpec spec;
   if (!arguments.configs.empty()) spec = pc::read_config(arguments.configs.back());
   const pc::Keys keys = pc::keys_of(spec);
   for (const auto& [key, value] : arguments.words) keys.assign(key, value, "--" + key);
   for (const pc::PartKind& kind : pc::part_kinds())
-    add_parts(spec, kind, texts_of(arguments, kind.key.name));
+    add_parts(spec, kind, fmt::format("--{}", kind.key.name), texts_of(arguments, kind.key.name));
   if (!spec.serial) spec.serial = dev::CharSpec{dev::CharSpec::Kind::stdio};
   check(spec);
   return spec;

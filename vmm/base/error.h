@@ -4,19 +4,13 @@
 
 #include <cerrno>
 #include <exception>
-#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <utility>
 
-namespace vireo {
+#include "vireo/error.h"
 
-// The user asked for something that cannot be: the text is one sentence (what, which, why, what to
-// do) and is shown as it is.
-class ConfigError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
+namespace vireo {
 
 // Throws std::system_error for the current errno (or `error`); `what` is "cannot open disk 'x'".
 [[noreturn]] void throw_errno(const std::string& what, int error = errno);

@@ -3,9 +3,10 @@
 
 #include <cstdint>
 
+#include "vireo/units.h"
+
 namespace vireo {
 
-inline constexpr uint64_t KiB = 1024, MiB = 1024 * KiB, GiB = 1024 * MiB, TiB = 1024 * GiB;
 inline constexpr uint64_t kPageSize = 4 * KiB;
 
 namespace layout {

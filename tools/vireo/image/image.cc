@@ -27,6 +27,7 @@
 #include "tools/vireo/image/snapshot.h"
 #include "tools/vireo/options.h"
 #include "tools/vireo/standard_streams.h"
+#include "vireo/version.h"
 #include "vmm/base/error.h"
 
 namespace vireo::cli {
@@ -73,8 +74,8 @@ void add_commands(Options& image) {
 
 // Scripts look for the version of QEMU whose words and options these are.
 std::string version_text() {
-  if (!speaks_qemu()) return "vireo " VIREO_VERSION;
-  return fmt::format("{} version 7.2.0 (Vireo " VIREO_VERSION ")", program_name());
+  if (!speaks_qemu()) return std::string("vireo ") + version();
+  return fmt::format("{} version 7.2.0 (Vireo {})", program_name(), version());
 }
 
 int run_image_command(int argc, char** argv) {

@@ -1,6 +1,6 @@
 // A virtual machine: memory, vCPUs, I/O loops, devices, and their life together.
 //
-//   Machine vm{{.memory = {.size = 512 * MiB}, .vcpus = 2}};
+//   Vm vm{{.memory = {.size = 512 * MiB}, .vcpus = 2}};
 //   vm.boot({.kernel = "vmlinuz", .cmdline = "console=ttyS0"});
 //   vm.add<dev::Uart>("com1", …);
 //   vm.start();
@@ -14,7 +14,7 @@
 // one another and at once. Reboots that the guest asks for, and what was requested, are carried out
 // inside wait() and wait_until().
 // Errors: ConfigError and std::system_error until start() has returned; afterwards what happens is
-// told by End.
+// told by End. A call in a state that does not allow it throws std::logic_error.
 #pragma once
 
 #include <chrono>
@@ -25,6 +25,7 @@
 #include <string>
 #include <utility>
 
+#include "vireo/end.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/log.h"
 #include "vmm/base/state.h"
@@ -44,7 +45,7 @@ namespace vireo {
 
 inline constexpr uint32_t kMaxVcpus = 64;
 
-struct MachineConfig {
+struct VmConfig {
   MemoryConfig memory{};
   uint32_t vcpus = 1;  // 1..kMaxVcpus
   using Irqchip = vireo::Irqchip;
@@ -55,28 +56,13 @@ struct MachineConfig {
   Logger log{};
 };
 
-// How a machine came to its end.
-struct End {
-  enum class Reason : uint8_t {
-    power_off,   // the guest switched itself off
-    reset,       // the guest asked for a reset and reboot is false
-    debug_exit,  // the guest wrote `value` to the debug-exit port
-    crash,       // triple fault, or a guest that KVM cannot go on with; `detail` has the registers
-    stopped,     // request_stop() or stop()
-    host_error,  // the host failed us; `detail` says how
-  };
-  Reason reason = Reason::stopped;
-  uint32_t value = 0;
-  std::string detail{};
-};
-
-class Machine final : private VcpuEvents, private MachineControl {
+class Vm final : private VcpuEvents, private MachineControl {
  public:
-  explicit Machine(MachineConfig config);
+  explicit Vm(VmConfig config);
   // The same machine as it was saved: build it with the same devices in the same order, without
   // boot(), and start() goes on where it stood.
-  Machine(MachineConfig config, Snapshot snapshot);
-  ~Machine() override;  // stops it first, if need be
+  Vm(VmConfig config, Snapshot snapshot);
+  ~Vm() override;  // stops it first, if need be
 
   // What the guest starts with, read by start() and again at each reboot.
   void boot(LinuxBoot kernel) { boot_.emplace(std::move(kernel)); }
@@ -135,13 +121,13 @@ class Machine final : private VcpuEvents, private MachineControl {
   // Called on the control thread, by wait(), when the machine was paused as somebody requested.
   void on_pause(std::function<void(const std::string& why)> listener);
 
-  const MachineConfig& config() const noexcept { return config_; }
+  const VmConfig& config() const noexcept { return config_; }
   uint64_t exits() const noexcept;  // exits to user space so far, of all vCPUs
 
  private:
   enum class Phase : uint8_t { created, running, paused, stopped };
 
-  Machine(MachineConfig config, std::optional<Snapshot> snapshot);
+  Vm(VmConfig config, std::optional<Snapshot> snapshot);
 
   void vcpu_crashed(uint32_t id, const std::string& cause) override;
   void vcpu_failed(uint32_t id, const std::string& cause) override;
@@ -153,6 +139,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   void finish(End end);
 
   void expect(Phase phase, const char* what) const;
+  void expect_started() const;
   void place(std::unique_ptr<Device> device, EventLoop& home);
   void place_service(std::unique_ptr<Service> service, EventLoop& home);
   void check_name(const std::string& name) const;
@@ -166,7 +153,7 @@ class Machine final : private VcpuEvents, private MachineControl {
   bool settle_one(ControlQueue::Deadline deadline);
 
   // Declared in the order of dependency: later members use earlier ones and are destroyed first.
-  MachineConfig config_;
+  VmConfig config_;
   std::optional<Snapshot> snapshot_;
   StateReader saved_;
   Kvm kvm_;

@@ -1,5 +1,6 @@
-#include "vmm/machine.h"
+#include "vmm/vm.h"
 
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/core.h>
@@ -14,13 +15,13 @@ namespace {
 
 using Kind = ControlQueue::Kind;
 
-MachineConfig checked(MachineConfig config) {
+VmConfig checked(VmConfig config) {
   if (config.vcpus < 1 || config.vcpus > kMaxVcpus)
     throw ConfigError(fmt::format("a machine has 1 to {} vCPUs, not {}", kMaxVcpus, config.vcpus));
   return config;
 }
 
-std::optional<Snapshot> checked(std::optional<Snapshot> snapshot, const MachineConfig& config) {
+std::optional<Snapshot> checked(std::optional<Snapshot> snapshot, const VmConfig& config) {
   if (snapshot && snapshot->shape() != SnapshotShape{config.memory.size, config.vcpus})
     throw ConfigError(fmt::format("the snapshot is of a machine with {} MiB of memory and {} vCPUs",
                                   snapshot->shape().memory / MiB, snapshot->shape().vcpus));
@@ -31,12 +32,12 @@ std::optional<Snapshot> checked(std::optional<Snapshot> snapshot, const MachineC
 
 // --- building ---
 
-Machine::Machine(MachineConfig config) : Machine(std::move(config), std::nullopt) {}
+Vm::Vm(VmConfig config) : Vm(std::move(config), std::nullopt) {}
 
-Machine::Machine(MachineConfig config, Snapshot snapshot)
-    : Machine(std::move(config), std::optional<Snapshot>(std::move(snapshot))) {}
+Vm::Vm(VmConfig config, Snapshot snapshot)
+    : Vm(std::move(config), std::optional<Snapshot>(std::move(snapshot))) {}
 
-Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
+Vm::Vm(VmConfig config, std::optional<Snapshot> snapshot)
     : config_(checked(std::move(config))),
       snapshot_(checked(std::move(snapshot), config_)),
       saved_(snapshot_ ? snapshot_->take_sections() : StateSections{}),
@@ -53,32 +54,32 @@ Machine::Machine(MachineConfig config, std::optional<Snapshot> snapshot)
                 .log = config_.log},
       board_(kvm_, vm_, platform_, {config_.vcpus, config_.irqchip}, *this, saved_) {}
 
-Machine::~Machine() {
+Vm::~Vm() {
   stop();
 }
 
-void Machine::expect(Phase phase, const char* what) const {
-  VMM_CHECK(phase_ == phase, what);
+void Vm::expect(Phase phase, const char* what) const {
+  if (phase_ != phase) throw std::logic_error(what);
 }
 
-EventLoop& Machine::add_loop() {
+EventLoop& Vm::add_loop() {
   expect(Phase::created, "loops are added before start()");
   return io_.add();
 }
 
-void Machine::place(std::unique_ptr<Device> device, EventLoop& home) {
+void Vm::place(std::unique_ptr<Device> device, EventLoop& home) {
   expect(Phase::created, "devices are added before start()");
   check_name(device->name());
   devices_.add(std::move(device), home);
 }
 
-void Machine::place_service(std::unique_ptr<Service> service, EventLoop& home) {
+void Vm::place_service(std::unique_ptr<Service> service, EventLoop& home) {
   expect(Phase::created, "services are added before start()");
   services_.add(std::move(service), home);
 }
 
 // Names are those of the sections of a snapshot.
-void Machine::check_name(const std::string& name) const {
+void Vm::check_name(const std::string& name) const {
   const bool taken = devices_.any_of([&](const Device& other) { return other.name() == name; });
   if (taken || name == "platform" || name == "vm" || name == "ioapic" || name.starts_with("vcpu"))
     throw ConfigError(fmt::format("the name '{}' is taken: call the device otherwise", name));
@@ -88,7 +89,7 @@ void Machine::check_name(const std::string& name) const {
 
 // Devices and services are started while nobody runs the loops: on their threads they would wait
 // for those to come up.
-void Machine::start() {
+void Vm::start() {
   expect(Phase::created, "a machine starts once");
   if (snapshot_)
     restore();
@@ -102,21 +103,21 @@ void Machine::start() {
   requests_.unless_urgent([this] { board_.resume(); });
 }
 
-void Machine::pause() {
+void Vm::pause() {
   expect(Phase::running, "only a running machine can be paused");
   halt();
   // What is paused can be saved: it is not left in the middle of a reset.
   if (requests_.withdraw(Kind::reset)) reset();
 }
 
-void Machine::halt() {
+void Vm::halt() {
   board_.park();
   services_.stop();
   devices_.stop();
   phase_ = Phase::paused;
 }
 
-void Machine::resume() {
+void Vm::resume() {
   expect(Phase::paused, "only a paused machine can be resumed");
   requests_.withdraw(Kind::resume);
   requests_.withdraw(Kind::pause);  // before the devices go on, and may ask again
@@ -124,7 +125,7 @@ void Machine::resume() {
 }
 
 // The vCPUs stay where they are when an end, a reset or a pause waits: wait() takes over.
-void Machine::go_on() {
+void Vm::go_on() {
   devices_.start();
   services_.start();
   board_.tell_paused();
@@ -133,7 +134,7 @@ void Machine::go_on() {
 }
 
 // A vCPU that is in a call to a loop gets its answer; the loops end after it.
-void Machine::stop() {
+void Vm::stop() {
   if (phase_ == Phase::stopped) return;
   board_.stop();
   io_.end();
@@ -145,14 +146,14 @@ void Machine::stop() {
 
 // --- state ---
 
-void Machine::power_on() {
+void Vm::power_on() {
   if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel");
   board_.enter(load(
       *boot_,
       {.memory = memory_, .vcpus = config_.vcpus, .names = platform_.acpi, .log = config_.log}));
 }
 
-void Machine::save(const std::string& directory) {
+void Vm::save(const std::string& directory) {
   expect(Phase::paused, "only a paused machine can be saved");
   if (requests_.has_ended()) throw ConfigError("the machine has ended: there is nothing to save");
   StateWriter writer;
@@ -162,7 +163,7 @@ void Machine::save(const std::string& directory) {
   Snapshot::save(directory, {memory_.size(), config_.vcpus}, writer.take(), memory_);
 }
 
-void Machine::restore() {
+void Vm::restore() {
   check_identity(saved_.take<MachineIdentity>("platform"),
                  identity_of(platform_.acpi, board_.cpuid()));
   const Board::State board = board_.take(saved_);
@@ -173,7 +174,7 @@ void Machine::restore() {
 }
 
 // The state of a machine that never ran.
-void Machine::reset() try {
+void Vm::reset() try {
   devices_.for_each([](Device& device) { device.reset(); });
   board_.reset();
   memory_.clear();
@@ -184,40 +185,40 @@ void Machine::reset() try {
 
 // --- what is asked of the control thread ---
 
-void Machine::finish(End end) {
+void Vm::finish(End end) {
   requests_.post_last([this, end = std::move(end)] {
     end_ = end;
     stop();
   });
 }
 
-void Machine::vcpu_crashed(uint32_t, const std::string& cause) {
+void Vm::vcpu_crashed(uint32_t, const std::string& cause) {
   finish({.reason = End::Reason::crash, .detail = cause});
 }
 
-void Machine::vcpu_failed(uint32_t, const std::string& cause) {
+void Vm::vcpu_failed(uint32_t, const std::string& cause) {
   host_error(cause);
 }
 
-void Machine::guest_power_off() {
+void Vm::guest_power_off() {
   finish({.reason = End::Reason::power_off});
 }
 
-void Machine::guest_debug_exit(uint32_t value) {
+void Vm::guest_debug_exit(uint32_t value) {
   finish({.reason = End::Reason::debug_exit, .value = value});
 }
 
-void Machine::host_error(const std::string& what) {
+void Vm::host_error(const std::string& what) {
   finish({.reason = End::Reason::host_error, .detail = what});
 }
 
-void Machine::guest_reset() {
+void Vm::guest_reset() {
   if (!config_.reboot || !boot_) return finish({.reason = End::Reason::reset});
   requests_.post_urgent(Kind::reset, [this] { restart(); });
 }
 
 // The machine that was paused stays so.
-void Machine::restart() {
+void Vm::restart() {
   const bool was_running = phase_ == Phase::running;
   if (was_running) halt();
   requests_.withdraw(Kind::reset);  // of another vCPU, meanwhile
@@ -225,50 +226,57 @@ void Machine::restart() {
   if (was_running) go_on();
 }
 
-void Machine::request_stop() {
+void Vm::request_stop() {
   finish({.reason = End::Reason::stopped});
 }
 
-void Machine::request_pause(std::string why) {
+void Vm::request_pause(std::string why) {
   requests_.post_urgent(Kind::pause, [this, why = std::move(why)] { pause_because(why); });
 }
 
-void Machine::pause_because(const std::string& why) {
+void Vm::pause_because(const std::string& why) {
   if (phase_ == Phase::running) pause();
   if (on_pause_) on_pause_(why);
 }
 
-void Machine::request_resume() {
+void Vm::request_resume() {
   requests_.post(Kind::resume, [this] {
     if (phase_ == Phase::paused) resume();
   });
 }
 
-void Machine::on_pause(std::function<void(const std::string& why)> listener) {
+void Vm::on_pause(std::function<void(const std::string& why)> listener) {
   on_pause_ = std::move(listener);
 }
 
 // --- waiting ---
 
 // False: nothing was asked by the deadline.
-bool Machine::settle_one(ControlQueue::Deadline deadline) {
+bool Vm::settle_one(ControlQueue::Deadline deadline) {
   const auto request = requests_.take(deadline);
   if (request) request();
   return static_cast<bool>(request);
 }
 
-End Machine::wait() {
+void Vm::expect_started() const {
+  if (phase_ == Phase::created)
+    throw std::logic_error("a machine is started before it is waited for");
+}
+
+End Vm::wait() {
+  expect_started();
   while (!end_) settle_one(std::nullopt);
   return *end_;
 }
 
-std::optional<End> Machine::wait_until(std::chrono::steady_clock::time_point deadline) {
+std::optional<End> Vm::wait_until(std::chrono::steady_clock::time_point deadline) {
+  expect_started();
   while (!end_ && settle_one(deadline)) {
   }
   return end_;
 }
 
-uint64_t Machine::exits() const noexcept {
+uint64_t Vm::exits() const noexcept {
   return board_.exits();
 }
 

@@ -1,0 +1,4 @@
+// Marks what programs that link libvireo may use; the library's other names are hidden in it.
+#pragma once
+
+#define VIREO_EXPORT __attribute__((visibility("default")))

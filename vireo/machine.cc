@@ -1,0 +1,140 @@
+#include "vireo/machine.h"
+
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "devices/chardev/ring.h"
+#include "devices/pc/build.h"
+#include "vireo/describe.h"
+#include "vmm/vm.h"
+
+namespace vireo {
+
+namespace {
+
+constexpr std::string_view kMissingKernel = "kernel is missing: which kernel is to be booted?";
+
+Logger logger_of(const Description& description) {
+  if (!description.log) return {};
+  return Logger(
+      parse_log_level(description.log_level),
+      [log = description.log](LogLevel, std::string_view component, std::string_view text) {
+        log(fmt::format("{}: {}", component, text));
+      });
+}
+
+// The program's own console, or what the user named.
+std::unique_ptr<dev::CharBackend> backend_of(const Port& port, const dev::CharSpec& spec,
+                                             const Logger& log) {
+  if (port.ring()) return port.ring()->backend();
+  return dev::make_char_backend(spec, {.log = log});
+}
+
+VmConfig config_of(const pc::PcSpec& spec, Logger log) {
+  if (spec.boot.kernel.empty()) throw ConfigError(std::string(kMissingKernel));
+  return machine_config(spec, std::move(log));
+}
+
+// Exceptions that carry others are one sentence for who embeds us.
+template <class Step>
+auto plainly(Step step) {
+  try {
+    return step();
+  } catch (const ConfigError& error) {
+    throw ConfigError(describe(error));
+  }
+}
+
+}  // namespace
+
+struct __attribute__((visibility("hidden"))) Machine::Insides {
+  Insides(const Description& description, const pc::PcSpec& spec)
+      : vm(config_of(spec, logger_of(description))), pc(build_pc(vm, spec, host_of(description))) {}
+  Insides(const Description& description, const pc::PcSpec& spec, Snapshot snapshot)
+      : vm(config_of(spec, logger_of(description)), std::move(snapshot)),
+        pc(rebuild_pc(vm, spec, host_of(description))) {}
+
+  pc::PcHost host_of(const Description& description) {
+    return {.backend =
+                [this, serial = description.serial, console = description.console](
+                    const std::string& device, const dev::CharSpec& spec) {
+                  return backend_of(device == "com1" ? serial : console, spec, vm.config().log);
+                },
+            .tell = [this](const std::string& line) { announcements.push_back(line); }};
+  }
+
+  std::vector<std::string> announcements{};
+  Vm vm;
+  pc::Pc pc;
+};
+
+Machine::Machine(const Description& description)
+    : insides_(
+          plainly([&] { return std::make_unique<Insides>(description, spec_of(description)); })) {}
+
+Machine::Machine(std::unique_ptr<Insides> insides) noexcept : insides_(std::move(insides)) {}
+Machine::Machine(Machine&& other) noexcept = default;
+Machine& Machine::operator=(Machine&& other) noexcept = default;
+Machine::~Machine() = default;
+
+Machine Machine::restore(const std::string& directory, const Description& description) {
+  return plainly([&] {
+    return Machine(
+        std::make_unique<Insides>(description, spec_of(description), Snapshot::open(directory)));
+  });
+}
+
+const std::vector<std::string>& Machine::announcements() const noexcept {
+  return insides_->announcements;
+}
+
+void Machine::start() {
+  plainly([this] { insides_->vm.start(); });
+}
+
+void Machine::pause() {
+  insides_->vm.pause();
+}
+
+void Machine::resume() {
+  insides_->vm.resume();
+}
+
+void Machine::stop() {
+  insides_->vm.stop();
+}
+
+void Machine::save(const std::string& directory) {
+  plainly([&] { insides_->vm.save(directory); });
+}
+
+End Machine::wait() {
+  return insides_->vm.wait();
+}
+
+std::optional<End> Machine::wait_for(std::chrono::milliseconds time) {
+  return insides_->vm.wait_until(std::chrono::steady_clock::now() + time);
+}
+
+void Machine::request_stop() {
+  insides_->vm.request_stop();
+}
+
+void Machine::request_pause(const std::string& why) {
+  insides_->vm.request_pause(why);
+}
+
+void Machine::request_resume() {
+  insides_->vm.request_resume();
+}
+
+void Machine::on_pause(std::function<void(const std::string& why)> listener) {
+  insides_->vm.on_pause(std::move(listener));
+}
+
+void Machine::press_power_button() {
+  insides_->pc.power->press_power_button();
+}
+
+}  // namespace vireo
