@@ -51,14 +51,15 @@ bool has(const Image& image, const Mark& mark) {
   return std::string_view(found.data(), mark.magic.size()) == mark.magic;
 }
 
-struct Vm {
+struct Machine {
   uint16_t number;
   std::string_view name;
 };
 constexpr std::array kMachines{
-    Vm{2, "SPARC"},  Vm{4, "m68k"},      Vm{8, "MIPS"},     Vm{20, "PowerPC"},
-    Vm{21, "PPC64"}, Vm{22, "s390"},     Vm{40, "Arm"},     Vm{43, "SPARC v9"},
-    Vm{50, "IA-64"}, Vm{183, "AArch64"}, Vm{243, "RISC-V"}, Vm{258, "LoongArch"},
+    Machine{2, "SPARC"},     Machine{4, "m68k"},      Machine{8, "MIPS"},
+    Machine{20, "PowerPC"},  Machine{21, "PPC64"},    Machine{22, "s390"},
+    Machine{40, "Arm"},      Machine{43, "SPARC v9"}, Machine{50, "IA-64"},
+    Machine{183, "AArch64"}, Machine{243, "RISC-V"},  Machine{258, "LoongArch"},
 };
 
 }  // namespace
@@ -70,7 +71,7 @@ std::string describe_foreign(const Image& image) {
 }
 
 std::string_view elf_machine_name(uint16_t machine) {
-  const auto* const known = std::ranges::find(kMachines, machine, &Vm::number);
+  const auto* const known = std::ranges::find(kMachines, machine, &Machine::number);
   return known == kMachines.end() ? "" : known->name;
 }
 
