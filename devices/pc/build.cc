@@ -27,11 +27,7 @@ namespace {
 // Runs a step whose errors are all about what the description names.
 template <class Step>
 auto named_step(Step step) {
-  try {
-    return step();
-  } catch (const std::exception& error) {
-    throw ConfigError(describe(error));
-  }
+  return rethrow_as<ConfigError, std::exception>(step);
 }
 
 // Most of the descriptors that this process may have, in equal parts.

@@ -85,11 +85,7 @@ class Run {
 // are the host's.
 template <class Error, class Step>
 auto usage_step(Step step) {
-  try {
-    return step();
-  } catch (const Error& error) {
-    throw UsageError(describe(error));
-  }
+  return rethrow_as<UsageError, Error>(step);
 }
 
 // A dry run leaves no trace: it makes no file, socket or terminal.

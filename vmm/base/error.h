@@ -28,6 +28,17 @@ decltype(auto) with_context(const std::string& context, Body&& body) {
 // The chain of nested messages on one line, outermost first: "a: b: c".
 std::string describe(const std::exception& error);
 
+// Runs `step`; an exception of the type From leaves it as one of the type To, with the words of all
+// that are nested in it.
+template <class To, class From, class Step>
+decltype(auto) rethrow_as(Step&& step) {
+  try {
+    return std::forward<Step>(step)();
+  } catch (const From& error) {
+    throw To(describe(error));
+  }
+}
+
 namespace detail {
 [[noreturn]] void check_failed(const char* condition, const char* why, const char* file, int line);
 }

@@ -74,3 +74,12 @@ TEST_CASE("VMM_CHECK evaluates its condition once and is one statement") {
     FAIL();
   REQUIRE(evaluated == 1);
 }
+
+TEST_CASE(
+    "an exception becomes one of another type, with the words of those that are nested in it") {
+  const auto step = [] { with_context("disk", [] { throw std::runtime_error("full"); }); };
+  CHECK_THROWS_WITH((rethrow_as<std::logic_error, std::exception>(step)), "disk: full");
+  CHECK_THROWS_AS((rethrow_as<std::logic_error, std::exception>(step)), std::logic_error);
+  CHECK_THROWS_AS((rethrow_as<std::logic_error, std::system_error>(step)), ConfigError);
+  CHECK(rethrow_as<std::logic_error, std::exception>([] { return 7; }) == 7);
+}
