@@ -1,4 +1,4 @@
-// The library as embedders see it: how machines end, pause, live beside each other, and go.
+// The core as the library sees it: how machines end, pause, live beside each other, and go.
 #include <dirent.h>
 #include <unistd.h>
 

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "guest-tests/test_devices.h"
+#include "vireo/console_backend.h"
 #include "vmm/base/error.h"
 
 namespace vireo::guest_tests {
@@ -88,7 +89,7 @@ pc::Pc TestMachine::build(const pc::PcSpec& spec) {
   machine_.add<CounterDevice>("port-counter", Where::ports, kCounterPorts);
   machine_.add<CounterDevice>("counter", Where::memory, kCounterAddress);
   return rebuild_pc(machine_, spec, {.backend = [this](const std::string& device, const auto&) {
-                      return device == "com1" ? console_.backend() : virtio_console_.backend();
+                      return device == "com1" ? backend_of(console_) : backend_of(virtio_console_);
                     }});
 }
 

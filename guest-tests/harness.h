@@ -1,5 +1,5 @@
-// Machines for tests, made by nothing but the public interface: the tests are an embedder of the
-// library like any other.
+// Machines for tests, of descriptions and the core (vmm/vm.h), so that tests can add devices of
+// their own; library_test.cc uses nothing but what is installed.
 //
 // Thread: the test's own is the control thread. Every wait ends at kPatience, which no test is
 // meant to come near: it bounds what a failure costs.
@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "blockdev/open.h"
-#include "devices/chardev/ring.h"
 #include "devices/pc/build.h"
+#include "vireo/console.h"
 #include "vmm/memory/layout.h"
 #include "vmm/vm.h"
 
@@ -53,8 +53,8 @@ class TestMachine {
   TestMachine(Snapshot snapshot, const GuestOptions& options);
 
   Vm& machine() noexcept { return machine_; }
-  dev::Ring& console() noexcept { return console_; }                // the serial port
-  dev::Ring& virtio_console() noexcept { return virtio_console_; }  // its first and only port
+  Console& console() noexcept { return console_; }                // the serial port
+  Console& virtio_console() noexcept { return virtio_console_; }  // its first and only port
   dev::AcpiPower& power() noexcept { return *pc_.power; }
   dev::VirtioBus& virtio() noexcept { return *pc_.virtio; }
   const dev::DisplayDevices& display() const { return pc_.display.value(); }
@@ -69,8 +69,8 @@ class TestMachine {
   TestMachine(const pc::PcSpec& spec, const GuestOptions& options);
   pc::Pc build(const pc::PcSpec& spec);
 
-  dev::Ring console_;
-  dev::Ring virtio_console_;
+  Console console_;
+  Console virtio_console_;
   Vm machine_;
   pc::Pc pc_;
 };

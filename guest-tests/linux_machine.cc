@@ -8,6 +8,8 @@
 #include <catch2/catch.hpp>
 #include <fmt/format.h>
 
+#include "vireo/console_backend.h"
+
 namespace vireo::guest_tests {
 
 namespace {
@@ -34,8 +36,8 @@ pc::PcSpec spec_of(const LinuxOptions& options) {
   return spec;
 }
 
-pc::PcHost host_of(dev::Ring& console) {
-  return {.backend = [&console](const auto&, const auto&) { return console.backend(); }};
+pc::PcHost host_of(const Console& console) {
+  return {.backend = [&console](const auto&, const auto&) { return backend_of(console); }};
 }
 
 }  // namespace

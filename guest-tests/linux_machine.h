@@ -1,5 +1,6 @@
-// Debian's kernels as guests, through the public interface: tools/lib/linux-guests puts the kernels
-// and their initrds where VIREO_LINUX_GUESTS says. Thread: the test's own is the control thread.
+// Debian's kernels as guests, through descriptions of machines: tools/lib/linux-guests puts the
+// kernels and their initrds where VIREO_LINUX_GUESTS says. Thread: the test's own is the control
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -8,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "devices/chardev/ring.h"
 #include "devices/pc/build.h"
 #include "guest-tests/harness.h"
+#include "vireo/console.h"
 #include "vmm/vm.h"
 
 namespace vireo::guest_tests {
@@ -50,7 +51,7 @@ class LinuxMachine {
 
  private:
   const std::filesystem::path guest_;
-  dev::Ring console_;  // outlives the machine
+  Console console_;  // outlives the machine
   Vm machine_;
   pc::Pc pc_;
 };

@@ -10,7 +10,7 @@
 //
 // Thread: any, for all of it; expect() waits. A console and its machine may go in either order;
 // when the machine has gone, or end() was called, waiting ends.
-// Bounded: the newest MiB of output is kept, a MiB of input may wait.
+// Bounded: the newest kCapacity bytes of output are kept, kCapacity bytes of input may wait.
 #pragma once
 
 #include <chrono>
@@ -20,15 +20,18 @@
 
 #include "vireo/error.h"
 #include "vireo/export.h"
+#include "vireo/units.h"
 
 namespace vireo {
 
 namespace dev {
-class Ring;
+class CharBackend;
 }
+class Port;
 
 class VIREO_EXPORT Console {
  public:
+  static constexpr size_t kCapacity = MiB;
   using Timeout = std::chrono::milliseconds;
 
   Console();
@@ -36,8 +39,8 @@ class VIREO_EXPORT Console {
   Console& operator=(const Console&) = delete;
   ~Console();
 
-  // Input for the guest, which takes it when it can. Throws ConfigError when too much of it waits:
-  // the guest does not read.
+  // Input for the guest, which takes it when it can. Throws ConfigError when kCapacity would be
+  // exceeded: the guest does not read.
   void write(std::string_view text);
 
   // Waits for the text, or for a match of the POSIX extended regular expression within a line
@@ -52,7 +55,10 @@ class VIREO_EXPORT Console {
 
  private:
   friend class Port;
-  std::shared_ptr<dev::Ring> ring_;
+  friend std::unique_ptr<dev::CharBackend> backend_of(const Port& port);
+  struct VIREO_HIDDEN Core;
+
+  std::shared_ptr<Core> core_;
 };
 
 }  // namespace vireo

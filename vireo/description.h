@@ -30,14 +30,16 @@ class VIREO_EXPORT Port {
   Port() = default;
   Port(const char* place) : place_(place) {}
   Port(std::string place) : place_(std::move(place)) {}
-  Port(const Console& console) : ring_(console.ring_) {}
+  Port(const Console& console) : console_(console.core_) {}
 
   const std::string& place() const noexcept { return place_; }
-  const std::shared_ptr<dev::Ring>& ring() const noexcept { return ring_; }
+  bool is_console() const noexcept { return console_ != nullptr; }
 
  private:
+  friend std::unique_ptr<dev::CharBackend> backend_of(const Port& port);
+
   std::string place_;
-  std::shared_ptr<dev::Ring> ring_;
+  std::shared_ptr<Console::Core> console_;
 };
 
 struct Description {

@@ -2,3 +2,5 @@
 #pragma once
 
 #define VIREO_EXPORT __attribute__((visibility("default")))
+// Hides what is inside a class that is marked so.
+#define VIREO_HIDDEN __attribute__((visibility("hidden")))

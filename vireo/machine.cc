@@ -4,16 +4,14 @@
 
 #include <fmt/format.h>
 
-#include "devices/chardev/ring.h"
 #include "devices/pc/build.h"
+#include "vireo/console_backend.h"
 #include "vireo/describe.h"
 #include "vmm/vm.h"
 
 namespace vireo {
 
 namespace {
-
-constexpr std::string_view kMissingKernel = "kernel is missing: which kernel is to be booted?";
 
 Logger logger_of(const Description& description) {
   if (!description.log) return {};
@@ -25,30 +23,27 @@ Logger logger_of(const Description& description) {
 }
 
 // The program's own console, or what the user named.
-std::unique_ptr<dev::CharBackend> backend_of(const Port& port, const dev::CharSpec& spec,
-                                             const Logger& log) {
-  if (port.ring()) return port.ring()->backend();
+std::unique_ptr<dev::CharBackend> connect(const Port& port, const dev::CharSpec& spec,
+                                          const Logger& log) {
+  if (port.is_console()) return backend_of(port);
   return dev::make_char_backend(spec, {.log = log});
 }
 
 VmConfig config_of(const pc::PcSpec& spec, Logger log) {
-  if (spec.boot.kernel.empty()) throw ConfigError(std::string(kMissingKernel));
+  if (spec.boot.kernel.empty())
+    throw ConfigError("kernel is missing: which kernel is to be booted?");
   return machine_config(spec, std::move(log));
 }
 
 // Exceptions that carry others are one sentence for who embeds us.
 template <class Step>
 auto plainly(Step step) {
-  try {
-    return step();
-  } catch (const ConfigError& error) {
-    throw ConfigError(describe(error));
-  }
+  return rethrow_as<ConfigError, ConfigError>(step);
 }
 
 }  // namespace
 
-struct __attribute__((visibility("hidden"))) Machine::Insides {
+struct Machine::Insides {
   Insides(const Description& description, const pc::PcSpec& spec)
       : vm(config_of(spec, logger_of(description))), pc(build_pc(vm, spec, host_of(description))) {}
   Insides(const Description& description, const pc::PcSpec& spec, Snapshot snapshot)
@@ -59,7 +54,7 @@ struct __attribute__((visibility("hidden"))) Machine::Insides {
     return {.backend =
                 [this, serial = description.serial, console = description.console](
                     const std::string& device, const dev::CharSpec& spec) {
-                  return backend_of(device == "com1" ? serial : console, spec, vm.config().log);
+                  return connect(device == "com1" ? serial : console, spec, vm.config().log);
                 },
             .tell = [this](const std::string& line) { announcements.push_back(line); }};
   }

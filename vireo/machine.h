@@ -59,7 +59,7 @@ class VIREO_EXPORT Machine {
   void press_power_button();  // the guest gets to shut down
 
  private:
-  struct Insides;
+  struct VIREO_HIDDEN Insides;
   explicit Machine(std::unique_ptr<Insides> insides) noexcept;
 
   std::unique_ptr<Insides> insides_;

@@ -130,6 +130,39 @@ std::string read_text(const std::string& path) {
   return text;
 }
 
+// Whose place a part takes: that of the one with the same name.
+void replace_named(PcSpec& spec, const PartKind& kind, const std::vector<Pair>& pairs) {
+  for (const auto& [key, value] : pairs)
+    if (key == kind.name_key && value) kind.remove(spec, *value);
+}
+
+// Several of a kind of which there is only one are one; "none" clears them.
+void add_parts(PcSpec& spec, const PartKind& kind, std::string_view of,
+               std::vector<std::string> texts) {
+  if (kind.can_be_none && texts == std::vector<std::string>{"none"}) return kind.clear(spec);
+  if (kind.name_key.empty() && !texts.empty()) texts = {fmt::format("{}", fmt::join(texts, ","))};
+  std::vector<std::vector<Pair>> all;
+  for (const std::string& text : texts) {
+    if (text == "none" && kind.can_be_none)
+      throw ConfigError(fmt::format("{}: 'none' and another {} contradict", of, kind.key.name));
+    all.push_back(pairs_of(text, kind.bare_key));
+  }
+  for (const auto& pairs : all) replace_named(spec, kind, pairs);
+  for (const auto& pairs : all) kind.add(spec, of, pairs);
+}
+
+bool is_part(std::string_view name) {
+  return std::ranges::any_of(part_kinds(),
+                             [&](const PartKind& kind) { return kind.key.name == name; });
+}
+
+std::vector<std::string> values_of(const std::vector<Option>& options, std::string_view name) {
+  std::vector<std::string> values;
+  for (const Option& option : options)
+    if (option.name == name) values.push_back(option.value);
+  return values;
+}
+
 }  // namespace
 
 PcSpec parse_config(const std::string& name, std::string_view text) {
@@ -146,6 +179,19 @@ PcSpec parse_config(const std::string& name, std::string_view text) {
 
 PcSpec read_config(const std::string& path) {
   return parse_config(path, read_text(path));
+}
+
+PcSpec read_options(const std::string& config, const std::vector<Option>& options,
+                    std::string_view dashes) {
+  PcSpec spec;
+  if (!config.empty()) spec = read_config(config);
+  const Keys keys = keys_of(spec);
+  for (const auto& [name, value] : options)
+    if (!is_part(name)) keys.assign(name, value, fmt::format("{}{}", dashes, name));
+  for (const PartKind& kind : part_kinds())
+    add_parts(spec, kind, fmt::format("{}{}", dashes, kind.key.name),
+              values_of(options, kind.key.name));
+  return spec;
 }
 
 std::string config_text(const PcSpec& spec) {

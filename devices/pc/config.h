@@ -9,6 +9,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "devices/pc/spec.h"
 
@@ -20,6 +21,16 @@ inline constexpr uint32_t kConfigVersion = 1;
 PcSpec parse_config(const std::string& name, std::string_view text);
 // Throws std::system_error, too. At most 1 MiB is read.
 PcSpec read_config(const std::string& path);
+// An option of `vireo run`, and its value as it is written there.
+struct Option {
+  std::string name;  // a key of keys_of(PcSpec), or of one of part_kinds()
+  std::string value;
+};
+// The description in the file, if one is named, as the options change it, in their order: a part
+// with the name of one that is there takes its place. `dashes` stand before their names in
+// messages: "--" where they are those of a command line. check() is the caller's.
+PcSpec read_options(const std::string& config, const std::vector<Option>& options,
+                    std::string_view dashes);
 // What is not as it is by default, as parse_config() reads it; ends with a newline.
 std::string config_text(const PcSpec& spec);
 

@@ -220,12 +220,6 @@ void check_names(std::string_view what, const List& list, Name name_of) {
       throw ConfigError(fmt::format("--{} '{}'", what, name));
 }
 
-// Whose place a part takes: that of the one with the same name.
-void replace_named(PcSpec& spec, const PartKind& kind, const std::vector<Pair>& pairs) {
-  for (const auto& [key, value] : pairs)
-    if (key == kind.name_key && value) kind.remove(spec, *value);
-}
-
 }  // namespace
 
 Keys keys_of(PcSpec& spec) {
@@ -261,20 +255,6 @@ Keys keys_of(PcSpec& spec) {
 
 std::span<const PartKind> part_kinds() {
   return kinds();
-}
-
-void add_parts(PcSpec& spec, const PartKind& kind, std::string_view of,
-               std::vector<std::string> texts) {
-  if (kind.can_be_none && texts == std::vector<std::string>{"none"}) return kind.clear(spec);
-  if (kind.name_key.empty() && !texts.empty()) texts = {fmt::format("{}", fmt::join(texts, ","))};
-  std::vector<std::vector<Pair>> all;
-  for (const std::string& text : texts) {
-    if (text == "none" && kind.can_be_none)
-      throw ConfigError(fmt::format("{}: 'none' and another {} contradict", of, kind.key.name));
-    all.push_back(pairs_of(text, kind.bare_key));
-  }
-  for (const auto& pairs : all) replace_named(spec, kind, pairs);
-  for (const auto& pairs : all) kind.add(spec, of, pairs);
 }
 
 void check(const PcSpec& spec) {

@@ -67,12 +67,6 @@ struct PartKind {
 // In the order in which they are built.
 std::span<const PartKind> part_kinds();
 
-// Adds parts of one kind, each as its option is written: several of a kind of which there is only
-// one are one, those with a name that is there already take its place, and "none" clears them.
-// `of` begins messages. Throws ConfigError.
-void add_parts(PcSpec& spec, const PartKind& kind, std::string_view of,
-               std::vector<std::string> texts);
-
 // What no part by itself can tell: names that come twice, two users of the terminal.
 void check(const PcSpec& spec);
 

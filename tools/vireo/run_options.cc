@@ -64,22 +64,9 @@ Logger make_logger(const RunArguments& arguments) {
   return Logger::to_file(level, arguments.log_file);
 }
 
-using Texts = std::vector<std::string>;
-
-Texts texts_of(const RunArguments& arguments, std::string_view kind) {
-  Texts texts;
-  for (const auto& part : arguments.parts)
-    if (part.key == kind) texts.push_back(part.value);
-  return texts;
-}
-
 pc::PcSpec spec_of(const RunArguments& arguments) {
-  pc::PcSpec spec;
-  if (!arguments.configs.empty()) spec = pc::read_config(arguments.configs.back());
-  const pc::Keys keys = pc::keys_of(spec);
-  for (const auto& [key, value] : arguments.words) keys.assign(key, value, "--" + key);
-  for (const pc::PartKind& kind : pc::part_kinds())
-    add_parts(spec, kind, fmt::format("--{}", kind.key.name), texts_of(arguments, kind.key.name));
+  const std::string config = arguments.configs.empty() ? "" : arguments.configs.back();
+  pc::PcSpec spec = pc::read_options(config, arguments.machine, "--");
   if (!spec.serial) spec.serial = dev::CharSpec{dev::CharSpec::Kind::stdio};
   check(spec);
   return spec;
@@ -93,13 +80,13 @@ void add_words(Options& run, RunArguments& arguments) {
       run.flag(
           option,
           [&arguments, name] {
-            arguments.words.push_back({name, "on"});
+            arguments.machine.push_back({name, "on"});
           },
           help);
       continue;
     }
     const auto take = [&arguments, name](const std::string& text) {
-      arguments.words.push_back({name, text});
+      arguments.machine.push_back({name, text});
     };
     const std::string preset = name == "serial" ? "stdio" : value;
     Option added = run.option(option, std::string(key.values), take, help);
@@ -113,7 +100,7 @@ void add_parts(Options& run, RunArguments& arguments) {
     run.option(
         "--" + name, std::string(kind.key.values),
         [&arguments, name](const std::string& text) {
-          arguments.parts.push_back({name, text});
+          arguments.machine.push_back({name, text});
         },
         std::string(kind.key.help));
   }

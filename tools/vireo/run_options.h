@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "devices/pc/config.h"
 #include "devices/pc/spec.h"
 #include "tools/vireo/options.h"
 #include "vmm/base/log.h"
@@ -14,11 +15,7 @@ namespace vireo::cli {
 // As written on the command line, in its order.
 struct RunArguments {
   std::vector<std::string> configs;  // at most one
-  struct Word {
-    std::string key, value;
-  };
-  std::vector<Word> words;  // of the description: keys_of(PcSpec)
-  std::vector<Word> parts;  // --disk and the like
+  std::vector<pc::Option> machine;   // those that describe it
   std::string log_level = "warn", log_file;
   std::string shutdown_timeout = "10";
   bool dry_run = false, print_config = false;
