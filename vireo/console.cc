@@ -158,10 +158,10 @@ class Console::Core::Backend final : public dev::CharBackend {
     core_->changed.notify_all();
   }
 
-  void open(EventLoop& loop, dev::CharFrontend& frontend) override {
-    core_->frontend = &frontend;
+  void open(EventLoop& on, dev::CharFrontend& to) override {
+    core_->frontend = &to;
     const std::lock_guard lock(core_->mutex);
-    core_->loop = &loop;
+    core_->loop = &on;
   }
   void close() override {
     core_->readable = false;
@@ -173,9 +173,9 @@ class Console::Core::Backend final : public dev::CharBackend {
     core_->append(bytes);
     return bytes.size();
   }
-  void set_readable(bool readable) override {
-    core_->readable = readable;
-    if (!readable) return;
+  void set_readable(bool on) override {
+    core_->readable = on;
+    if (!on) return;
     const std::lock_guard lock(core_->mutex);
     core_->post_delivery(core_);
   }
