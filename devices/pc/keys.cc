@@ -111,7 +111,7 @@ bool parse_flag(std::string_view text) {
 Keys& Keys::flag(const Key& key, bool& value) {
   const auto set = [&value](const std::string& text) { value = parse_flag(text); };
   const auto get = [&value] { return std::vector<std::string>{value ? "on" : "off"}; };
-  return add({.key = key, .kind = Kind::flag, .set = set, .get = get});
+  return add({.key = key, .kind = Kind::flag, .set = set, .get = get, .words = {"on", "off"}});
 }
 
 Keys& Keys::number(const Key& key, uint64_t least, uint64_t most, std::function<void(uint64_t)> set,
@@ -135,14 +135,17 @@ Keys& Keys::size(const Key& key, uint64_t least, uint64_t most, std::function<vo
 
 Keys& Keys::choice(const Key& key, std::vector<std::string_view> names,
                    std::function<void(size_t)> set, std::function<size_t()> get) {
-  const auto read = [names, set](const std::string& text) {
+  std::vector<std::string> words(names.begin(), names.end());
+  std::erase(words, "");
+  const auto read = [names, words, set](const std::string& text) {
     const auto found = std::find(names.begin(), names.end(), text);
-    if (found != names.end()) return set(static_cast<size_t>(found - names.begin()));
-    std::vector<std::string_view> known = names;
-    std::erase(known, "");
-    throw ConfigError(fmt::format("it is one of {}", fmt::join(known, ", ")));
+    if (found == names.end())
+      throw ConfigError(fmt::format("it is one of {}", fmt::join(words, ", ")));
+    set(static_cast<size_t>(found - names.begin()));
   };
-  return word(key, read, [names, get] { return std::string(names[get()]); });
+  word(key, read, [names, get] { return std::string(names[get()]); });
+  entries_.back().words = std::move(words);
+  return *this;
 }
 
 Keys& Keys::word(const Key& key, Set set, Get get) {
@@ -214,8 +217,8 @@ void Keys::assign(const Entry& entry, const std::string& value, std::string_view
 std::vector<Keys::Description> Keys::describe() const {
   std::vector<Description> all;
   for (const Entry& entry : entries_)
-    all.push_back(
-        {entry.key, entry.kind == Kind::flag, fmt::format("{}", fmt::join(entry.get(), ","))});
+    all.push_back({entry.key, entry.kind == Kind::flag,
+                   fmt::format("{}", fmt::join(entry.get(), ",")), entry.words});
   return all;
 }
 

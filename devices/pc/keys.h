@@ -102,7 +102,8 @@ class Keys {
   struct Description {
     Key key;
     bool is_flag;
-    std::string value;  // now
+    std::string value;               // now
+    std::vector<std::string> words;  // if it takes no others
   };
   std::vector<Description> describe() const;
 
@@ -113,6 +114,7 @@ class Keys {
     Kind kind = Kind::word;
     Set set{};
     GetAll get{};
+    std::vector<std::string> words{};
     std::function<void()> set_alone{};
   };
 

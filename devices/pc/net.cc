@@ -209,7 +209,11 @@ dev::MacAddress default_mac(const std::string& machine, const dev::NetBackend& n
   return dev::derive_mac(fmt::format("{} {}", host.data(), network.description()), index);
 }
 
-std::string net_help() {
+namespace {
+
+// What `ask` says of the keys of all kinds.
+template <class Ask>
+auto of_all_kinds(Ask ask) {
   UserNetConfig user;
   TapConfig tap;
   SocketNetConfig socket;
@@ -219,7 +223,17 @@ std::string net_help() {
   add_tap(keys, tap);
   add_socket(keys, socket);
   add_common(keys, interface);
-  return keys.help();
+  return ask(keys);
+}
+
+}  // namespace
+
+std::string net_help() {
+  return of_all_kinds([](const Keys& keys) { return keys.help(); });
+}
+
+std::vector<Keys::Description> net_keys() {
+  return of_all_kinds([](const Keys& keys) { return keys.describe(); });
 }
 
 }  // namespace vireo::pc

@@ -47,5 +47,6 @@ dev::MacAddress default_mac(const std::string& machine, const dev::NetBackend& n
 
 // The keys of all kinds, for --help.
 std::string net_help();
+std::vector<Keys::Description> net_keys();
 
 }  // namespace vireo::pc

@@ -150,6 +150,12 @@ std::string help_of() {
   return keys_of(item).help();
 }
 
+template <class T>
+std::vector<Keys::Description> all_keys_of() {
+  T item;
+  return keys_of(item).describe();
+}
+
 const std::array<PartKind, 4>& kinds() {
   static const std::array<PartKind, 4> kKinds{{
       {.key = {"display", "SPEC",
@@ -167,7 +173,8 @@ const std::array<PartKind, 4>& kinds() {
            [](const PcSpec& spec) {
              return spec.display ? json_of(std::array{*spec.display}) : std::vector<Json>();
            },
-       .help = help_of<DisplaySpec>},
+       .help = help_of<DisplaySpec>,
+       .keys = all_keys_of<DisplaySpec>},
       {.key = {"disk", "SPEC",
                "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on]"
                "[,KEY=VALUE...], or a bare path; the keys are below"},
@@ -180,7 +187,8 @@ const std::array<PartKind, 4>& kinds() {
        .remove = remove_disk,
        .clear = [](PcSpec& spec) { spec.disks.clear(); },
        .json = [](const PcSpec& spec) { return json_of(spec.disks); },
-       .help = help_of<DiskSpec>},
+       .help = help_of<DiskSpec>,
+       .keys = all_keys_of<DiskSpec>},
       {.key = {"net", "SPEC",
                "A network interface, repeatable: "
                "user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, tap=NAME, bridge=NAME, "
@@ -194,7 +202,8 @@ const std::array<PartKind, 4>& kinds() {
        .remove = remove_net,
        .clear = [](PcSpec& spec) { spec.nets.clear(); },
        .json = [](const PcSpec& spec) { return json_of(spec.nets); },
-       .help = net_help},
+       .help = net_help,
+       .keys = net_keys},
       {.key = {"share", "SPEC",
                "A directory for the guest to mount, repeatable: "
                "path=DIR,tag=NAME[,readonly=on][,KEY=VALUE...]; a bare path works, "
@@ -207,7 +216,8 @@ const std::array<PartKind, 4>& kinds() {
        .remove = remove_share,
        .clear = [](PcSpec& spec) { spec.shares.clear(); },
        .json = [](const PcSpec& spec) { return json_of(spec.shares); },
-       .help = help_of<ShareSpec>},
+       .help = help_of<ShareSpec>,
+       .keys = all_keys_of<ShareSpec>},
   }};
   return kKinds;
 }

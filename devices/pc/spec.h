@@ -63,6 +63,7 @@ struct PartKind {
   void (*clear)(PcSpec& spec);
   std::vector<Json> (*json)(const PcSpec& spec);
   std::string (*help)();
+  std::vector<Keys::Description> (*keys)();  // those that one of it may have
 };
 // In the order in which they are built.
 std::span<const PartKind> part_kinds();

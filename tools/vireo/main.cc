@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "tools/vireo/completion.h"
 #include "tools/vireo/doctor.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/dialect.h"
@@ -27,7 +28,10 @@ int run(int argc, char** argv) {
   vireo::cli::add_doctor(program);
   vireo::cli::add_screenshot(program);
   program.command("image", vireo::cli::kImageSummary);
-  const int status = program.parse(argc, argv);
+  vireo::cli::add_completion(program);
+  const int status = vireo::cli::is_asked_for_words(argc, argv)
+                         ? vireo::cli::print_words(program, {argv + 3, argv + argc})
+                         : program.parse(argc, argv);
   if (status == vireo::cli::kOk) vireo::cli::flush_standard_output();
   return status;
 }

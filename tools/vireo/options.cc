@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tools/vireo/candidates.h"
 #include "tools/vireo/command_line.h"
 #include "tools/vireo/exit_status.h"
 
@@ -39,10 +40,16 @@ Option& Option::exclude(const Option& other) {
   return *this;
 }
 
+Option& Option::complete(Complete complete) {
+  (*completions_)[option_] = std::move(complete);
+  return *this;
+}
+
 struct Options::Program {
   Program(const std::string& summary, const std::string& name) : app(summary, name) {}
 
   CLI::App app;
+  Completions completions;
   int status = kOk;
 };
 
@@ -63,22 +70,22 @@ Options Options::choice(const std::string& name, const std::string& summary) {
 }
 
 Option Options::flag(const std::string& names, bool& given, const std::string& help) {
-  return Option(*app_->add_flag(names, given, help));
+  return Option(program_->completions, *app_->add_flag(names, given, help));
 }
 
 Option Options::option(const std::string& names, const std::string& value, std::string& text,
                        const std::string& help) {
-  return Option(*app_->add_option(names, text, help)->type_name(value));
+  return Option(program_->completions, *app_->add_option(names, text, help)->type_name(value));
 }
 
 Option Options::option(const std::string& names, const std::string& value,
                        std::optional<std::string>& text, const std::string& help) {
-  return Option(*app_->add_option(names, text, help)->type_name(value));
+  return Option(program_->completions, *app_->add_option(names, text, help)->type_name(value));
 }
 
 Option Options::option(const std::string& names, const std::string& value, uint64_t& number,
                        const std::string& help) {
-  return Option(*app_->add_option(names, number, help)->type_name(value));
+  return Option(program_->completions, *app_->add_option(names, number, help)->type_name(value));
 }
 
 Option Options::option(const std::string& names, const std::string& value,
@@ -86,32 +93,33 @@ Option Options::option(const std::string& names, const std::string& value,
   CLI::Option& option = *app_->add_option(names, texts, help)->type_name(value);
   option.expected(1)->allow_extra_args(false);
   option.multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  return Option(option);
+  return Option(program_->completions, option);
 }
 
 Option Options::flag(const std::string& names, std::function<void()> given,
                      const std::string& help) {
-  return Option(*app_->add_flag_callback(names, std::move(given), help)->trigger_on_parse());
+  return Option(program_->completions,
+                *app_->add_flag_callback(names, std::move(given), help)->trigger_on_parse());
 }
 
 Option Options::option(const std::string& names, const std::string& value,
                        std::function<void(const std::string&)> given, const std::string& help) {
   CLI::Option& option = *app_->add_option_function(names, std::move(given), help);
-  return Option(*option.type_name(value)->trigger_on_parse());
+  return Option(program_->completions, *option.type_name(value)->trigger_on_parse());
 }
 
 Option Options::operand(const std::string& name, std::string& text, const std::string& help) {
-  return Option(*app_->add_option(name, text, help)->type_name(""));
+  return Option(program_->completions, *app_->add_option(name, text, help)->type_name(""));
 }
 
 Option Options::operand(const std::string& name, std::optional<std::string>& text,
                         const std::string& help) {
-  return Option(*app_->add_option(name, text, help)->type_name(""));
+  return Option(program_->completions, *app_->add_option(name, text, help)->type_name(""));
 }
 
 Option Options::operands(const std::string& name, std::vector<std::string>& texts,
                          const std::string& help) {
-  return Option(*app_->add_option(name, texts, help)->type_name(""));
+  return Option(program_->completions, *app_->add_option(name, texts, help)->type_name(""));
 }
 
 void Options::footer(const std::string& text) {
@@ -129,6 +137,10 @@ void Options::version(const std::string& names, const std::string& text) {
 
 void Options::action(std::function<int()> action) {
   app_->callback([&status = program_->status, action = std::move(action)] { status = action(); });
+}
+
+std::vector<std::string> Options::candidates(const std::vector<std::string>& words) const {
+  return cli::candidates(*app_, program_->completions, words);
 }
 
 int Options::parse(int argc, char** argv) {

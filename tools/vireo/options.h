@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,10 +20,15 @@ class Option;
 
 namespace vireo::cli {
 
+// How the values of some options are completed.
+using Completions = std::map<const CLI::Option*,
+                             std::function<std::vector<std::string>(const std::string& written)>>;
+
 // One option that is declared, to say more of it.
 class Option {
  public:
-  explicit Option(CLI::Option& option) : option_(&option) {}
+  Option(Completions& completions, CLI::Option& option)
+      : completions_(&completions), option_(&option) {}
 
   Option& show_default();                        // in the help: what the variable holds now
   Option& say_default(const std::string& text);  // the same of what holds no variable
@@ -30,8 +36,12 @@ class Option {
   Option& one_of(const std::vector<std::string>& words);
   Option& within(uint64_t least, uint64_t most);  // for numbers
   Option& exclude(const Option& other);
+  // For shells that complete its value: gives what the part of it that has been written may become.
+  using Complete = std::function<std::vector<std::string>(const std::string& written)>;
+  Option& complete(Complete complete);
 
  private:
+  Completions* completions_;
   CLI::Option* option_;
 };
 
@@ -75,6 +85,8 @@ class Options {
   // What the command does; its result is the exit status.
   void action(std::function<int()> action);
 
+  // What the words behind the program's name may go on with (candidates.h).
+  std::vector<std::string> candidates(const std::vector<std::string>& words) const;
   // Reads the command line and returns what the command's action did, or 0 after --help.
   int parse(int argc, char** argv);
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "devices/pc/config.h"
+#include "tools/vireo/candidates.h"
 #include "vmm/base/error.h"
 #include "vmm/base/parse.h"
 
@@ -74,7 +75,7 @@ pc::PcSpec spec_of(const RunArguments& arguments) {
 
 void add_words(Options& run, RunArguments& arguments) {
   pc::PcSpec spec;
-  for (const auto& [key, is_flag, value] : pc::keys_of(spec).describe()) {
+  for (const auto& [key, is_flag, value, words] : pc::keys_of(spec).describe()) {
     const std::string name(key.name), option = "--" + name, help(key.help);
     if (is_flag) {
       run.flag(
@@ -98,11 +99,14 @@ void add_parts(Options& run, RunArguments& arguments) {
   for (const pc::PartKind& kind : pc::part_kinds()) {
     const std::string name(kind.key.name);
     run.option(
-        "--" + name, std::string(kind.key.values),
-        [&arguments, name](const std::string& text) {
-          arguments.machine.push_back({name, text});
-        },
-        std::string(kind.key.help));
+           "--" + name, std::string(kind.key.values),
+           [&arguments, name](const std::string& text) {
+             arguments.machine.push_back({name, text});
+           },
+           std::string(kind.key.help))
+        .complete([keys = kind.keys](const std::string& written) {
+          return complete_keys(keys(), written);
+        });
   }
 }
 

@@ -109,6 +109,12 @@ int failure_status(const std::exception& error, std::string_view command) {
 
 }  // namespace
 
+std::vector<std::string> image_candidates(const std::vector<std::string>& words) {
+  Options image(kImageSummary, "vireo image");
+  add_commands(image);
+  return image.candidates(words);
+}
+
 int run_image(int argc, char** argv) {
   try {
     return dialect() == Dialect::qemu_io ? run_io(argc, argv) : run_image_command(argc, argv);

@@ -2,6 +2,9 @@
 // keys of qemu-img.
 #pragma once
 
+#include <string>
+#include <vector>
+
 namespace vireo::cli {
 
 // What `vireo --help` says of it.
@@ -12,5 +15,8 @@ inline constexpr const char* kImageSummary =
 // of its own, so that building its many options costs the start of the other commands nothing.
 // Tells of errors in one line and returns the exit status.
 int run_image(int argc, char** argv);
+
+// What the words behind `vireo image` may go on with (candidates.h).
+std::vector<std::string> image_candidates(const std::vector<std::string>& words);
 
 }  // namespace vireo::cli
