@@ -10,15 +10,13 @@
 // Errors: std::error_code as the host gave it (ENOSPC, EIO, …); never exceptions.
 #pragma once
 
-#include <sys/uio.h>
-
 #include <cstdint>
-#include <span>
 #include <system_error>
 #include <vector>
 
 #include "blockdev/debugger.h"
 #include "blockdev/error.h"
+#include "vmm/base/io_vecs.h"
 #include "vmm/base/task.h"
 
 namespace vireo::blk {
@@ -35,18 +33,8 @@ struct Limits {
   bool sparse = false;       // had holes when it was opened
 };
 
-// A scatter/gather list; the memory is the caller's and outlives the request.
-using IoVecs = std::vector<iovec>;
-uint64_t total_length(std::span<const iovec> vectors) noexcept;
-// The part of a list from `offset` on, `length` bytes long; both must lie inside.
-IoVecs slice(const IoVecs& vectors, uint64_t offset, uint64_t length);
-void fill_zero(const IoVecs& vectors) noexcept;
-bool all_zero(const IoVecs& vectors) noexcept;
 // `length` zeros to be written, which share little memory.
 IoVecs zero_vectors(uint64_t length);
-// Copies min(total lengths).
-void copy_to(const IoVecs& to, std::span<const std::byte> from) noexcept;
-void copy_from(std::span<std::byte> to, const IoVecs& from) noexcept;
 
 struct WriteFlags {
   bool fua = false;         // on stable storage when it completes

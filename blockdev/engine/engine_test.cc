@@ -71,7 +71,7 @@ Task<void> join(Scope& scope) {
 
 void reads_everything_at_once(Bench& bench, IoEngine& engine, int fd) {
   const Buffer buffer{kBlock * kBlocks, kBlock};
-  std::vector<iovec> vectors(kBlocks);
+  IoVecs vectors(kBlocks);
   std::vector<int64_t> results(kBlocks, -1);
   Scope scope;
   for (size_t i = 0; i < kBlocks; ++i) {
@@ -113,7 +113,7 @@ TEST_CASE("engines write, also durably, and synchronise") {
   const bool durable = GENERATE(false, true);
   const Buffer buffer{2 * kBlock, kBlock};
   std::copy_n(pattern(2 * kBlock, 77).data(), 2 * kBlock, buffer.data());
-  const std::vector<iovec> vectors{{buffer.data(), kBlock}, {buffer.data() + kBlock, kBlock}};
+  const IoVecs vectors{{buffer.data(), kBlock}, {buffer.data() + kBlock, kBlock}};
   const IoOp write{.kind = IoOp::Kind::write,
                    .fd = bench.direct.get(),
                    .offset = 5 * kBlock,
@@ -133,7 +133,7 @@ TEST_CASE("writes into the page cache take place in the order they were asked fo
   Bench bench;
   const std::unique_ptr<IoEngine> engine = make_threads(bench.host);
   const Buffer buffer{kBlock * kBlocks, kBlock};
-  std::vector<iovec> vectors(kBlocks);
+  IoVecs vectors(kBlocks);
   std::vector<int64_t> results(kBlocks, -1);
   Scope scope;
   for (uint32_t i = 0; i < kBlocks; ++i) {
@@ -166,7 +166,7 @@ TEST_CASE("writes that adjoin each have their own result") {
   const std::unique_ptr<IoEngine> engine = make_threads(bench.host);
   const Buffer buffer{kBlock * kBlocks, kBlock};
   std::copy_n(pattern(kBlock * kBlocks, 500).data(), kBlock * kBlocks, buffer.data());
-  std::vector<iovec> vectors(kBlocks);
+  IoVecs vectors(kBlocks);
   std::vector<int64_t> results(kBlocks, -1);
   Scope scope;
   for (size_t i = 0; i < kBlocks; ++i) {
@@ -192,7 +192,7 @@ TEST_CASE("engines say 0 at the end of a file and -errno for what fails") {
       GENERATE(make_threads, make_memory_threads, make_direct_threads, make_aio);
   const std::unique_ptr<IoEngine> engine = make(bench.host);
   const Buffer buffer{kBlock, kBlock};
-  const std::vector<iovec> vectors{{buffer.data(), kBlock}};
+  const IoVecs vectors{{buffer.data(), kBlock}};
   IoOp op{.kind = IoOp::Kind::read,
           .fd = bench.direct.get(),
           .offset = kBlock * kBlocks,
@@ -210,7 +210,7 @@ TEST_CASE("an operation that the kernel refuses does not stop those around it") 
   Bench bench;
   const std::unique_ptr<IoEngine> engine = make_aio(bench.host);
   const Buffer buffer{3 * kBlock, kBlock};
-  std::vector<iovec> vectors;
+  IoVecs vectors;
   for (size_t i = 0; i < 3; ++i) vectors.push_back({buffer.data() + i * kBlock, kBlock});
   std::vector<int64_t> results(3, -1);
   Scope scope;

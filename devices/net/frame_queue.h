@@ -3,9 +3,7 @@
 
 #include <sys/uio.h>
 
-#include <algorithm>
 #include <cstddef>
-#include <cstring>
 #include <deque>
 #include <span>
 #include <utility>
@@ -13,6 +11,7 @@
 
 #include "devices/net/backend.h"
 #include "devices/net/tcp_join.h"
+#include "vmm/base/io_vecs.h"
 
 namespace vireo::dev {
 
@@ -46,13 +45,7 @@ class FrameQueue {
     Frame frame = std::move(frames_.front());
     frames_.pop_front();
     bytes_ -= frame.bytes.size();
-    std::span<const std::byte> rest = frame.bytes;
-    for (const iovec& part : into) {
-      if (rest.empty()) break;
-      const size_t length = std::min(part.iov_len, rest.size());
-      std::memcpy(part.iov_base, rest.data(), length);
-      rest = rest.subspan(length);
-    }
+    copy_to(into, frame.bytes);
     const NetBackend::Received received{frame.header, frame.bytes.size()};
     if (spare_.size() < kMostSpare) spare_.push_back(std::move(frame.bytes));
     return received;

@@ -5,9 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -17,6 +15,7 @@
 #include "devices/net/frame_stream.h"
 #include "vmm/base/error.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/io_vecs.h"
 #include "vmm/base/unix_listener.h"
 
 namespace vireo::dev {
@@ -159,14 +158,7 @@ class StreamNet final : public NetBackend {
     return sent;
   }
   // A frame that went out in part is the stream's: its rest goes before anything else.
-  void keep_rest(size_t sent) {
-    for (const iovec& part : parts_) {
-      const size_t done = std::min(sent, part.iov_len);
-      sent -= done;
-      const auto* const from = static_cast<const std::byte*>(part.iov_base);
-      rest_.insert(rest_.end(), from + done, from + part.iov_len);
-    }
-  }
+  void keep_rest(size_t sent) { append(rest_, parts_, sent); }
   // True when nothing is left to go out, or nobody is there to take it.
   bool flush() {
     while (!rest_.empty() && socket_) {
@@ -183,13 +175,7 @@ class StreamNet final : public NetBackend {
     return true;
   }
   static size_t copy(std::span<const std::byte> frame, std::span<const iovec> into) {
-    std::span<const std::byte> rest = frame;
-    for (const iovec& part : into) {
-      if (rest.empty()) break;
-      const size_t length = std::min(part.iov_len, rest.size());
-      std::memcpy(part.iov_base, rest.data(), length);
-      rest = rest.subspan(length);
-    }
+    copy_to(into, frame);
     return frame.size();
   }
 
@@ -224,7 +210,7 @@ class StreamNet final : public NetBackend {
   const Logger log_;
   UniqueFd socket_;  // none: not connected
   FrameStream stream_;
-  std::vector<iovec> parts_;     // of the call under way
+  IoVecs parts_;                 // of the call under way
   std::vector<std::byte> rest_;  // of a frame that went out in part
   bool full_ = false;
   EventLoop* loop_ = nullptr;

@@ -15,6 +15,7 @@
 #include "devices/net/backend.h"
 #include "devices/net/tap_device.h"
 #include "vmm/base/fd.h"
+#include "vmm/base/io_vecs.h"
 #include "vmm/base/log.h"
 
 namespace vireo::dev {
@@ -58,7 +59,7 @@ class TapNet final : public NetBackend {
   const NetTraits traits_;
   NetOffloads offloads_{};
   std::vector<TapQueue> queues_;
-  std::vector<iovec> parts_;  // of the call under way
+  IoVecs parts_;  // of the call under way
   bool lost_ = false;
   EventLoop* loop_ = nullptr;
   NetFrontend* frontend_ = nullptr;

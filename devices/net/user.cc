@@ -27,6 +27,7 @@
 #include "devices/net/slirp_library.h"
 #include "devices/net/slirp_limits.h"
 #include "vmm/base/error.h"
+#include "vmm/base/io_vecs.h"
 
 namespace vireo::dev {
 
@@ -548,10 +549,7 @@ void UserNet::Stack::look_again() {
 
 void UserNet::Stack::input(const NetHeader& header, std::span<const iovec> frame) {
   frame_.clear();
-  for (const iovec& part : frame) {
-    const auto* const from = static_cast<const std::byte*>(part.iov_base);
-    frame_.insert(frame_.end(), from, from + part.iov_len);
-  }
+  append(frame_, frame);
   if ((header.flags & kNetNeedsChecksum) != 0)
     finish_checksum(frame_, header.checksum_start, header.checksum_offset);
   const Packet packet = parse_packet(frame_);

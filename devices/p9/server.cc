@@ -70,7 +70,7 @@ void Server::reset() {
 // From one copy of what comes before the message's data.
 Task<void> Server::run(Exchange exchange) {
   std::array<std::byte, kHeaderSize> header_bytes{};
-  if (copy_from(exchange.request, header_bytes) < kHeaderSize) {
+  if (copy_from(header_bytes, exchange.request) < kHeaderSize) {
     exchange.send(0);
     co_return;
   }
@@ -82,7 +82,7 @@ Task<void> Server::run(Exchange exchange) {
   }
   const size_t head = info->carries_data ? kHeaderSize + info->least : header.size;
   std::vector<std::byte> bytes(head);
-  copy_from(exchange.request, bytes);
+  copy_from(bytes, exchange.request);
   const std::optional<Request> request = info->decode(std::span(bytes).subspan(kHeaderSize));
   if (!request) {
     exchange.send(reply_error(exchange, header.tag, EBADMSG));

@@ -52,8 +52,8 @@
 namespace vireo::p9 {
 
 struct Exchange {
-  Buffers request{};
-  Buffers reply{};
+  IoVecs request{};
+  IoVecs reply{};
   std::function<void(uint32_t length)> send{};  // once, on the loop; 0: there is no reply
   bool alone = true;                            // no other waits to be served
 };

@@ -23,14 +23,14 @@ constexpr auto kMaxOffset = static_cast<uint64_t>(std::numeric_limits<off_t>::ma
 // The flag of preadv2() and pwritev2() that asks for what needs no waiting.
 enum class Now : int { no = 0, yes = RWF_NOWAIT };
 
-Result<size_t> read_once(int fd, const Buffers& into, uint64_t offset, Now now) {
+Result<size_t> read_once(int fd, const IoVecs& into, uint64_t offset, Now now) {
   const ssize_t n = ::preadv2(fd, into.data(), static_cast<int>(into.size()),
                               static_cast<off_t>(offset), static_cast<int>(now));
   if (n < 0) return last_failure();
   return static_cast<size_t>(n);
 }
 
-Result<size_t> write_once(int fd, const Buffers& from, uint64_t offset, Now now) {
+Result<size_t> write_once(int fd, const IoVecs& from, uint64_t offset, Now now) {
   const ssize_t n = ::pwritev2(fd, from.data(), static_cast<int>(from.size()),
                                static_cast<off_t>(offset), static_cast<int>(now));
   if (n < 0) return last_failure();
@@ -38,10 +38,10 @@ Result<size_t> write_once(int fd, const Buffers& from, uint64_t offset, Now now)
 }
 
 // Until all is there or the file ends; what came before an error counts.
-Result<size_t> read_all_of(int fd, const Buffers& into, uint64_t offset, size_t done) {
+Result<size_t> read_all_of(int fd, const IoVecs& into, uint64_t offset, size_t done) {
   const uint64_t total = total_length(into);
   while (done < total) {
-    const auto n = read_once(fd, slice(into, done, total), offset + done, Now::no);
+    const auto n = read_once(fd, part_of(into, done, total), offset + done, Now::no);
     if (!n && n.error() == EINTR) continue;
     if (!n && done == 0) return n;
     if (!n || *n == 0) break;
@@ -50,10 +50,10 @@ Result<size_t> read_all_of(int fd, const Buffers& into, uint64_t offset, size_t 
   return done;
 }
 
-Result<size_t> write_all_of(int fd, const Buffers& from, uint64_t offset, size_t done) {
+Result<size_t> write_all_of(int fd, const IoVecs& from, uint64_t offset, size_t done) {
   const uint64_t total = total_length(from);
   while (done < total) {
-    const auto n = write_once(fd, slice(from, done, total), offset + done, Now::no);
+    const auto n = write_once(fd, part_of(from, done, total), offset + done, Now::no);
     if (!n && n.error() == EINTR) continue;
     if (!n && done == 0) return n;
     if (!n || *n == 0) break;
@@ -125,7 +125,7 @@ Task<Result<Rdata>> Server::on(Call& call, const Tread& message) {
   if (file->directory) co_return Failure{EISDIR};
   if (message.offset > kMaxOffset) co_return Failure{EINVAL};
   const uint64_t length = std::min<uint64_t>(message.count, call.data_room());
-  const Buffers into = slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), length);
+  const IoVecs into = part_of(call.exchange.reply, kHeaderSize + sizeof(uint32_t), length);
   const SharedFd fd = file->fd;
   size_t done = 0;
   if (file->reads_nowait && host_.asks_cache_for_data()) {
@@ -149,7 +149,7 @@ Task<Result<Rwrite>> Server::on(Call& call, const Twrite& message) {
   const std::shared_ptr<OpenFile> file = fid->file;
   if (!file || file->directory || !file->writable()) co_return Failure{EBADF};
   if (message.offset > kMaxOffset) co_return Failure{EFBIG};
-  const Buffers from = slice(call.exchange.request, call.head, message.data.count);
+  const IoVecs from = part_of(call.exchange.request, call.head, message.data.count);
   const SharedFd fd = file->fd;
   size_t done = 0;
   const bool strips = fid->uid != 0;  // root may write without the set-id bits going
@@ -201,7 +201,8 @@ Task<Result<Rdata>> Server::on(Call& call, const Treaddir& message) {
   }
   VMM_CHECK(bytes.size() <= room, "entries of that many bytes fit");
   file->position = position;
-  copy_to(slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), bytes.size()), bytes.bytes());
+  copy_to(part_of(call.exchange.reply, kHeaderSize + sizeof(uint32_t), bytes.size()),
+          bytes.bytes());
   co_return Rdata{{static_cast<uint32_t>(bytes.size())}};
 }
 

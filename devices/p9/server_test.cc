@@ -542,7 +542,7 @@ TEST_CASE("data go between the file and scattered buffers") {
   std::string text(50000, '\0');
   for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>(i * 7);
   auto head = encode(Twrite::kType, 77, Twrite{1, 0, {50000}}, 50000);
-  Buffers request;
+  IoVecs request;
   for (size_t at = 0; at < head.size(); at += 5)
     request.push_back({head.data() + at, std::min<size_t>(5, head.size() - at)});
   for (size_t at = 0; at < text.size(); at += 4096)
@@ -555,7 +555,7 @@ TEST_CASE("data go between the file and scattered buffers") {
   CHECK(f.share.read("file") == text);
   std::string back(11 + 50000, '\0');
   auto ask = encode(Tread::kType, 78, Tread{1, 0, 60000});
-  Buffers reply{{back.data(), 3}, {back.data() + 3, 6}, {back.data() + 9, 1000}};
+  IoVecs reply{{back.data(), 3}, {back.data() + 3, 6}, {back.data() + 9, 1000}};
   for (size_t at = 1009; at < back.size(); at += 4096)
     reply.push_back({back.data() + at, std::min<size_t>(4096, back.size() - at)});
   length.reset();

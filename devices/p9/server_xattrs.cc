@@ -70,7 +70,7 @@ Result<Rdata> Server::read_xattr(Call& call, const Xattr& xattr, const Tread& me
   const std::span<const std::byte> value(xattr.value);
   const auto rest = value.subspan(std::min<uint64_t>(message.offset, value.size()));
   const auto part = rest.first(std::min<uint64_t>(length, rest.size()));
-  copy_to(slice(call.exchange.reply, kHeaderSize + sizeof(uint32_t), part.size()), part);
+  copy_to(part_of(call.exchange.reply, kHeaderSize + sizeof(uint32_t), part.size()), part);
   return Rdata{{static_cast<uint32_t>(part.size())}};
 }
 
@@ -81,8 +81,8 @@ Result<Rwrite> Server::write_xattr(Call& call, Xattr& xattr, const Twrite& messa
   if (message.data.count > xattr.size - xattr.value.size()) return Failure{ENOSPC};
   const size_t old = xattr.value.size();
   xattr.value.resize(old + message.data.count);
-  copy_from(slice(call.exchange.request, call.head, message.data.count),
-            std::span(xattr.value).subspan(old));
+  copy_from(std::span(xattr.value).subspan(old),
+            part_of(call.exchange.request, call.head, message.data.count));
   return Rwrite{message.data.count};
 }
 

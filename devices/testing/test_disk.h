@@ -20,17 +20,17 @@ class TestNode final : public blk::Node {
   explicit TestNode(blk::Limits limits) : limits_(limits), bytes_(limits.size) { may_answer.set(); }
 
   const blk::Limits& limits() const noexcept override { return limits_; }
-  Task<std::error_code> read(uint64_t offset, blk::IoVecs into) override {
+  Task<std::error_code> read(uint64_t offset, IoVecs into) override {
     calls.emplace_back("read");
     co_await may_answer.wait();
-    if (!error) blk::copy_to(into, std::span(bytes_).subspan(offset));
+    if (!error) copy_to(into, std::span(bytes_).subspan(offset));
     co_return error;
   }
-  Task<std::error_code> write(uint64_t offset, blk::IoVecs from, blk::WriteFlags flags) override {
+  Task<std::error_code> write(uint64_t offset, IoVecs from, blk::WriteFlags flags) override {
     calls.emplace_back(flags.fua ? "write fua" : "write");
     co_await may_answer.wait();
-    const uint64_t length = blk::total_length(from);
-    if (!error) blk::copy_from(std::span(bytes_).subspan(offset, length), from);
+    const uint64_t length = total_length(from);
+    if (!error) copy_from(std::span(bytes_).subspan(offset, length), from);
     co_return error;
   }
   Task<std::error_code> flush() override {

@@ -4,10 +4,8 @@
 // Thread: the test's, which also steps the loop.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <deque>
 #include <span>
 #include <string>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "devices/net/backend.h"
+#include "vmm/base/io_vecs.h"
 
 namespace vireo::dev {
 
@@ -39,10 +38,7 @@ class TestNet final : public NetBackend {
     if (room == 0) return Sent::full;
     --room;
     TestFrame copy{header, {}};
-    for (const iovec& part : frame) {
-      const auto* const from = static_cast<const std::byte*>(part.iov_base);
-      copy.bytes.insert(copy.bytes.end(), from, from + part.iov_len);
-    }
+    append(copy.bytes, frame);
     sent[pair].push_back(std::move(copy));
     return Sent::taken;
   }
@@ -50,12 +46,7 @@ class TestNet final : public NetBackend {
     if (waiting[pair].empty()) return {};
     const TestFrame frame = std::move(waiting[pair].front());
     waiting[pair].pop_front();
-    std::span<const std::byte> rest = frame.bytes;
-    for (const iovec& part : into) {
-      const size_t length = std::min(part.iov_len, rest.size());
-      if (length > 0) std::memcpy(part.iov_base, rest.data(), length);
-      rest = rest.subspan(length);
-    }
+    copy_to(into, frame.bytes);
     return {frame.header, frame.bytes.size()};
   }
 

@@ -17,8 +17,8 @@ struct Blk::Request {
   bool valid = false;  // there was a whole header
   BlkType type{};
   uint64_t sector = 0;
-  blk::IoVecs from{};              // the data of a write
-  blk::IoVecs into{};              // where the data of a read go: all but the status byte
+  IoVecs from{};                   // the data of a write
+  IoVecs into{};                   // where the data of a read go: all but the status byte
   std::vector<BlkRange> ranges{};  // of discard and write-zeroes
 };
 
@@ -226,7 +226,7 @@ Task<void> Blk::handle(uint16_t index, Chain chain) {
     co_return;  // the chain goes back by itself
   }
   Request request = parse(chain);
-  const uint64_t room = blk::total_length(request.into);
+  const uint64_t room = total_length(request.into);
   const Outcome outcome = co_await execute(std::move(request));
   if (outcome.lacks_space && config_.no_space) co_return keep(index, std::move(chain));
   const auto status = static_cast<uint8_t>(outcome.status);
@@ -271,8 +271,8 @@ Task<Blk::Outcome> Blk::execute(Request request) {
   co_return Outcome{BlkStatus::unsupported};
 }
 
-bool Blk::transfer_fits(uint64_t sector, const blk::IoVecs& data) const noexcept {
-  const uint64_t length = blk::total_length(data);
+bool Blk::transfer_fits(uint64_t sector, const IoVecs& data) const noexcept {
+  const uint64_t length = total_length(data);
   return data.size() <= kMaxSegments && length % kBlkSector == 0 && sector <= capacity() &&
          length / kBlkSector <= capacity() - sector;
 }
@@ -286,7 +286,7 @@ Blk::Outcome Blk::outcome_of(std::error_code error, const char* what) const {
 
 Task<Blk::Outcome> Blk::read(Request request) {
   if (!transfer_fits(request.sector, request.into)) co_return Outcome{BlkStatus::io_error};
-  const uint64_t length = blk::total_length(request.into);
+  const uint64_t length = total_length(request.into);
   const std::error_code error =
       co_await disk_->read(request.sector * kBlkSector, std::move(request.into));
   Outcome outcome = outcome_of(error, "a read");
@@ -313,8 +313,8 @@ Task<Blk::Outcome> Blk::flush() {
 Blk::Outcome Blk::identify(const Request& request) const {
   std::array<char, kBlkIdLength> id{};
   std::copy(config_.serial.begin(), config_.serial.end(), id.begin());
-  blk::copy_to(request.into, std::as_bytes(std::span(id)));
-  return {BlkStatus::ok, std::min<uint64_t>(blk::total_length(request.into), id.size())};
+  copy_to(request.into, std::as_bytes(std::span(id)));
+  return {BlkStatus::ok, std::min<uint64_t>(total_length(request.into), id.size())};
 }
 
 // 5.2.6.2: without flushes, or with the cache set to write through, a completed write is stable.

@@ -116,7 +116,7 @@ class Blk final : public VirtioDevice {
   bool offers(uint64_t feature) const noexcept { return (info_.features & feature) != 0; }
   bool writes_through() const noexcept;
   uint64_t capacity() const noexcept { return disk_->limits().size / kBlkSector; }
-  bool transfer_fits(uint64_t sector, const blk::IoVecs& data) const noexcept;
+  bool transfer_fits(uint64_t sector, const IoVecs& data) const noexcept;
   bool range_fits(const BlkRange& range, uint32_t most) const noexcept;
   BlkStatus check_ranges(const Request& request, uint32_t most_sectors, size_t most_ranges,
                          uint32_t known_flags) const noexcept;

@@ -80,9 +80,8 @@ ParsedChain parse_chain(const GuestMemory& memory, const SplitRing& ring, uint16
   return {walk.take(), error};
 }
 
-BufferCursor::BufferCursor(std::vector<iovec> buffers) noexcept : buffers_(std::move(buffers)) {
-  for (const iovec& buffer : buffers_) remaining_ += buffer.iov_len;
-}
+BufferCursor::BufferCursor(IoVecs buffers) noexcept
+    : buffers_(std::move(buffers)), remaining_(total_length(buffers_)) {}
 
 std::span<std::byte> BufferCursor::advance(uint64_t limit) noexcept {
   if (limit == 0 || remaining_ == 0) return {};
@@ -98,9 +97,9 @@ std::span<std::byte> BufferCursor::advance(uint64_t limit) noexcept {
   return part;
 }
 
-std::vector<iovec> BufferCursor::take(uint64_t length) {
+IoVecs BufferCursor::take(uint64_t length) {
   VMM_CHECK(length <= remaining_, "a device takes no more than there is");
-  std::vector<iovec> taken;
+  IoVecs taken;
   while (length > 0) {
     const std::span<std::byte> part = advance(length);
     taken.push_back({part.data(), part.size()});

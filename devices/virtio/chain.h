@@ -16,6 +16,7 @@
 
 #include "devices/virtio/ring.h"
 #include "vmm/base/bytes.h"
+#include "vmm/base/io_vecs.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace vireo::dev {
@@ -24,8 +25,8 @@ class Queue;
 
 // The buffers of a chain: first what the device reads, then what it writes.
 struct ChainBuffers {
-  std::vector<iovec> readable{};
-  std::vector<iovec> writable{};
+  IoVecs readable{};
+  IoVecs writable{};
 };
 
 // More buffers than this in one chain are refused: as many as the host takes in one readv().
@@ -43,11 +44,11 @@ ParsedChain parse_chain(const GuestMemory& memory, const SplitRing& ring, uint16
 // A position in a list of buffers.
 class BufferCursor {
  public:
-  explicit BufferCursor(std::vector<iovec> buffers) noexcept;
+  explicit BufferCursor(IoVecs buffers) noexcept;
 
   uint64_t remaining() const noexcept { return remaining_; }
   // The next `length` bytes (at most remaining()) as buffers, and moves past them.
-  std::vector<iovec> take(uint64_t length);
+  IoVecs take(uint64_t length);
   // All buffers, those that it has moved past included; as long as the cursor lives where it is.
   std::span<const iovec> buffers() const noexcept { return buffers_; }
 
@@ -57,7 +58,7 @@ class BufferCursor {
   std::span<std::byte> advance(uint64_t limit) noexcept;
 
  private:
-  std::vector<iovec> buffers_;
+  IoVecs buffers_;
   size_t index_ = 0;   // the current buffer
   size_t offset_ = 0;  // in it
   uint64_t remaining_ = 0;

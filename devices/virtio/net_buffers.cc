@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <utility>
 
 #include "vmm/base/error.h"
@@ -16,22 +15,6 @@ namespace {
 constexpr size_t kSmallestBuffer = sizeof(NetHeader);
 
 constexpr size_t kLeastExpected = 2048;
-
-// Copies to the bytes of `parts` from `offset` on; what does not fit is left out.
-void copy_to_parts(std::span<const iovec> parts, size_t offset,
-                   std::span<const std::byte> from) noexcept {
-  for (const iovec& part : parts) {
-    if (from.empty()) return;
-    if (offset >= part.iov_len) {
-      offset -= part.iov_len;
-      continue;
-    }
-    const size_t length = std::min(part.iov_len - offset, from.size());
-    std::memcpy(static_cast<std::byte*>(part.iov_base) + offset, from.data(), length);
-    from = from.subspan(length);
-    offset = 0;
-  }
-}
 
 }  // namespace
 
@@ -89,13 +72,7 @@ void ReceiveBuffers::lay_out() {
 
 std::array<std::byte, kEthernetHeader + kVlanTag> ReceiveBuffers::start_of_frame() const noexcept {
   std::array<std::byte, kEthernetHeader + kVlanTag> start{};
-  std::span<std::byte> rest = start;
-  for (const iovec& part : space_) {
-    const size_t length = std::min(part.iov_len, rest.size());
-    std::memcpy(rest.data(), part.iov_base, length);
-    rest = rest.subspan(length);
-    if (rest.empty()) break;
-  }
+  copy_from(start, space_);
   return start;
 }
 
@@ -127,7 +104,7 @@ void ReceiveBuffers::spread(NetHeader header, size_t length) {
   uint16_t count = 0;
   for (size_t covered = 0; covered < total; ++count) covered += buffers_[count].size;
   header.buffers = count;
-  copy_to_parts(buffers_.front().parts(), 0, bytes_of(header));
+  copy_to(buffers_.front().parts(), bytes_of(header));
   size_t position = 0;  // in the frame with its header
   const size_t read_in_place = sizeof(NetHeader) + room_laid_out_;
   for (uint16_t i = 0; i < count; ++i) {
@@ -135,8 +112,9 @@ void ReceiveBuffers::spread(NetHeader header, size_t length) {
     const size_t here = std::min(buffer.size, total - position);
     if (position + here > read_in_place) {
       const size_t from = std::max(position, read_in_place);
-      copy_to_parts(buffer.parts(), from - position,
-                    std::span(spill_).subspan(from - read_in_place, position + here - from));
+      copy_to(buffer.parts(),
+              std::span(spill_).subspan(from - read_in_place, position + here - from),
+              from - position);
     }
     total_ -= buffer.size;
     parts_ -= buffer.parts().size();

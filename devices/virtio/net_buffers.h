@@ -20,6 +20,7 @@
 
 #include "devices/net/header.h"
 #include "devices/virtio/queue.h"
+#include "vmm/base/io_vecs.h"
 
 namespace vireo::dev {
 
@@ -70,7 +71,7 @@ class ReceiveBuffers {
   std::deque<Buffer> buffers_;
   size_t total_ = 0;          // bytes in all of them
   size_t parts_ = 0;          // parts of all of them
-  std::vector<iovec> space_;  // behind the first one's header, and spill_
+  IoVecs space_;              // behind the first one's header, and spill_
   size_t room_laid_out_ = 0;  // bytes of buffers in space_
   std::vector<std::byte> spill_;
   std::optional<Pending> pending_;

@@ -12,13 +12,14 @@
 
 #include "devices/net/header.h"
 #include "devices/virtio/chain.h"
+#include "vmm/base/io_vecs.h"
 
 namespace vireo::dev {
 
 struct OutgoingFrame {
   NetHeader header;
   size_t length;
-  std::vector<iovec> parts;       // of guest memory, or of copy
+  IoVecs parts;                   // of guest memory, or of copy
   std::vector<std::byte> copy{};  // when it lies in too many parts
 };
 

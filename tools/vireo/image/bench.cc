@@ -136,7 +136,7 @@ uint64_t Bench::next_offset() {
 }
 
 Task<std::error_code> Bench::request(uint64_t offset, iovec buffer) {
-  blk::IoVecs vectors{buffer};
+  IoVecs vectors{buffer};
   if (!plan_.write) return disk_.read(offset, std::move(vectors));
   return disk_.write(offset, std::move(vectors));
 }

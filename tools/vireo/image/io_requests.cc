@@ -65,12 +65,12 @@ void check(const IoRequest& request, const IoWords& words) {
 }
 
 // QEMU's disks have whole sectors: what a file lacks at its end reads as zeros.
-blk::IoVecs inside(blk::IoVecs vectors, uint64_t offset, uint64_t size) {
-  const uint64_t end = offset + blk::total_length(vectors);
+IoVecs inside(IoVecs vectors, uint64_t offset, uint64_t size) {
+  const uint64_t end = offset + total_length(vectors);
   if (end <= size || offset >= size || end > (size + kSector - 1) / kSector * kSector)
     return vectors;
-  blk::fill_zero(blk::slice(vectors, size - offset, end - size));
-  return blk::slice(vectors, 0, size - offset);
+  fill_zero(slice(vectors, size - offset, end - size));
+  return slice(vectors, 0, size - offset);
 }
 
 }  // namespace
@@ -130,7 +130,7 @@ Task<std::error_code> IoShell::transfer_zeros(const IoRequest& request) {
   co_return error;
 }
 
-Task<std::error_code> IoShell::transfer_state(const IoRequest& request, blk::IoVecs vectors) {
+Task<std::error_code> IoShell::transfer_state(const IoRequest& request, IoVecs vectors) {
   auto* const image = image_->find<blk::WithState>();
   if (image == nullptr) co_return std::make_error_code(std::errc::operation_not_supported);
   if (!request.write) co_return co_await image->read_state(request.offset, std::move(vectors));
@@ -140,7 +140,7 @@ Task<std::error_code> IoShell::transfer_state(const IoRequest& request, blk::IoV
 Task<std::error_code> IoShell::transfer(const IoRequest& request, blk::Buffer& buffer) {
   blk::Disk& disk = image_->disk();
   if (request.write && request.zero) co_return co_await transfer_zeros(request);
-  blk::IoVecs vectors;
+  IoVecs vectors;
   uint64_t at = 0;
   for (const uint64_t length : request.lengths) {
     vectors.push_back({buffer.data() + at, length});

@@ -67,7 +67,7 @@ class IoShell {
   bool perform(std::shared_ptr<IoRequest> request);
   Task<bool> carry_out(std::shared_ptr<IoRequest> request);
   Task<std::error_code> transfer_zeros(const IoRequest& request);
-  Task<std::error_code> transfer_state(const IoRequest& request, blk::IoVecs vectors);
+  Task<std::error_code> transfer_state(const IoRequest& request, IoVecs vectors);
   Task<std::error_code> transfer(const IoRequest& request, blk::Buffer& buffer);
   Task<void> carry_out_later(std::shared_ptr<IoRequest> request);
   Task<void> sleep(std::chrono::milliseconds time);
