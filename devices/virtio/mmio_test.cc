@@ -153,6 +153,21 @@ TEST_CASE("FEATURES_OK stays clear when the features can not be") {
   CHECK((f.driver.status() & kStatusFeaturesOk) != 0);
 }
 
+// As SeaBIOS 1.16 writes the status of virtio-scsi.
+TEST_CASE("status bits add to those that are there") {
+  Fixture f;
+  f.driver.reset();
+  f.driver.write(mmio::kStatus, kStatusAcknowledge | kStatusDriver);
+  f.driver.write_features(kFeatureVersion1);
+  f.driver.write(mmio::kStatus, kStatusFeaturesOk);
+  CHECK(f.driver.status() == (kStatusAcknowledge | kStatusDriver | kStatusFeaturesOk));
+  f.driver.add_queue(0, 8);
+  f.driver.write(mmio::kStatus, kStatusAcknowledge | kStatusDriver | kStatusDriverOk);
+  f.machine.settle();
+  CHECK(f.driver.status() == 15);
+  CHECK(f.device->started(0));
+}
+
 TEST_CASE("status bits come in order and go only by reset") {
   Fixture f;
   f.driver.write_features(kFeatures);

@@ -120,15 +120,12 @@ void TransportCore::write_status(uint8_t status) {
 }
 
 // Takes over what a driver may set; true when the device is to be started. 2.1: bits are only ever
-// added, in order; FEATURES_OK stays clear when the features can not be.
+// added, so that what is written adds to what is there: SeaBIOS' driver of virtio-scsi writes no
+// more than the new ones. FEATURES_OK stays clear when the features can not be.
 bool TransportCore::accept_status(uint8_t status) {
   const std::lock_guard lock(mutex_);
   const uint8_t before = state_.status & static_cast<uint8_t>(~kStatusNeedsReset);
-  status &= static_cast<uint8_t>(~kStatusNeedsReset);
-  if ((before & ~status) != 0) {
-    noise("status bits cleared without a reset");
-    return false;
-  }
+  status = before | (status & static_cast<uint8_t>(~kStatusNeedsReset));
   constexpr uint8_t kPresent = kStatusAcknowledge | kStatusDriver;
   const bool negotiated = has(before, kStatusFeaturesOk) || features_acceptable();
   if ((status & kPresent) != kPresent || !negotiated)
