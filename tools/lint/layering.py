@@ -26,6 +26,8 @@ ALLOWED = (
     ("devices/display/", ("devices/display/", "vmm/base/"),
      "the display protocol core stands on vmm/base alone"),
     ("devices/net/", ("devices/net/", "vmm/"), "a network knows no device that it serves"),
+    ("devices/scsi/", ("devices/scsi/", "devices/testing/", "blockdev/", "vmm/base/"),
+     "a SCSI unit knows no transport"),
     ("devices/chardev/", ("devices/chardev/", "devices/testing/", "vmm/"),
      "a byte stream knows no device that it serves"),
     ("devices/", ("devices/", "vmm/", "blockdev/"), "devices know nobody above them"),
