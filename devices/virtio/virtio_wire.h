@@ -26,6 +26,7 @@ inline constexpr uint16_t kTypeNet = 1;
 inline constexpr uint16_t kTypeBlock = 2;
 inline constexpr uint16_t kTypeConsole = 3;
 inline constexpr uint16_t kTypeEntropy = 4;
+inline constexpr uint16_t kTypeScsi = 8;
 inline constexpr uint16_t kTypeP9 = 9;
 inline constexpr uint16_t kTypeInput = 18;
 
