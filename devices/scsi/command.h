@@ -54,7 +54,8 @@ class Cdb {
 
   Cdb() = default;
   explicit Cdb(std::span<const std::byte> bytes) noexcept {
-    std::memcpy(bytes_.data(), bytes.data(), std::min(bytes.size(), bytes_.size()));
+    std::copy_n(bytes.begin(), std::min(bytes.size(), bytes_.size()),
+                std::as_writable_bytes(std::span(bytes_)).begin());
   }
 
   Opcode opcode() const noexcept { return Opcode{bytes_[0]}; }

@@ -91,6 +91,12 @@ TEST_CASE("a SCSI disk tells of a reset once, and not those who ask what it is")
   CHECK((f.data[2] == 0 && f.data[12] == 0));
 }
 
+TEST_CASE("a CDB is as long as it comes") {
+  CHECK(Cdb(std::span<const std::byte>()).opcode() == Opcode::test_unit_ready);
+  const std::vector<std::byte> longest(Cdb::kMaxLength + 1, std::byte{0x12});
+  CHECK(Cdb(longest)[Cdb::kMaxLength - 1] == 0x12);
+}
+
 TEST_CASE("a SCSI unit refuses commands that it does not have") {
   Fixture disk, cdrom(UnitKind::cdrom);
   CHECK(disk.refused({0xff}) == kInvalidOpcode);
