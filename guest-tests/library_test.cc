@@ -1,5 +1,6 @@
 // Vireo as other programs see it: with nothing but the headers that are installed.
 #include <chrono>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -72,6 +73,30 @@ TEST_CASE("machines live side by side, move, and end when another thread asks fo
   });
   for (Machine& machine : machines) CHECK(machine.wait().reason == Reason::stopped);
   other.join();
+}
+
+TEST_CASE("the disc of a machine is changed while it runs, and paused") {
+  const TemporaryDirectory directory;
+  const std::string disc = directory.path() / "disc.iso";
+  std::ofstream(disc) << std::string(4096, 'd');
+  Description description = description_of("spin", "cpus=1", "null");
+  description.disk = {disc + ",format=raw,readonly=on,bus=scsi,id=disk"};
+  description.cdrom = {disc, ""};
+  Machine machine(description);
+  CHECK_THROWS_AS(machine.eject("cdrom0"), std::logic_error);
+  machine.start();
+  CHECK_THROWS_WITH(machine.eject("cdrom2"), Catch::Contains("no CD-ROM drive 'cdrom2'"));
+  CHECK_THROWS_WITH(machine.eject("disk"), Catch::Contains("'disk' is a disk"));
+  CHECK_THROWS_WITH(machine.insert("cdrom0", disc), Catch::Contains("eject that first"));
+  CHECK_THROWS_WITH(machine.insert("cdrom1", ""), Catch::Contains("'path' is missing"));
+  CHECK_THROWS_WITH(machine.insert("cdrom1", "/nowhere"), Catch::Contains("/nowhere"));
+  CHECK(machine.eject("cdrom0"));
+  machine.insert("cdrom1", disc);
+  machine.pause();
+  machine.insert("cdrom0", "path=" + disc + ",format=raw");
+  CHECK(machine.eject("cdrom1", true));
+  machine.stop();
+  CHECK_THROWS_AS(machine.insert("cdrom1", disc), std::logic_error);
 }
 
 TEST_CASE("a guest that does not say what is waited for is told of with all that it said") {

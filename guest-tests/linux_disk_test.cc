@@ -19,6 +19,7 @@
 
 #include "blockdev/filter/fault.h"
 #include "blockdev/protocol/memory.h"
+#include "devices/pc/media.h"
 #include "guest-tests/linux_machine.h"
 #include "vmm/base/fd.h"
 
@@ -98,9 +99,9 @@ void add_bad_disk(LinuxMachine& machine) {
                                  dev::BlkConfig{});
 }
 
-void trims(LinuxMachine& machine, const fs::path& image) {
-  machine.run(
-      "mount -t ext4 /dev/vda /mnt; dd if=/dev/urandom of=/mnt/file bs=64k count=128; sync");
+void trims(LinuxMachine& machine, const std::string& device, const fs::path& image) {
+  machine.run("mount -t ext4 " + device +
+              " /mnt; dd if=/dev/urandom of=/mnt/file bs=64k count=128; sync");
   const uint64_t full = allocated(image);
   machine.run("rm /mnt/file; sync; fstrim /mnt; umount /mnt");
   CHECK(allocated(image) + 7 * MiB < full);
@@ -136,11 +137,63 @@ TEST_CASE("disks trim, grow, refuse writes and report errors as their guest expe
   const std::string read = "dd if=/dev/vdc of=/dev/null bs=4k count=1 iflag=direct skip=";
   CHECK_THAT(machine.run(read + "128 2>&1"), Catch::Contains("Input/output error"));
   CHECK(machine.run(read + "129 2>/dev/null; echo $?") == "0\n");
-  trims(machine, data);
+  trims(machine, "/dev/vda", data);
   grows(machine);
   machine.type("exit");
   CHECK(machine.wait().reason == End::Reason::power_off);
   output_of("e2fsck -fn " + data.string());
+}
+
+// A disc with a file system in which there is one file.
+fs::path make_disc(const fs::path& directory, const std::string& text) {
+  const std::string files = (directory / text).string(), disc = files + ".iso";
+  output_of("mkdir " + files + " && echo " + text + " >" + files +
+            "/file && mke2fs -q -F -t ext4 -b 4096 -d " + files + " " + disc + " 4M");
+  return disc;
+}
+
+std::string blocks_of(LinuxMachine& machine, const std::string& device) {
+  return first_word(machine.run("dd if=" + device + " bs=1M count=4 2>/dev/null | md5sum"));
+}
+
+void changes_discs(LinuxMachine& machine, const fs::path& first, const fs::path& second) {
+  Vm& vm = machine.machine();
+  CHECK(machine.run("mount -t ext4 -o ro /dev/sr0 /mnt; cat /mnt/file") == "first\n");
+  CHECK_FALSE(pc::eject(vm, machine.pc(), "cdrom0", false));  // the guest holds what it has mounted
+  CHECK(machine.run("umount /mnt; echo $?") == "0\n");
+  CHECK(blocks_of(machine, "/dev/sr0") == first_word(output_of("md5sum " + first.string())));
+  CHECK(pc::eject(vm, machine.pc(), "cdrom0", false));
+  CHECK_THAT(machine.run("cat /dev/sr0 2>&1"), Catch::Contains("No medium found"));
+  pc::insert(vm, machine.pc(), "cdrom0", second.string());
+  CHECK(blocks_of(machine, "/dev/sr0") == first_word(output_of("md5sum " + second.string())));
+  CHECK(machine.run("mount -t ext4 -o ro /dev/sr0 /mnt; cat /mnt/file; umount /mnt") == "second\n");
+}
+
+TEST_CASE("SCSI disks and CD-ROM drives serve a guest, whose discs are changed meanwhile") {
+  const TemporaryDirectory directory;
+  const fs::path data = directory.path() / "data.img";
+  const fs::path first = make_disc(directory.path(), "first");
+  const fs::path second = make_disc(directory.path(), "second");
+  output_of("mke2fs -q -F -t ext4 " + data.string() + " 64M");
+  LinuxMachine machine(
+      {.disks = {{.serial = "S-42", .image = {.location = data}, .bus = pc::DiskBus::scsi}},
+       .cdroms = {
+           {.id = "cdrom0", .image = {.location = first, .format = "raw", .read_only = true}},
+           {.id = "cdrom1"}}});
+  machine.come_up();
+  CHECK(machine.run(
+            "cd /sys/block; cat sda/size sda/ro sda/queue/rotational sr0/size sr0/ro; cd /") ==
+        "131072\n0\n0\n8192\n1\n");
+  CHECK(machine.run("grep -c S-42 /sys/block/sda/device/vpd_pg80") == "1\n");
+  CHECK_THAT(machine.run("cat /dev/sr1 2>&1"), Catch::Contains("No medium found"));
+  trims(machine, "/dev/sda", data);
+  const std::string write = "dd if=/dev/urandom of=/random bs=1M count=8 2>/dev/null; ";
+  CHECK(machine.run(write + "dd if=/random of=/dev/sda bs=64k seek=512 oflag=direct 2>/dev/null; "
+                            "dd if=/dev/sda bs=1M skip=32 count=8 iflag=direct 2>/dev/null | "
+                            "cmp - /random; echo $?") == "0\n");
+  changes_discs(machine, first, second);
+  machine.type("exit");
+  CHECK(machine.wait().reason == End::Reason::power_off);
 }
 
 // A small file system in memory; needs root, as the tests that boot Linux do anyway.

@@ -27,6 +27,7 @@ pc::PcSpec spec_of(const LinuxOptions& options) {
                .initrd = guest / "initrd",
                .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append},
       .disks = options.disks,
+      .cdroms = options.cdroms,
       .shares = options.shares,
       .irqchip = VmConfig::Irqchip::apic,
       .no_reboot = !options.reboot};

@@ -22,7 +22,8 @@ struct LinuxOptions {
   std::string kernel = "cloud";
   uint32_t vcpus = 1;
   uint64_t memory = 128 * MiB;
-  std::vector<pc::DiskSpec> disks{};  // /dev/vda, /dev/vdb, ...
+  std::vector<pc::DiskSpec> disks{};  // /dev/vda, /dev/vdb, ... of bus=virtio
+  std::vector<pc::CdromSpec> cdroms{};
   std::vector<pc::ShareSpec> shares{};
   std::string append{};  // more words of the command line
   bool reboot = false;
@@ -40,6 +41,7 @@ class LinuxMachine {
   dev::VirtioBus& virtio() noexcept { return *pc_.virtio; }
   const dev::DisplayDevices& display() const { return pc_.display.value(); }
   std::filesystem::path vmlinux() const;  // the kernel, unpacked
+  const pc::Pc& pc() const noexcept { return pc_; }
   dev::Blk& disk(size_t index) { return *pc_.disks.at(index); }
 
   std::string expect(const std::string& text);

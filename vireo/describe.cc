@@ -44,6 +44,7 @@ std::vector<pc::Option> options_of(const Description& description) {
     for (const std::string& text : texts) options.push_back({name, text});
   };
   add("disk", description.disk);
+  add("cdrom", description.cdrom);
   add("net", description.net);
   add("share", description.share);
   add("display", description.display);

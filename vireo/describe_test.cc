@@ -16,6 +16,7 @@ TEST_CASE("a description in C++ is the one of the command line") {
                              .append = "quiet",
                              .kernel_unpack = "never",
                              .disk = {"a.img,id=a"},
+                             .cdrom = {"a.iso,id=c", ""},
                              .net = {"user,id=n"},
                              .share = {"src,tag=t"},
                              .display = {"vnc=127.0.0.1:5900", "mode=800x600"},
@@ -27,7 +28,8 @@ TEST_CASE("a description in C++ is the one of the command line") {
                              .debug_exit = true})) == config_text(pc::parse_config("here", R"({
           "version": 1, "name": "web", "memory": "2G", "cpus": 2, "kernel": "vmlinuz",
           "initrd": "initrd", "append": "quiet", "kernel-unpack": "never",
-          "disk": ["a.img,id=a"], "net": ["user,id=n"], "share": ["src,tag=t"],
+          "disk": ["a.img,id=a"], "cdrom": [{"path": "a.iso", "id": "c"}, ""],
+          "net": ["user,id=n"], "share": ["src,tag=t"],
           "display": {"vnc": "127.0.0.1:5900", "mode": "800x600"}, "serial": "null",
           "console": "file:log", "irqchip": "pc", "virtio-cmdline": true, "no-reboot": true,
           "debug-exit": true})")));
@@ -44,7 +46,7 @@ TEST_CASE("a description in C++ can say all") {
         std::vector<std::string>{"kernel", "initrd", "append", "kernel-unpack", "cpus", "memory",
                                  "name", "serial", "console", "irqchip", "virtio-cmdline",
                                  "no-reboot", "debug-exit"});
-  CHECK(pc::part_kinds().size() == 4);
+  CHECK(pc::part_kinds().size() == 5);
 }
 
 TEST_CASE("what is wrong with a description is told with the option's name") {
@@ -54,6 +56,7 @@ TEST_CASE("what is wrong with a description is told with the option's name") {
   };
   refused({.cpus = 0}, "cpus: ");
   refused({.disk = {"a.img,colour=red"}}, "disk: ");
+  refused({.cdrom = {"a.iso,readonly=on"}}, "cdrom: ");
   refused({.serial = "tty"}, "serial: ");
 }
 

@@ -4,8 +4,8 @@
 //   web.disk = {"debian.qcow2,snapshot=on"};
 //
 // A member is the option of `vireo run` with its name (docs/run.md), and the key of a description
-// in JSON; what is not said is as it is there by default. Disks, networks, shares and the screen
-// are written as on the command line.
+// in JSON; what is not said is as it is there by default. Disks, CD-ROM drives, networks, shares
+// and the screen are written as on the command line.
 // Any thread. What is wrong with it is told by Machine's constructor.
 #pragma once
 
@@ -52,6 +52,7 @@ struct Description {
   std::string append{};  // the kernel's command line
   std::string kernel_unpack{};
   std::vector<std::string> disk{};
+  std::vector<std::string> cdrom{};
   std::vector<std::string> net{};
   std::vector<std::string> share{};
   std::vector<std::string> display{};

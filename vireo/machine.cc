@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "devices/pc/build.h"
+#include "devices/pc/media.h"
 #include "vireo/console_backend.h"
 #include "vireo/describe.h"
 #include "vmm/vm.h"
@@ -130,6 +131,14 @@ void Machine::on_pause(std::function<void(const std::string& why)> listener) {
 
 void Machine::press_power_button() {
   insides_->pc.power->press_power_button();
+}
+
+bool Machine::eject(const std::string& drive, bool forced) {
+  return plainly([&] { return pc::eject(insides_->vm, insides_->pc, drive, forced); });
+}
+
+void Machine::insert(const std::string& drive, const std::string& disc) {
+  plainly([&] { pc::insert(insides_->vm, insides_->pc, drive, disc); });
 }
 
 }  // namespace vireo

@@ -58,6 +58,16 @@ class VIREO_EXPORT Machine {
   void on_pause(std::function<void(const std::string& why)> listener);
   void press_power_button();  // the guest gets to shut down
 
+  // Change the disc in a CD-ROM drive (`cdrom` of the description) of a machine that runs or is
+  // paused; `drive` is the id of the drive: cdrom0, cdrom1, … if none was given. Throw ConfigError
+  // when there is no such drive.
+  // Opens the drive and takes out its disc, if it has one. False: the guest holds the disc, and was
+  // asked to let it go; `forced` takes it even then.
+  [[nodiscard]] bool eject(const std::string& drive, bool forced = false);
+  // Puts a disc into the drive, told as a value of `cdrom`, and closes it. Throws ConfigError when
+  // there is a disc already, or this one cannot be opened.
+  void insert(const std::string& drive, const std::string& disc);
+
  private:
   struct VIREO_HIDDEN Insides;
   explicit Machine(std::unique_ptr<Insides> insides) noexcept;

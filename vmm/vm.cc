@@ -62,6 +62,11 @@ void Vm::expect(Phase phase, const char* what) const {
   if (phase_ != phase) throw std::logic_error(what);
 }
 
+void Vm::expect_loops() const {
+  if (phase_ != Phase::running && phase_ != Phase::paused)
+    throw std::logic_error("only a machine that was started and has not ended can be changed");
+}
+
 EventLoop& Vm::add_loop() {
   expect(Phase::created, "loops are added before start()");
   return io_.add();

@@ -101,6 +101,9 @@ class Vm final : private VcpuEvents, private MachineControl {
   // A further loop, for devices that would keep the others waiting.
   EventLoop& add_loop();
   StateReader& saved() noexcept { return saved_; }
+  // Throws std::logic_error unless the loops run on their threads: from start() to the end, also
+  // while the machine is paused.
+  void expect_loops() const;
 
   void start();
   void pause();

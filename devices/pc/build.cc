@@ -60,13 +60,18 @@ class Builder {
   void add_input();
   void add_screen(const DisplaySpec& display);
   void serve_viewers(const DisplaySpec& display);
+  std::unique_ptr<blk::Disk> open(EventLoop& home, const std::string& id, const blk::Spec& image);
   void add_disk(const DiskSpec& disk);
+  void add_virtio_disk(const DiskSpec& disk);
+  void add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image);
+  void add_scsi();
   void add_net(const NetInterface& interface);
   void add_shares();
 
   Vm& machine_;
   const PcSpec& spec_;
   const PcHost& host_;
+  std::vector<dev::ScsiTarget> scsi_targets_;
   Pc pc_;
 };
 
@@ -112,16 +117,40 @@ void Builder::serve_viewers(const DisplaySpec& display) {
   }
 }
 
-void Builder::add_disk(const DiskSpec& disk) {
-  EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
+std::unique_ptr<blk::Disk> Builder::open(EventLoop& home, const std::string& id,
+                                         const blk::Spec& image) {
   const blk::Host host{home, machine_.env().platform.pool, machine_.config().log};
-  auto opened = block_on(home, blk::open_disk(host, disk.id, disk.image));
+  return block_on(home, blk::open_disk(host, id, image));
+}
+
+void Builder::add_disk(const DiskSpec& disk) {
+  if (disk.bus == DiskBus::virtio) return add_virtio_disk(disk);
+  add_scsi_unit({scsi::UnitKind::disk, disk.serial, disk.id}, disk.image);
+}
+
+void Builder::add_virtio_disk(const DiskSpec& disk) {
+  EventLoop& home = disk.iothread ? machine_.add_loop() : machine_.env().loop;
+  auto opened = open(home, disk.id, disk.image);
   dev::BlkConfig config{.serial = disk.serial, .queues = disk.queues};
   if (disk.pauses_when_full)
     config.no_space = [&machine = machine_, path = disk.image.name()](const std::string& why) {
       machine.request_pause(fmt::format("{} for '{}'", why, path));
     };
   pc_.disks.push_back(&pc_.virtio->add_at<dev::Blk>(home, disk.id, std::move(opened), config));
+}
+
+void Builder::add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image) {
+  dev::ScsiTarget& target = scsi_targets_.emplace_back();
+  target.identity = identity;
+  if (!image.name().empty()) target.medium = open(machine_.env().loop, identity.name, image);
+  pc_.scsi_units.push_back(identity.name);
+}
+
+void Builder::add_scsi() {
+  for (const CdromSpec& cdrom : spec_.cdroms)
+    add_scsi_unit({scsi::UnitKind::cdrom, "", cdrom.id}, cdrom.image);
+  if (scsi_targets_.empty()) return;
+  pc_.scsi = &pc_.virtio->add<dev::Scsi>("scsi0", std::move(scsi_targets_));
 }
 
 void Builder::add_net(const NetInterface& interface) {
@@ -161,6 +190,7 @@ Pc Builder::build() {
   add_input();
   if (spec_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskSpec& disk : spec_.disks) add_disk(disk);
+  add_scsi();
   for (const NetInterface& interface : spec_.nets) add_net(interface);
   add_shares();
   if (spec_.console)

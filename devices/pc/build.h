@@ -24,6 +24,7 @@
 #include "devices/virtio/blk.h"
 #include "devices/virtio/bus.h"
 #include "devices/virtio/console.h"
+#include "devices/virtio/scsi.h"
 #include "vmm/vm.h"
 
 namespace vireo::pc {
@@ -46,7 +47,9 @@ struct Pc {
   dev::AcpiPower* power = nullptr;
   dev::Console* console = nullptr;  // none: the description has none
   std::optional<dev::DisplayDevices> display{};
-  std::vector<dev::Blk*> disks{};  // in the order of the description
+  std::vector<dev::Blk*> disks{};  // those of bus=virtio, in the order of the description
+  dev::Scsi* scsi = nullptr;       // none: the description has neither SCSI disks nor CD-ROM drives
+  std::vector<std::string> scsi_units{};  // what each of its targets is called
   struct Interface {
     std::string id{};
     std::string network{};  // what it is connected to

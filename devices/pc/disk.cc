@@ -103,6 +103,17 @@ void set_serial(std::string& serial, const std::string& text) {
   serial = text;
 }
 
+// What a disk has for itself only on a bus of its own.
+void check_scsi(std::string_view of, const DiskSpec& disk) {
+  const auto refuse = [of](const char* key) {
+    throw ConfigError(fmt::format(
+        "{}: '{}' is not for bus=scsi, whose disks share one adapter: use bus=virtio", of, key));
+  };
+  if (disk.queues != 1) refuse("queues");
+  if (disk.iothread) refuse("iothread");
+  if (disk.pauses_when_full) refuse("on-enospc");
+}
+
 }  // namespace
 
 Keys keys_of(DiskSpec& disk) {
@@ -113,6 +124,10 @@ Keys keys_of(DiskSpec& disk) {
           {"serial", "S", "what the guest reads as the disk's serial number, up to 20 bytes"},
           [&disk](const std::string& text) { set_serial(disk.serial, text); },
           [&disk] { return disk.serial; })
+      .choice<DiskBus>({"bus", "virtio|scsi",
+                        "virtio: a disk of its own (vda); scsi: one of a SCSI adapter's, which has "
+                        "all of them and the CD-ROM drives (sda)"},
+                       disk.bus, {{"virtio", DiskBus::virtio}, {"scsi", DiskBus::scsi}})
       .number(
           {"queues", "N", "1 to 64 request queues; a guest with many CPUs may want several (1)"},
           disk.queues, 1, dev::Blk::kMaxQueues)
@@ -137,6 +152,7 @@ DiskSpec parse_disk(std::string_view text) {
 
 void check(std::string_view of, const DiskSpec& disk) {
   if (disk.image.name().empty()) throw ConfigError(fmt::format("{}: 'path' is missing", of));
+  if (disk.bus == DiskBus::scsi) check_scsi(of, disk);
   for (const DiskRate& rate : kRates)
     check_rate_limit(disk.image.throttle.*rate.limit, fmt::format("{}: {}", of, rate.names.rate));
 }

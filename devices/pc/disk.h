@@ -9,10 +9,13 @@
 
 namespace vireo::pc {
 
+enum class DiskBus : uint8_t { virtio, scsi };
+
 struct DiskSpec {
   std::string id{};      // names it; empty in a list: disk0, disk1, …
   std::string serial{};  // what the guest reads; at most 20 bytes
   blk::Spec image{.references = blk::References::any};
+  DiskBus bus = DiskBus::virtio;
   uint16_t queues = 1;            // 1..dev::Blk::kMaxQueues
   bool iothread = false;          // a loop of its own
   bool pauses_when_full = false;  // the machine, instead of an I/O error in the guest

@@ -54,6 +54,16 @@ TEST_CASE("all keys of a disk arrive") {
   CHECK(disk.pauses_when_full);
 }
 
+TEST_CASE("a SCSI disk has nothing for itself that is its adapter's") {
+  CHECK(parse("x.img").bus == DiskBus::virtio);
+  CHECK(parse("x.img,bus=scsi,serial=S1,iops=5").bus == DiskBus::scsi);
+  CHECK(parse("x.img,bus=virtio,queues=2").queues == 2);
+  refuses("x.img,bus=scsi,queues=2", "'queues' is not for bus=scsi");
+  refuses("x.img,bus=scsi,iothread=on", "'iothread' is not for bus=scsi");
+  refuses("x.img,bus=scsi,on-enospc=stop", "'on-enospc' is not for bus=scsi");
+  refuses("x.img,bus=ide", "it is one of virtio, scsi");
+}
+
 TEST_CASE("rates are given for reads, writes and both, with bursts") {
   const blk::ThrottleRates rates =
       parse(

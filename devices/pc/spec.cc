@@ -89,6 +89,19 @@ void remove_disk(PcSpec& spec, std::string_view id) {
   remove_id(spec.disks, id);
 }
 
+// --- CD-ROM drives ---
+
+void add_cdrom(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  CdromSpec cdrom;
+  keys_of(cdrom).assign(of, pairs);
+  if (cdrom.id.empty()) cdrom.id = free_id(spec.cdroms, "cdrom");
+  spec.cdroms.push_back(std::move(cdrom));
+}
+
+void remove_cdrom(PcSpec& spec, std::string_view id) {
+  remove_id(spec.cdroms, id);
+}
+
 // --- networks ---
 
 void add_net(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
@@ -127,6 +140,9 @@ void add_display(PcSpec& spec, std::string_view of, const std::vector<Pair>& pai
 DiskSpec fresh(const DiskSpec&) {
   return {};
 }
+CdromSpec fresh(const CdromSpec&) {
+  return {};
+}
 ShareSpec fresh(const ShareSpec&) {
   return {};
 }
@@ -156,8 +172,8 @@ std::vector<Keys::Description> all_keys_of() {
   return keys_of(item).describe();
 }
 
-const std::array<PartKind, 4>& kinds() {
-  static const std::array<PartKind, 4> kKinds{{
+const std::array<PartKind, 5>& kinds() {
+  static const std::array<PartKind, 5> kKinds{{
       {.key = {"display", "SPEC",
                "A screen with keyboard and pointer: none (the default), "
                "vnc=ADDRESS:PORT, vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH]"
@@ -189,6 +205,20 @@ const std::array<PartKind, 4>& kinds() {
        .json = [](const PcSpec& spec) { return json_of(spec.disks); },
        .help = help_of<DiskSpec>,
        .keys = all_keys_of<DiskSpec>},
+      {.key =
+           {"cdrom", "SPEC",
+            "A CD-ROM drive, repeatable: path=FILE[,KEY=VALUE...], or a bare path; '' is an empty "
+            "drive; see below"},
+       .bare_key = "path",
+       .name_key = "id",
+       .heading = "What --cdrom SPEC is made of; a bare path works",
+       .can_be_none = false,
+       .add = add_cdrom,
+       .remove = remove_cdrom,
+       .clear = [](PcSpec& spec) { spec.cdroms.clear(); },
+       .json = [](const PcSpec& spec) { return json_of(spec.cdroms); },
+       .help = help_of<CdromSpec>,
+       .keys = all_keys_of<CdromSpec>},
       {.key = {"net", "SPEC",
                "A network interface, repeatable: "
                "user[,hostfwd=tcp:[ADDRESS]:PORT-:PORT]…, tap=NAME, bridge=NAME, "
@@ -228,6 +258,13 @@ void check_names(std::string_view what, const List& list, Name name_of) {
   for (const auto& item : list)
     if (const std::string name = name_of(item); !name.empty() && !names.insert(name).second)
       throw ConfigError(fmt::format("--{} '{}'", what, name));
+}
+
+std::vector<std::string> ids_of_media(const PcSpec& spec) {
+  std::vector<std::string> ids;
+  for (const DiskSpec& disk : spec.disks) ids.push_back(disk.id);
+  for (const CdromSpec& cdrom : spec.cdroms) ids.push_back(cdrom.id);
+  return ids;
 }
 
 }  // namespace
@@ -270,6 +307,8 @@ std::span<const PartKind> part_kinds() {
 void check(const PcSpec& spec) {
   check_names("disk: two disks have the id", spec.disks,
               [](const DiskSpec& disk) { return disk.id; });
+  check_names("cdrom: two drives, or a drive and a disk, have the id", ids_of_media(spec),
+              [](const std::string& id) { return id; });
   check_names("net: two interfaces have the id", spec.nets,
               [](const NetInterface& net) { return net.id; });
   check_names("net: two interfaces have the MAC address", spec.nets,

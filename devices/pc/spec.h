@@ -6,7 +6,7 @@
 //   spec.disks.push_back(parse_disk("debian.qcow2"));
 //
 // The same description is a command line and a JSON text (config.h): each key is stated once, in
-// keys_of() here and in disk.h, net.h, share.h and display.h.
+// keys_of() here and in cdrom.h, disk.h, net.h, share.h and display.h.
 // Any thread. Files, addresses and devices that it names are not looked at. Errors: ConfigError of
 // one sentence that names the key.
 #pragma once
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "devices/chardev/open.h"
+#include "devices/pc/cdrom.h"
 #include "devices/pc/disk.h"
 #include "devices/pc/display.h"
 #include "devices/pc/keys.h"
@@ -35,6 +36,7 @@ struct PcSpec {
   uint32_t vcpus = 1;  // 1..kMaxVcpus
   LinuxBoot boot{};
   std::vector<DiskSpec> disks{};
+  std::vector<CdromSpec> cdroms{};
   std::vector<NetInterface> nets{};
   std::vector<ShareSpec> shares{};
   std::optional<DisplaySpec> display{};

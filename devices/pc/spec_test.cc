@@ -41,6 +41,26 @@ TEST_CASE("a part is removed by its name") {
   CHECK(spec.shares.empty());
 }
 
+TEST_CASE("a CD-ROM drive is a path, or empty") {
+  const PcSpec spec = with("cdrom", {"a,,b.iso", "", "path=c.qcow2,format=qcow2,id=third"});
+  REQUIRE(spec.cdroms.size() == 3);
+  CHECK(spec.cdroms[0].id == "cdrom0");
+  CHECK(spec.cdroms[0].image.name() == "a,b.iso");
+  CHECK(spec.cdroms[0].image.format == "raw");
+  CHECK(spec.cdroms[0].image.read_only);
+  CHECK(spec.cdroms[1].id == "cdrom1");
+  CHECK(spec.cdroms[1].image.name().empty());
+  CHECK(spec.cdroms[2].id == "third");
+  CHECK(spec.cdroms[2].image.format == "qcow2");
+  PcSpec other = spec;
+  kind("cdrom").remove(other, "cdrom1");
+  CHECK(other.cdroms.size() == 2);
+  kind("cdrom").clear(other);
+  CHECK(other.cdroms.empty());
+  CHECK_THROWS_WITH(with("cdrom", {"a.iso,readonly=off"}), Catch::Contains("no 'readonly'"));
+  CHECK_THROWS_WITH(with("cdrom", {"a.iso,format=vmdk"}), Catch::Contains("raw, qcow2"));
+}
+
 TEST_CASE("the keys of a screen come together") {
   const PcSpec spec = with("display", {"vnc=127.0.0.1:5900", "web=127.0.0.1:6080"});
   CHECK(spec.display->server.vnc == "127.0.0.1:5900");
@@ -52,6 +72,10 @@ TEST_CASE("names come once, and the terminal has one user") {
     CHECK_THROWS_WITH(check(spec), Catch::Contains(why));
   };
   refuses(with("disk", {"a.img,id=x", "b.img,id=x"}), "two disks have the id 'x'");
+  refuses(with("cdrom", {"a.iso,id=x", "b.iso,id=x"}), "have the id 'x'");
+  PcSpec same = with("disk", {"a.img,id=x"});
+  add(same, "cdrom", "b.iso,id=x");
+  refuses(same, "a drive and a disk, have the id 'x'");
   refuses(with("net", {"user,id=a", "user,id=a"}), "two interfaces have the id 'a'");
   const std::string mac = "user,mac=02:00:00:00:00:01";
   refuses(with("net", {mac, mac}), "02:00:00:00:00:01");

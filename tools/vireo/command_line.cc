@@ -40,7 +40,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 26> kQemus{{
     {"-drive", "--disk path=FILE,format=raw|qcow2"},
     {"-hda", "--disk FILE"},
     {"-blockdev", "--disk path=FILE,format=raw|qcow2"},
-    {"-cdrom", "--disk path=FILE,format=raw,readonly=on"},
+    {"-cdrom", "--cdrom FILE"},
     {"-serial", "--serial"},
     {"-netdev", "--net"},
     {"-nic", "--net"},

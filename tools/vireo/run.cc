@@ -179,6 +179,9 @@ void Run::print_shape() {
   for (const pc::DiskSpec& disk : spec.disks)
     line("disk",
          fmt::format("{}: {}{}", disk.id, disk.image.name(), and_read_only(disk.image.read_only)));
+  for (const pc::CdromSpec& cdrom : spec.cdroms)
+    line("cdrom", fmt::format("{}: {}", cdrom.id,
+                              cdrom.image.name().empty() ? "empty" : cdrom.image.name()));
   for (const pc::ShareSpec& share : spec.shares)
     line("share", fmt::format("{}: {}{}", share.tag, share.share.directory,
                               and_read_only(share.share.read_only)));
