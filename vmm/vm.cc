@@ -152,10 +152,11 @@ void Vm::stop() {
 // --- state ---
 
 void Vm::power_on() {
-  if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel");
-  board_.enter(load(
+  if (!boot_) throw ConfigError("the machine has nothing to start: give it a kernel or a firmware");
+  const auto entry = load(
       *boot_,
-      {.memory = memory_, .vcpus = config_.vcpus, .names = platform_.acpi, .log = config_.log}));
+      {.memory = memory_, .vcpus = config_.vcpus, .names = platform_.acpi, .log = config_.log});
+  if (entry) board_.enter(*entry);
 }
 
 void Vm::save(const std::string& directory) {
@@ -195,6 +196,12 @@ void Vm::finish(End end) {
     end_ = end;
     stop();
   });
+}
+
+void Vm::vcpu_shut_down(uint32_t id, const std::string& cause) {
+  if (!config_.reset_on_triple_fault) return vcpu_crashed(id, cause);
+  config_.log.guest_noise("machine", "the guest is reset: " + cause);
+  guest_reset();
 }
 
 void Vm::vcpu_crashed(uint32_t, const std::string& cause) {

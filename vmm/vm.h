@@ -51,6 +51,7 @@ struct VmConfig {
   using Irqchip = vireo::Irqchip;
   Irqchip irqchip = Irqchip::apic;
   bool reboot = true;  // a guest's reset starts it again; false: it ends the machine
+  bool reset_on_triple_fault = false;  // as a PC does; false: it ends the machine
   std::string kvm_device = "/dev/kvm";
   size_t workers = WorkerPool::kThreads;  // for blocking host calls, started when needed
   Logger log{};
@@ -66,6 +67,7 @@ class Vm final : private VcpuEvents, private MachineControl {
 
   // What the guest starts with, read by start() and again at each reboot.
   void boot(LinuxBoot kernel) { boot_.emplace(std::move(kernel)); }
+  void boot(BootSource source) { boot_.emplace(std::move(source)); }
 
   // Builds a device from its saved state, or from the power-on state. `home` is one of the
   // machine's loops. Throws ConfigError when the device's name is taken.
@@ -132,6 +134,7 @@ class Vm final : private VcpuEvents, private MachineControl {
 
   Vm(VmConfig config, std::optional<Snapshot> snapshot);
 
+  void vcpu_shut_down(uint32_t id, const std::string& cause) override;
   void vcpu_crashed(uint32_t id, const std::string& cause) override;
   void vcpu_failed(uint32_t id, const std::string& cause) override;
   void end_of_interrupt(uint8_t vector) override { board_.end_of_interrupt(vector); }

@@ -62,6 +62,7 @@ class FakeSlots final : public MemorySlots {
   struct Slot {
     uint64_t guest_address;
     std::span<std::byte> host;
+    bool read_only = false;
     bool logging = false;
     bool refuses = false;  // to log
     size_t calls = 0;      // of either kind
@@ -76,6 +77,12 @@ class FakeSlots final : public MemorySlots {
     const auto slot = std::make_shared<Slot>(Slot{guest_address, host});
     VMM_CHECK(table.emplace(guest_address, slot).second, "one slot per address");
     return std::make_unique<Attached>(*this, slot);
+  }
+  std::unique_ptr<MemorySlot> attach_read_only(uint64_t guest_address,
+                                               std::span<std::byte> host) override {
+    auto attached = attach(guest_address, host);
+    table.at(guest_address)->read_only = true;
+    return attached;
   }
 
  private:

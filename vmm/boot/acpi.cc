@@ -129,10 +129,11 @@ Bytes table(const char (&signature)[5], uint8_t revision, std::span<const std::b
   return writer.take();
 }
 
-Bytes fadt(const AcpiNamespace& names, uint64_t dsdt) {
+// Both addresses of the DSDT: SeaBIOS looks for virtio devices by the 32-bit one.
+Bytes fadt(const AcpiNamespace& names, uint32_t dsdt) {
   uint32_t flags = kWbinvd | kC1OnAll | kNoFixedPowerButton | kNoFixedSleepButton | kNoFixedRtc |
                    kHardwareReduced;
-  Fadt body{.boot_architecture = names.boot_flags(), .x_dsdt = dsdt};
+  Fadt body{.dsdt = dsdt, .boot_architecture = names.boot_flags(), .x_dsdt = dsdt};
   if (const auto& power = names.power()) {
     flags |= kResetRegister;
     body.sleep_control = io_byte(power->sleep_control);
@@ -203,7 +204,9 @@ class Builder {
          .length = static_cast<uint32_t>(bytes.size())});
     return offset;
   }
-  void add_pointer(uint32_t offset) { result_.pointers.push_back({.offset = offset, .size = 8}); }
+  void add_pointer(uint32_t offset, uint32_t size = 8) {
+    result_.pointers.push_back({.offset = offset, .size = size});
+  }
   AcpiTables finish(uint32_t xsdt);
 
  private:
@@ -239,10 +242,12 @@ void add_address(std::span<std::byte> field, uint64_t address) {
 }  // namespace
 
 AcpiTables make_acpi_tables(const AcpiPlatform& platform) {
+  constexpr uint32_t kDsdt = sizeof(Header) + offsetof(Fadt, dsdt);
   constexpr uint32_t kXDsdt = sizeof(Header) + offsetof(Fadt, x_dsdt);
   Builder builder;
   const uint32_t dsdt_offset = builder.add(dsdt(platform));
   const uint32_t fadt_offset = builder.add(fadt(platform.names, dsdt_offset));
+  builder.add_pointer(fadt_offset + kDsdt, 4);
   builder.add_pointer(fadt_offset + kXDsdt);
   const uint32_t madt_offset = builder.add(madt(platform));
   const uint32_t xsdt_offset = builder.add(xsdt({fadt_offset, madt_offset}));

@@ -11,7 +11,7 @@ namespace vireo {
 
 namespace {
 
-EntryState load_kernel(const LinuxBoot& boot, const BootTarget& target) {
+std::optional<EntryState> load_one(const LinuxBoot& boot, const BootTarget& target) {
   std::vector<uint32_t> apic_ids(target.vcpus);
   std::iota(apic_ids.begin(), apic_ids.end(), 0);
   const LoadedKernel kernel = load_linux(target.memory, boot, layout::kAcpiTables, target.log);
@@ -21,10 +21,15 @@ EntryState load_kernel(const LinuxBoot& boot, const BootTarget& target) {
   return kernel.entry;
 }
 
+std::optional<EntryState> load_one(const FirmwareBoot& boot, const BootTarget& target) {
+  load_firmware(target.memory, boot);
+  return std::nullopt;
+}
+
 }  // namespace
 
-EntryState load(const BootSource& source, const BootTarget& target) {
-  return std::visit([&](const LinuxBoot& boot) { return load_kernel(boot, target); }, source);
+std::optional<EntryState> load(const BootSource& source, const BootTarget& target) {
+  return std::visit([&](const auto& boot) { return load_one(boot, target); }, source);
 }
 
 }  // namespace vireo

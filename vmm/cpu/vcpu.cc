@@ -253,7 +253,7 @@ void Vcpu::handle_exit() try {
     case KVM_EXIT_IRQ_WINDOW_OPEN:
       return;
     case KVM_EXIT_SHUTDOWN:
-      return crash(is_after_init(kvm_) ? kTripleFaultAndInit : "triple fault");
+      return shut_down();
     case KVM_EXIT_FAIL_ENTRY:
       return crash(fmt::format("the processor refused to enter the guest (hardware reason {:#x})",
                                run.fail_entry.hardware_entry_failure_reason));
@@ -307,9 +307,19 @@ void Vcpu::fail(const std::string& cause) {
   events_.vcpu_failed(id_, cause);
 }
 
+void Vcpu::shut_down() {
+  ended_ = true;
+  events_.vcpu_shut_down(
+      id_, with_registers(is_after_init(kvm_) ? kTripleFaultAndInit : "triple fault"));
+}
+
 void Vcpu::crash(const std::string& cause) {
   ended_ = true;
-  events_.vcpu_crashed(id_, fmt::format("vCPU {}: {}\n{}", id_, cause, registers_of(kvm_)));
+  events_.vcpu_crashed(id_, with_registers(cause));
+}
+
+std::string Vcpu::with_registers(const std::string& cause) const {
+  return fmt::format("vCPU {}: {}\n{}", id_, cause, registers_of(kvm_));
 }
 
 }  // namespace vireo

@@ -24,7 +24,9 @@ namespace vireo {
 class VcpuEvents {
  public:
   virtual ~VcpuEvents() = default;
-  // The guest cannot go on: the cause, and the registers. The vCPU parks itself.
+  // The guest cannot go on: the cause, and the registers. The vCPU parks itself. The first is a
+  // triple fault, at which a PC resets (SDM volume 3, 6.15, "Interrupt 8").
+  virtual void vcpu_shut_down(uint32_t id, const std::string& cause) = 0;
   virtual void vcpu_crashed(uint32_t id, const std::string& cause) = 0;
   // The host cannot run it.
   virtual void vcpu_failed(uint32_t id, const std::string& cause) = 0;
@@ -67,7 +69,9 @@ class Vcpu {
   void handle_io();
   void handle_mmio();
   void complete_io();
+  void shut_down();
   void crash(const std::string& cause);
+  std::string with_registers(const std::string& cause) const;
   void fail(const std::string& cause);
   void kick() noexcept;
   void consume_kicks() const noexcept;

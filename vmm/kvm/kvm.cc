@@ -215,14 +215,24 @@ void KvmVm::add_read_only_memory(uint64_t guest_address, std::span<std::byte> ho
   call(KVM_SET_USER_MEMORY_REGION, &region, "KVM_SET_USER_MEMORY_REGION");
 }
 
-class KvmVm::LoggedSlot final : public MemorySlot {
+class KvmVm::Slot : public MemorySlot {
  public:
-  LoggedSlot(int vm, const kvm_userspace_memory_region& region) noexcept
-      : vm_(vm), region_(region) {}
-  ~LoggedSlot() override {
+  Slot(int vm, const kvm_userspace_memory_region& region) noexcept : vm_(vm), region_(region) {}
+  ~Slot() override {
     region_.memory_size = 0;
     retry_ioctl(vm_, KVM_SET_USER_MEMORY_REGION, &region_);
   }
+  bool log_writes(bool) noexcept override { return false; }
+  std::optional<std::vector<uint64_t>> take_written() override { return std::nullopt; }
+
+ protected:
+  const int vm_;  // a descriptor
+  kvm_userspace_memory_region region_;
+};
+
+class KvmVm::LoggedSlot final : public Slot {
+ public:
+  using Slot::Slot;
 
   bool log_writes(bool on) noexcept override {
     region_.flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
@@ -237,16 +247,20 @@ class KvmVm::LoggedSlot final : public MemorySlot {
     if (retry_ioctl(vm_, KVM_GET_DIRTY_LOG, &log) != 0) return std::nullopt;
     return pages;
   }
-
- private:
-  const int vm_;  // a descriptor
-  kvm_userspace_memory_region region_;
 };
 
 std::unique_ptr<MemorySlot> KvmVm::attach(uint64_t guest_address, std::span<std::byte> host) {
   const uint32_t slot = slots_;
   add_memory(guest_address, host);
   return std::make_unique<LoggedSlot>(fd_.get(), memory_region(slot, guest_address, host));
+}
+
+std::unique_ptr<MemorySlot> KvmVm::attach_read_only(uint64_t guest_address,
+                                                    std::span<std::byte> host) {
+  const uint32_t slot = slots_;
+  add_read_only_memory(guest_address, host);
+  return std::make_unique<Slot>(fd_.get(),
+                                memory_region(slot, guest_address, host, KVM_MEM_READONLY));
 }
 
 void KvmVm::set_special_pages() {

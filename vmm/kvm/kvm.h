@@ -82,6 +82,8 @@ class KvmVm final : public Doorbells, public MemorySlots, public IrqInputs, publ
   // The same, but that what the guest writes there is for the MMIO bus. With KVM_CAP_READONLY_MEM.
   void add_read_only_memory(uint64_t guest_address, std::span<std::byte> host);
   std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) override;
+  std::unique_ptr<MemorySlot> attach_read_only(uint64_t guest_address,
+                                               std::span<std::byte> host) override;
 
   // Interrupt controllers, before the first vCPU. Either local APICs alone, messages to which go
   // are LocalApics'; or KVM's PICs and I/O APIC as well, whose inputs are IrqInputs'.
@@ -104,6 +106,7 @@ class KvmVm final : public Doorbells, public MemorySlots, public IrqInputs, publ
   }
 
  private:
+  class Slot;
   class LoggedSlot;
 
   void call(unsigned long request, void* argument, const char* name) const;

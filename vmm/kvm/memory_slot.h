@@ -1,5 +1,5 @@
-// Memory of a device's in the guest's address space, outside of RAM (a framebuffer), and the log of
-// what is written there.
+// Memory of a device's in the guest's address space, outside of RAM (a framebuffer, a ROM), and the
+// log of what is written there.
 #pragma once
 
 #include <cstddef>
@@ -29,6 +29,10 @@ class MemorySlots {
   virtual ~MemorySlots() = default;
   // Address and length are multiples of a page; the memory outlives the slot.
   virtual std::unique_ptr<MemorySlot> attach(uint64_t guest_address, std::span<std::byte> host) = 0;
+  // The same, but that what the guest writes there is for the MMIO bus (KVM_MEM_READONLY, KVM API
+  // 4.35). Nothing is logged.
+  virtual std::unique_ptr<MemorySlot> attach_read_only(uint64_t guest_address,
+                                                       std::span<std::byte> host) = 0;
 };
 
 }  // namespace vireo

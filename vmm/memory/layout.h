@@ -25,6 +25,7 @@ inline constexpr uint64_t kEntryArea = 0x10000;  // of a 32-bit program, unless 
 inline constexpr uint64_t kCommandLine = 0x20000;
 inline constexpr uint64_t kCommandLineMax = 64 * KiB;
 inline constexpr uint64_t kLowRamEnd = 0x9fc00;   // the EBDA follows, as on a PC
+inline constexpr uint64_t kShadow = 0xc0000;      // option ROMs, and a BIOS, which ends at 1 MiB
 inline constexpr uint64_t kAcpiTables = 0xe0000;  // RSDP first: kernels scan for it from here on
 inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
 inline constexpr uint64_t kResetVector = 0xffff0;  // F000:FFF0
@@ -55,9 +56,13 @@ inline constexpr uint16_t kPortI8042Data = 0x60;
 inline constexpr uint16_t kPortI8042Command = 0x64;
 inline constexpr uint16_t kPortRtcIndex = 0x70;
 inline constexpr uint16_t kPortRtcData = 0x71;
+inline constexpr uint16_t kPortSystemControl = 0x92;
 inline constexpr uint16_t kPortDebugExit = 0xf4;
 inline constexpr uint16_t kPortCom1 = 0x3f8;
+inline constexpr uint16_t kPortDebugConsole = 0x402;
+inline constexpr uint16_t kPortFwCfg = 0x510;
 inline constexpr uint16_t kPortAcpiPower = 0x600;  // see devices/legacy/acpi_power.h
+inline constexpr uint16_t kPortResetControl = 0xcf9;
 
 }  // namespace layout
 }  // namespace vireo
