@@ -17,8 +17,13 @@ constexpr std::chrono::nanoseconds kLookAgain = std::chrono::minutes(1);
 
 }  // namespace
 
-Rtc::Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state)
-    : name_(std::move(name)), loop_(env.loop), clock_(std::move(clock)), chip_(state) {
+// A machine that was not saved hands in a state with nothing in it.
+Rtc::Rtc(std::string name, DeviceEnv& env, Clock clock, const State& power_on, const State& state)
+    : name_(std::move(name)),
+      loop_(env.loop),
+      clock_(std::move(clock)),
+      power_on_(power_on),
+      chip_(state == State() ? power_on : state) {
   irq_ = env.platform.irqs.claim(layout::kGsiRtc, name_).line;
   ports_ = env.platform.pio.map({layout::kPortRtcIndex, kPorts}, *this, name_);
   env.platform.acpi.clear_boot_flags(kAcpiNoCmosRtc);
@@ -48,7 +53,7 @@ Task<void> Rtc::stop() {
 
 void Rtc::reset() {
   const std::lock_guard lock(mutex_);
-  chip_ = Mc146818();
+  chip_ = Mc146818(power_on_);
   irq_.set(false);
 }
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "devices/legacy/byte_registers.h"
 #include "devices/legacy/mc146818.h"
@@ -21,7 +22,10 @@ class Rtc final : public Device, private ByteRegisters {
   using Clock = std::function<Mc146818::Time()>;  // any thread; std::chrono::system_clock::now
 
   // Throws ConfigError when its ports or interrupt are taken, StateError on a bad state.
-  Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state = State());
+  Rtc(std::string name, DeviceEnv& env, Clock clock, const State& state = State())
+      : Rtc(std::move(name), env, std::move(clock), State(), state) {}
+  // `power_on`: with what a firmware finds in the chip's RAM.
+  Rtc(std::string name, DeviceEnv& env, Clock clock, const State& power_on, const State& state);
 
   const std::string& name() const noexcept override { return name_; }
   void start() override;
@@ -42,6 +46,7 @@ class Rtc final : public Device, private ByteRegisters {
   const std::string name_;
   EventLoop& loop_;
   const Clock clock_;
+  const State power_on_;
   IrqLine irq_;
 
   mutable std::mutex mutex_;
