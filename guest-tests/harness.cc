@@ -20,11 +20,14 @@ constexpr uint64_t kMemoryAddress = 0xc8000ff8;
 constexpr uint64_t kCounterPorts = 0x5100;
 constexpr uint64_t kCounterAddress = 0xc8002000;
 
+// A machine that goes on from a snapshot was started by a kernel, which is not read again.
+const LinuxBoot kInSnapshot{.kernel = "in-the-snapshot"};
+
 pc::PcSpec spec_of(const LinuxBoot& boot, const GuestOptions& options) {
   pc::PcSpec spec{.memory = options.memory,
                   .vcpus = options.vcpus,
                   .boot = boot,
-                  .irqchip = options.irqchip,
+                  .irqchip = boot.kernel.empty() ? std::nullopt : std::optional(options.irqchip),
                   .no_reboot = !options.reboot,
                   .debug_exit = true};
   for (const blk::Spec& image : options.disks) {
@@ -76,12 +79,16 @@ TestMachine::TestMachine(const LinuxBoot& boot, const GuestOptions& options)
   machine_.boot(pc_.boot);
 }
 
+TestMachine::TestMachine(const GuestOptions& options) : TestMachine(spec_of({}, options), options) {
+  machine_.boot(pc_.boot);
+}
+
 TestMachine::TestMachine(const pc::PcSpec& spec, const GuestOptions& options)
     : machine_(config_of(spec, options)), pc_(build(spec)) {}
 
 TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
-    : machine_(config_of(spec_of({}, options), options), std::move(snapshot)),
-      pc_(build(spec_of({}, options))) {}
+    : machine_(config_of(spec_of(kInSnapshot, options), options), std::move(snapshot)),
+      pc_(build(spec_of(kInSnapshot, options))) {}
 
 pc::Pc TestMachine::build(const pc::PcSpec& spec) {
   machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);

@@ -49,6 +49,8 @@ class TestMachine {
  public:
   explicit TestMachine(const std::string& guest, const GuestOptions& options = {});
   TestMachine(const LinuxBoot& boot, const GuestOptions& options);
+  // One whose BIOS starts the first disk.
+  explicit TestMachine(const GuestOptions& options);
   // One that goes on from a snapshot of another.
   TestMachine(Snapshot snapshot, const GuestOptions& options);
 

@@ -4,16 +4,21 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <utility>
 #include <variant>
 
 #include <fmt/format.h>
 
 #include "devices/display/rfb/password_file.h"
+#include "devices/firmware/debug_console.h"
+#include "devices/firmware/flash.h"
+#include "devices/firmware/system_control.h"
 #include "devices/legacy/debug_exit.h"
 #include "devices/legacy/i8042.h"
 #include "devices/legacy/rtc.h"
 #include "devices/legacy/uart.h"
+#include "devices/pc/firmware.h"
 #include "devices/virtio/mmio_bus.h"
 #include "devices/virtio/net.h"
 #include "devices/virtio/p9.h"
@@ -48,7 +53,7 @@ dev::NetSpec without_file(dev::NetSpec network) {
 class Builder {
  public:
   Builder(Vm& machine, const PcSpec& spec, const PcHost& host)
-      : machine_(machine), spec_(spec), host_(host) {}
+      : machine_(machine), spec_(spec), host_(host), kernel_(spec.boot) {}
 
   Pc build();
 
@@ -57,6 +62,8 @@ class Builder {
   void tell(const std::string& line) const {
     if (host_.tell) host_.tell(line);
   }
+  void add_clock();
+  void add_firmware();
   void add_input();
   void add_screen(const DisplaySpec& display);
   void serve_viewers(const DisplaySpec& display);
@@ -72,6 +79,7 @@ class Builder {
   const PcSpec& spec_;
   const PcHost& host_;
   std::vector<dev::ScsiTarget> scsi_targets_;
+  LinuxBoot kernel_;
   Pc pc_;
 };
 
@@ -83,6 +91,24 @@ std::unique_ptr<dev::CharBackend> Builder::backend(const std::string& device,
   });
 }
 
+void Builder::add_clock() {
+  dev::Rtc::State power_on;
+  if (has_firmware(spec_)) power_on = cmos_of(machine_.env().platform.memory, spec_.vcpus);
+  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now, power_on);
+}
+
+void Builder::add_firmware() {
+  const std::filesystem::path named(spec_.firmware);
+  FirmwareBoot firmware = read_firmware(named.empty() ? find_firmware(known_firmware()) : named);
+  machine_.add<dev::Flash>("firmware", firmware.image);
+  machine_.add<dev::SystemControl>("system-control");
+  machine_.add<dev::DebugConsole>("bios");
+  machine_.add<dev::FwCfg>(
+      "fw-cfg", [&platform = machine_.env().platform, vcpus = spec_.vcpus,
+                 gives_up = spec_.no_reboot] { return firmware_items(platform, vcpus, gives_up); });
+  pc_.boot = std::move(firmware);
+}
+
 void Builder::add_input() {
   if (spec_.display)
     add_screen(*spec_.display);
@@ -92,8 +118,8 @@ void Builder::add_input() {
 
 void Builder::add_screen(const DisplaySpec& display) {
   pc_.display.emplace(dev::add_display(machine_, *pc_.virtio, display.mode));
-  pc_.boot.framebuffer = pc_.display->screen.boot_information();
-  pc_.boot.cmdline = with_screen_console(pc_.boot.cmdline);
+  kernel_.framebuffer = pc_.display->screen.boot_information();
+  kernel_.cmdline = with_screen_console(kernel_.cmdline);
   const display::RfbConfig& server = display.server;
   if (!host_.dry && !(server.vnc.empty() && server.web.empty())) serve_viewers(display);
 }
@@ -182,11 +208,10 @@ void Builder::add_shares() {
 
 Pc Builder::build() {
   check(spec_);
-  pc_.boot = spec_.boot;
   pc_.virtio = std::make_unique<dev::MmioBus>(machine_);
   pc_.power = &machine_.add<dev::AcpiPower>("power");
   machine_.add<dev::Uart>("com1", backend("com1", spec_.serial.value_or(dev::CharSpec{})));
-  machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now);
+  add_clock();
   add_input();
   if (spec_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");
   for (const DiskSpec& disk : spec_.disks) add_disk(disk);
@@ -197,13 +222,18 @@ Pc Builder::build() {
     pc_.console = &pc_.virtio->add<dev::Console>("console0", backend("console0", *spec_.console));
   pc_.virtio->add<dev::Rng>("rng0");
   if (spec_.virtio_cmdline)
-    pc_.boot.cmdline = with_virtio_mmio(pc_.boot.cmdline, machine_.env().platform.acpi.devices());
+    kernel_.cmdline = with_virtio_mmio(kernel_.cmdline, machine_.env().platform.acpi.devices());
+  if (has_firmware(spec_))
+    add_firmware();
+  else
+    pc_.boot = std::move(kernel_);
   return std::move(pc_);
 }
 
 // Linux takes the chips that the tables tell of; other programs expect a PC's.
 VmConfig::Irqchip irqchip_of(const PcSpec& spec) {
   using Irqchip = VmConfig::Irqchip;
+  if (has_firmware(spec)) return Irqchip::pc;
   if (spec.irqchip) return *spec.irqchip;
   return is_linux(spec.boot) ? Irqchip::apic : Irqchip::pc;
 }
@@ -215,6 +245,7 @@ VmConfig machine_config(const PcSpec& spec, Logger log) {
           .vcpus = spec.vcpus,
           .irqchip = irqchip_of(spec),
           .reboot = !spec.no_reboot,
+          .reset_on_triple_fault = has_firmware(spec),
           .log = std::move(log)};
 }
 

@@ -56,7 +56,7 @@ struct Pc {
     dev::MacAddress mac{};
   };
   std::vector<Interface> nets{};
-  LinuxBoot boot{};  // as the machine boots it: with the words that were added to its command line
+  BootSource boot{};  // a kernel's with the words that were added to its command line
 };
 
 // Looks at the kernel when the description leaves the interrupt controllers to it; throws

@@ -273,6 +273,10 @@ Keys keys_of(PcSpec& spec) {
   using Irqchip = std::optional<VmConfig::Irqchip>;
   Keys keys;
   add_boot_keys(keys, spec.boot);
+  keys.text({"firmware", "FILE",
+             "Without a kernel: the BIOS that starts what is on a disk (SeaBIOS, of the package "
+             "seabios)"},
+            spec.firmware);
   keys.number({"cpus", "N", "Number of vCPUs"}, spec.vcpus, 1, kMaxVcpus)
       .word(
           {"memory", "SIZE", "Memory: 512M, 4G, …"},
@@ -305,6 +309,10 @@ std::span<const PartKind> part_kinds() {
 }
 
 void check(const PcSpec& spec) {
+  if (!has_firmware(spec) && !spec.firmware.empty())
+    throw ConfigError("--firmware: a kernel is started without one: leave out --kernel");
+  if (has_firmware(spec) && spec.irqchip == VmConfig::Irqchip::apic)
+    throw ConfigError("--irqchip: a machine that a BIOS starts has a PC's chips: leave out 'apic'");
   check_names("disk: two disks have the id", spec.disks,
               [](const DiskSpec& disk) { return disk.id; });
   check_names("cdrom: two drives, or a drive and a disk, have the id", ids_of_media(spec),

@@ -33,8 +33,9 @@ namespace vireo::pc {
 struct PcSpec {
   std::string name{};  // of the machine; may be empty
   uint64_t memory = 256 * MiB;
-  uint32_t vcpus = 1;  // 1..kMaxVcpus
-  LinuxBoot boot{};
+  uint32_t vcpus = 1;      // 1..kMaxVcpus
+  LinuxBoot boot{};        // without a kernel, a firmware starts what is on a disk
+  std::string firmware{};  // its file; empty: find_firmware()
   std::vector<DiskSpec> disks{};
   std::vector<CdromSpec> cdroms{};
   std::vector<NetInterface> nets{};
@@ -47,6 +48,10 @@ struct PcSpec {
   bool debug_exit = false;                     // a port by which the guest ends it
   bool virtio_cmdline = false;  // the kernel is told of its disks by its command line
 };
+
+inline bool has_firmware(const PcSpec& spec) {
+  return spec.boot.kernel.empty();
+}
 
 // What is one word each.
 Keys keys_of(PcSpec& spec);

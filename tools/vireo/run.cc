@@ -156,7 +156,9 @@ void Run::build() {
 // What start() would find wrong with the kernel, the initrd and the command line. Leaves no trace
 // in the cache of unpacked kernels.
 void Run::check_kernel() {
-  LinuxBoot boot = pc_->boot;
+  const auto* const kernel = std::get_if<LinuxBoot>(&pc_->boot);
+  if (kernel == nullptr) return;
+  LinuxBoot boot = *kernel;
   boot.cache.clear();
   load_linux(machine_.env().platform.memory, boot, layout::kAcpiTables, options_.log);
 }
@@ -173,9 +175,11 @@ void Run::print_shape() {
   const auto and_read_only = [](bool read_only) { return read_only ? " (read-only)" : ""; };
   line("memory", fmt::format("{} MiB", spec.memory / MiB));
   line("vcpus", fmt::format("{}", spec.vcpus));
-  line("kernel", spec.boot.kernel);
-  if (!spec.boot.initrd.empty()) line("initrd", spec.boot.initrd);
-  line("cmdline", pc_->boot.cmdline);
+  if (const auto* const kernel = std::get_if<LinuxBoot>(&pc_->boot)) {
+    line("kernel", kernel->kernel);
+    if (!kernel->initrd.empty()) line("initrd", kernel->initrd);
+    line("cmdline", kernel->cmdline);
+  }
   for (const pc::DiskSpec& disk : spec.disks)
     line("disk",
          fmt::format("{}: {}{}", disk.id, disk.image.name(), and_read_only(disk.image.read_only)));

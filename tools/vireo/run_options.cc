@@ -47,7 +47,10 @@ In a shell's background the machine runs on without the terminal's input, which 
 --config FILE reads a description of the machine, as --print-config writes it; the other options
 come after it: a disk, an interface or a share with the name of one of the file's takes its place.
 
+Without --kernel, a BIOS starts what is on the disks. What it says, and asks, is on the serial port.
+
 Examples:
+  vireo run --disk debian.img --memory 2G
   vireo run --kernel vmlinuz --initrd initrd.img --append console=ttyS0
   vireo run --kernel vmlinuz --initrd initrd.img --append 'console=ttyS0 root=/dev/vda' \
             --memory 2G --cpus 2 --disk debian.img --disk path=data.raw,readonly=on,serial=D1 \
@@ -124,8 +127,10 @@ std::string help_of_parts() {
 RunOptions resolve(const RunArguments& arguments) {
   RunOptions options;
   options.spec = spec_of(arguments);
-  if (options.spec.boot.kernel.empty() && !arguments.print_config)
-    throw ConfigError("--kernel is missing: which kernel is to be booted?");
+  const pc::PcSpec& spec = options.spec;
+  if (has_firmware(spec) && spec.firmware.empty() && spec.disks.empty() && !arguments.print_config)
+    throw ConfigError(
+        "there is nothing to start: name a kernel (--kernel FILE) or a disk (--disk FILE)");
   constexpr uint64_t kDay = 24 * 60 * 60;
   options.shutdown_timeout =
       std::chrono::seconds(parse_number("--shutdown-timeout", arguments.shutdown_timeout, 0, kDay));

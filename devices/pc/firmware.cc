@@ -1,0 +1,85 @@
+#include "devices/pc/firmware.h"
+
+#include <algorithm>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "devices/firmware/acpi_files.h"
+#include "vmm/boot/acpi.h"
+#include "vmm/boot/ram_map.h"
+#include "vmm/memory/layout.h"
+
+namespace vireo::pc {
+
+namespace {
+
+using dev::FwCfgItems;
+
+template <class T>
+FwCfgItems::Bytes integer(T value) {
+  const vireo::Le<T> little(value);
+  const auto bytes = bytes_of(little);
+  return {bytes.begin(), bytes.end()};
+}
+
+// The RAM alone: a BIOS knows by itself what of the first MiB is not free.
+FwCfgItems::Bytes e820(const GuestMemory& memory) {
+  ByteWriter out;
+  for (const GuestMemory::Region& region : memory.regions()) {
+    out.put(le64(region.start));
+    out.put(le64(region.bytes.size()));
+    out.put(le32(static_cast<uint32_t>(E820Entry::Type::ram)));
+  }
+  return out.take();
+}
+
+AcpiTables tables_of(const Platform& platform, uint32_t vcpus) {
+  std::vector<uint32_t> apic_ids(vcpus);
+  std::iota(apic_ids.begin(), apic_ids.end(), 0);
+  return make_acpi_tables({.apic_ids = apic_ids, .names = platform.acpi});
+}
+
+// A little-endian number in registers that follow one another.
+void put(dev::Mc146818::State& state, uint8_t first, int count, uint64_t value) {
+  const uint64_t most = (uint64_t{1} << (8 * count)) - 1;
+  value = std::min(value, most);
+  for (int i = 0; i < count; ++i)
+    state.ram[static_cast<size_t>(first + i)] = static_cast<uint8_t>(value >> (8 * i));
+}
+
+uint64_t beyond(uint64_t end, uint64_t start) {
+  return end > start ? end - start : 0;
+}
+
+}  // namespace
+
+// SeaBIOS, docs/Runtime_config.md.
+FwCfgItems firmware_items(const Platform& platform, uint32_t vcpus, bool gives_up) {
+  constexpr uint32_t kNever = 0xffffffff, kSoon = 1000;  // ms
+  FwCfgItems items;
+  items.set(FwCfgItems::kCpus, integer(static_cast<uint16_t>(vcpus)));
+  items.set(FwCfgItems::kMaxCpus, integer(static_cast<uint16_t>(vcpus)));
+  items.add_file("etc/e820", e820(platform.memory));
+  add_acpi_files(items, tables_of(platform, vcpus));
+  items.add_file("etc/sercon-port", integer(layout::kPortCom1));
+  items.add_file("etc/boot-fail-wait", integer(gives_up ? kSoon : kNever));
+  return items;
+}
+
+// The registers as IBM and later makers of PCs have used them (Ralf Brown's list, CMOS memory map).
+dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus) {
+  constexpr uint8_t kBase = 0x15, kExtended = 0x17, kExtendedActual = 0x30, kAbove16MiB = 0x34,
+                    kAbove4GiB = 0x5b, kMoreProcessors = 0x5f;
+  const uint64_t size = memory.size(), low = std::min(size, layout::kRamGapStart);
+  dev::Mc146818::State state;
+  put(state, kBase, 2, 640);
+  put(state, kExtended, 2, beyond(low, MiB) / KiB);
+  put(state, kExtendedActual, 2, beyond(low, MiB) / KiB);
+  put(state, kAbove16MiB, 2, beyond(low, 16 * MiB) / (64 * KiB));
+  put(state, kAbove4GiB, 3, beyond(size, layout::kRamGapStart) / (64 * KiB));
+  put(state, kMoreProcessors, 1, vcpus - 1);
+  return state;
+}
+
+}  // namespace vireo::pc
