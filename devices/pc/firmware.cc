@@ -44,8 +44,8 @@ AcpiTables tables_of(const Platform& platform, uint32_t vcpus) {
 void put(dev::Mc146818::State& state, uint8_t first, int count, uint64_t value) {
   const uint64_t most = (uint64_t{1} << (8 * count)) - 1;
   value = std::min(value, most);
-  for (int i = 0; i < count; ++i)
-    state.ram[static_cast<size_t>(first + i)] = static_cast<uint8_t>(value >> (8 * i));
+  for (uint8_t at = first; at < first + count; ++at, value >>= 8)
+    state.ram[at] = static_cast<uint8_t>(value);
 }
 
 uint64_t beyond(uint64_t end, uint64_t start) {
