@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "guest-tests/harness.h"
+#include "vireo/vireo.h"
 
 using namespace vireo;
 using namespace vireo::guest_tests;
@@ -33,7 +34,7 @@ const Code kCountRound{
     0xfe, 0x06, kRound & 0xff, kRound >> 8,  // incb kRound
     0xb8, 0x01, 0x03,                        // mov $0x0301, %ax: write one sector
     0xb9, 0x01, 0x00,                        // mov $1, %cx: the first
-    0xb6, 0x00,                              // mov $0, %dh
+    0xba, 0x80, 0x00,                        // mov $0x0080, %dx: of the first disk
     0xbb, 0x00, 0x7c,                        // mov $0x7c00, %bx
     0xcd, 0x13,                              // int $0x13
 };
@@ -62,15 +63,25 @@ const Code kTripleFault{
 };
 const Code kHalt{0xf4, 0xeb, 0xfd};
 
-std::filesystem::path disk_with(const TemporaryDirectory& directory, Code code) {
+// By the BIOS, which takes what comes at the serial port for keys: xor %ax, %ax; int $0x16
+const Code kAwaitKey{0x31, 0xc0, 0xcd, 0x16};
+// What a BIOS's call leaves there is zero when it went well: mov %ah, %al; mov $0xf4, %dx; out
+const Code kExitWithAh{0x88, 0xe0, 0xba, 0xf4, 0x00, 0xee};
+
+std::filesystem::path disk_with(const TemporaryDirectory& directory, Code code,
+                                const char* name = "disk.img") {
   constexpr size_t kDisk = 1 << 20;
   code.resize(510);
   code = code + Code{0x55, 0xaa};
   code.resize(kDisk);
-  const auto path = directory.path() / "disk.img";
+  const auto path = directory.path() / name;
   std::ofstream(path, std::ios::binary)
       .write(reinterpret_cast<const char*>(code.data()), static_cast<std::streamsize>(code.size()));
   return path;
+}
+
+int byte_of(const std::filesystem::path& file, std::streamoff offset) {
+  return std::ifstream(file, std::ios::binary).seekg(offset).get();
 }
 
 bool has_bios() {
@@ -97,6 +108,96 @@ TEST_CASE("a BIOS starts the boot sector of a disk") {
   CHECK(outcome.end->reason == End::Reason::debug_exit);
   CHECK(outcome.end->value == 42);
   CHECK_THAT(outcome.text, Catch::Contains("SeaBIOS") && Catch::Contains("!"));
+}
+
+TEST_CASE("a snapshot of a machine goes on with its BIOS") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  const Code code = out(layout::kPortCom1, '!') + kAwaitKey + kCountRound + kExitWithAh + kHalt;
+  GuestOptions options = options_for(disk_with(directory, code));
+  {
+    TestMachine machine(options);
+    machine.start();
+    machine.expect("!");
+    machine.machine().pause();
+    machine.machine().save(directory.path() / "saved");
+  }
+  options.bios = true;
+  TestMachine machine(Snapshot::open(directory.path() / "saved"), options);
+  machine.start();
+  machine.console().write("x");
+  const Outcome outcome = machine.wait();
+  INFO(describe(outcome));
+  REQUIRE(outcome.end);
+  CHECK(outcome.end->reason == End::Reason::debug_exit);
+  CHECK(outcome.end->value == 0);
+  CHECK(byte_of(directory.path() / "disk.img", kRound - 0x7c00) == 1);
+}
+
+namespace {
+
+// The disks say 1 and 2.
+Description of_two_disks(const TemporaryDirectory& directory, const std::string& keys_of_1,
+                         const std::string& keys_of_2) {
+  const auto says = [](uint8_t value) { return out(layout::kPortDebugExit, value) + kHalt; };
+  return {.memory = 64 * MiB,
+          .disk = {disk_with(directory, says(1), "1.img").string() + keys_of_1,
+                   disk_with(directory, says(2), "2.img").string() + keys_of_2},
+          .debug_exit = true};
+}
+
+uint32_t exit_value(Machine& machine) {
+  const std::optional<End> end = machine.wait_for(kPatience);
+  REQUIRE(end);
+  REQUIRE(end->reason == End::Reason::debug_exit);
+  return end->value;
+}
+
+}  // namespace
+
+TEST_CASE("a BIOS starts the first disk, or the one with the least bootindex") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  const auto start = [&](const std::string& keys_of_1, const std::string& keys_of_2) {
+    Machine machine(of_two_disks(directory, keys_of_1, keys_of_2));
+    machine.start();
+    return exit_value(machine);
+  };
+  CHECK(start("", "") == 1);
+  CHECK(start("", ",bootindex=7") == 2);
+  CHECK(start(",bootindex=1", ",bootindex=0") == 2);
+}
+
+TEST_CASE("the menu of a BIOS, on the serial port, starts another disk") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  Console console;
+  Description description = of_two_disks(directory, "", "");
+  description.boot = {"menu=on,menu-wait=60000"};
+  description.serial = console;
+  Machine machine(description);
+  machine.start();
+  console.expect("ESC", kPatience);
+  console.write("\x1b");
+  console.expect("2. ", kPatience);
+  console.write("2");
+  CHECK(exit_value(machine) == 2);
+}
+
+TEST_CASE("a BIOS that finds nothing to start says so to who runs the machine, and gives up") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  std::string said;
+  std::ofstream(directory.path() / "blank.img") << std::string(1 << 20, ' ');
+  Machine machine({.memory = 64 * MiB,
+                   .disk = {(directory.path() / "blank.img").string()},
+                   .no_reboot = true,
+                   .log = [&said](std::string_view line) { said += line; }});
+  machine.start();
+  const std::optional<End> end = machine.wait_for(kPatience);
+  REQUIRE(end);
+  CHECK(end->reason == End::Reason::reset);
+  CHECK_THAT(said, Catch::Contains("bios: No bootable device") && Catch::Contains("--kernel"));
 }
 
 TEST_CASE("every way to reset a PC leads through its BIOS again") {

@@ -20,9 +20,6 @@ constexpr uint64_t kMemoryAddress = 0xc8000ff8;
 constexpr uint64_t kCounterPorts = 0x5100;
 constexpr uint64_t kCounterAddress = 0xc8002000;
 
-// A machine that goes on from a snapshot was started by a kernel, which is not read again.
-const LinuxBoot kInSnapshot{.kernel = "in-the-snapshot"};
-
 pc::PcSpec spec_of(const LinuxBoot& boot, const GuestOptions& options) {
   pc::PcSpec spec{.memory = options.memory,
                   .vcpus = options.vcpus,
@@ -38,6 +35,11 @@ pc::PcSpec spec_of(const LinuxBoot& boot, const GuestOptions& options) {
   if (options.screen) spec.display = pc::DisplaySpec{.mode = *options.screen};
   if (options.virtio) spec.console = dev::CharSpec{};
   return spec;
+}
+
+// The kernel that has started it is not read again.
+pc::PcSpec spec_in_snapshot(const GuestOptions& options) {
+  return spec_of(options.bios ? LinuxBoot{} : LinuxBoot{.kernel = "in-the-snapshot"}, options);
 }
 
 VmConfig config_of(const pc::PcSpec& spec, const GuestOptions& options) {
@@ -87,8 +89,8 @@ TestMachine::TestMachine(const pc::PcSpec& spec, const GuestOptions& options)
     : machine_(config_of(spec, options)), pc_(build(spec)) {}
 
 TestMachine::TestMachine(Snapshot snapshot, const GuestOptions& options)
-    : machine_(config_of(spec_of(kInSnapshot, options), options), std::move(snapshot)),
-      pc_(build(spec_of(kInSnapshot, options))) {}
+    : machine_(config_of(spec_in_snapshot(options), options), std::move(snapshot)),
+      pc_(build(spec_in_snapshot(options))) {}
 
 pc::Pc TestMachine::build(const pc::PcSpec& spec) {
   machine_.add<MemoryDevice>("port-memory", Where::ports, kMemoryPorts);

@@ -34,6 +34,7 @@ struct GuestOptions {
   VmConfig::Irqchip irqchip = VmConfig::Irqchip::apic;
   std::vector<blk::Spec> disks{};         // "disk0", "disk1", ...: also their serial numbers
   bool iothread = false;                  // one for each disk
+  bool bios = false;                      // of a snapshot: a BIOS has started it
   bool virtio = false;                    // a virtio console
   std::optional<display::Size> screen{};  // with a keyboard and a mouse
 };

@@ -112,7 +112,7 @@ TEST_CASE("a guest that does not say what is waited for is told of with all that
 }
 
 TEST_CASE("what cannot be is an error, and a wrong order too") {
-  CHECK_THROWS_WITH(Machine({.memory = 16 * MiB}), Catch::Contains("kernel is missing"));
+  CHECK_THROWS_WITH(Machine({.memory = 16 * MiB}), Catch::Contains("nothing to start"));
   Description missing = description_of("halt", "", "null");
   missing.disk = {"/nowhere/disk.raw"};
   CHECK_THROWS_WITH(Machine(missing), Catch::Contains("/nowhere/disk.raw"));

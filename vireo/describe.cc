@@ -32,6 +32,7 @@ std::vector<pc::Option> options_of(const Description& description) {
                                   {"initrd", description.initrd},
                                   {"append", description.append},
                                   {"kernel-unpack", description.kernel_unpack},
+                                  {"firmware", description.firmware},
                                   {"serial", place_of(description.serial)},
                                   {"console", place_of(description.console)},
                                   {"irqchip", description.irqchip},
@@ -48,6 +49,7 @@ std::vector<pc::Option> options_of(const Description& description) {
   add("net", description.net);
   add("share", description.share);
   add("display", description.display);
+  add("boot", description.boot);
   return options;
 }
 

@@ -35,6 +35,14 @@ TEST_CASE("a description in C++ is the one of the command line") {
           "debug-exit": true})")));
 }
 
+TEST_CASE("a description in C++ has a firmware in place of a kernel") {
+  CHECK(config_text(spec_of(
+            {.firmware = "bios", .disk = {"a.img"}, .boot = {"order=dc", "once=d,menu=on"}})) ==
+        config_text(pc::parse_config("here", R"({
+          "version": 1, "firmware": "bios", "disk": ["a.img,id=disk0"],
+          "boot": {"order": "dc", "once": "d", "menu": true}})")));
+}
+
 TEST_CASE("what a description does not say is as it is by default") {
   CHECK(config_text(spec_of({})) == pc::config_text({}));
 }
@@ -43,10 +51,10 @@ TEST_CASE("what a description does not say is as it is by default") {
 TEST_CASE("a description in C++ can say all") {
   pc::PcSpec spec;
   CHECK(keys_of(spec).names() ==
-        std::vector<std::string>{"kernel", "initrd", "append", "kernel-unpack", "cpus", "memory",
-                                 "name", "serial", "console", "irqchip", "virtio-cmdline",
+        std::vector<std::string>{"kernel", "initrd", "append", "kernel-unpack", "firmware", "cpus",
+                                 "memory", "name", "serial", "console", "irqchip", "virtio-cmdline",
                                  "no-reboot", "debug-exit"});
-  CHECK(pc::part_kinds().size() == 5);
+  CHECK(pc::part_kinds().size() == 6);
 }
 
 TEST_CASE("what is wrong with a description is told with the option's name") {

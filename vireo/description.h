@@ -51,11 +51,13 @@ struct Description {
   std::string initrd{};
   std::string append{};  // the kernel's command line
   std::string kernel_unpack{};
+  std::string firmware{};  // without a kernel: the BIOS that starts what is on a disk
   std::vector<std::string> disk{};
   std::vector<std::string> cdrom{};
   std::vector<std::string> net{};
   std::vector<std::string> share{};
   std::vector<std::string> display{};
+  std::vector<std::string> boot{};  // what a firmware starts
   Port serial{};
   Port console{};  // of a virtio console, which is there when this is
   std::string irqchip{};

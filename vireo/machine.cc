@@ -30,12 +30,6 @@ std::unique_ptr<dev::CharBackend> connect(const Port& port, const dev::CharSpec&
   return dev::make_char_backend(spec, {.log = log});
 }
 
-VmConfig config_of(const pc::PcSpec& spec, Logger log) {
-  if (spec.boot.kernel.empty())
-    throw ConfigError("kernel is missing: which kernel is to be booted?");
-  return machine_config(spec, std::move(log));
-}
-
 // Exceptions that carry others are one sentence for who embeds us.
 template <class Step>
 auto plainly(Step step) {
@@ -46,9 +40,10 @@ auto plainly(Step step) {
 
 struct Machine::Insides {
   Insides(const Description& description, const pc::PcSpec& spec)
-      : vm(config_of(spec, logger_of(description))), pc(build_pc(vm, spec, host_of(description))) {}
+      : vm(machine_config(spec, logger_of(description))),
+        pc(build_pc(vm, spec, host_of(description))) {}
   Insides(const Description& description, const pc::PcSpec& spec, Snapshot snapshot)
-      : vm(config_of(spec, logger_of(description)), std::move(snapshot)),
+      : vm(machine_config(spec, logger_of(description)), std::move(snapshot)),
         pc(rebuild_pc(vm, spec, host_of(description))) {}
 
   pc::PcHost host_of(const Description& description) {

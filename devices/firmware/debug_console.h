@@ -1,5 +1,6 @@
 // The port (0x402) to which a BIOS writes its messages, which become lines of the log at level
-// debug. Reads give 0xe9, by which the BIOS knows that somebody listens.
+// debug; that there is nothing to start is a warning. Reads give 0xe9, by which the BIOS knows that
+// somebody listens. How many lines are logged is bounded by the log itself (vmm/base/log.h).
 //
 // Thread: any vCPU, under one small mutex.
 #pragma once
@@ -35,6 +36,7 @@ class DebugConsole final : public Device, private ByteRegisters {
  private:
   uint8_t read_register(uint64_t offset) override;
   void write_register(uint64_t offset, uint8_t value) override;
+  void log_line(const std::string& line) const;
 
   const std::string name_;
   const Logger log_;

@@ -16,15 +16,22 @@ void say(FakeEnv& machine, const std::string& text) {
   for (const char c : text) machine.out(0x402, static_cast<uint8_t>(c));
 }
 
+// A second never passes.
+Logger listener(std::vector<std::string>& lines, LogLevel expected) {
+  return {LogLevel::debug,
+          [&lines, expected](LogLevel level, auto, std::string_view text) {
+            CHECK(level == expected);
+            lines.emplace_back(text);
+          },
+          [] { return Logger::Clock::time_point(); }};
+}
+
 }  // namespace
 
 TEST_CASE("what a BIOS writes becomes lines of the log, none longer than a limit") {
   FakeEnv machine;
   std::vector<std::string> lines;
-  machine.platform.log = Logger(LogLevel::debug, [&](LogLevel level, auto, std::string_view text) {
-    CHECK(level == LogLevel::debug);
-    lines.emplace_back(text);
-  });
+  machine.platform.log = listener(lines, LogLevel::debug);
   DebugConsole console("bios", machine.env);
   CHECK(machine.in(0x402) == 0xe9);
   say(machine, "SeaBIOS\nBooting");
@@ -35,6 +42,25 @@ TEST_CASE("what a BIOS writes becomes lines of the log, none longer than a limit
   CHECK(lines[1].size() == DebugConsole::kMostOfLine);
   console.reset();
   CHECK(state_of(console) == DebugConsole::State{});
+}
+
+TEST_CASE("a guest that writes to the port of a BIOS for ever does not fill the log") {
+  FakeEnv machine;
+  std::vector<std::string> lines;
+  machine.platform.log = listener(lines, LogLevel::debug);
+  DebugConsole console("bios", machine.env);
+  for (int i = 0; i < 1000; ++i) say(machine, "again\n");
+  CHECK(lines.size() == 10);
+}
+
+TEST_CASE("a BIOS that finds nothing to start is a warning with a way to go on") {
+  FakeEnv machine;
+  std::vector<std::string> lines;
+  machine.platform.log = listener(lines, LogLevel::warn);
+  DebugConsole console("bios", machine.env);
+  say(machine, "No bootable device.\n");
+  REQUIRE(lines.size() == 1);
+  CHECK_THAT(lines[0], Catch::StartsWith("No bootable device. ") && Catch::Contains("--kernel"));
 }
 
 TEST_CASE("the port of a BIOS keeps the state contract") {

@@ -149,7 +149,7 @@ FwCfg::FwCfg(std::string name, DeviceEnv& env, Contents contents, const State& s
 }
 
 void FwCfg::start() {
-  if (!std::exchange(filled_, true)) items_ = contents_();
+  if (!std::exchange(filled_, true)) items_ = contents_(!chip_.state().was_reset);
 }
 
 Task<void> FwCfg::stop() {
@@ -159,6 +159,7 @@ Task<void> FwCfg::stop() {
 void FwCfg::reset() {
   const std::lock_guard lock(mutex_);
   chip_.reset();
+  items_ = contents_(false);
 }
 
 void FwCfg::save(StateWriter& writer) const {

@@ -58,8 +58,10 @@ struct FwCfgState {
   uint16_t key = 0;
   uint32_t offset = 0;        // of the item's next byte; beyond its end, too
   uint32_t address_high = 0;  // of the DMA that comes
+  bool was_reset = false;     // since power-on
   static void fields(auto& s, auto& archive) {
-    archive("key", s.key)("offset", s.offset)("address_high", s.address_high);
+    archive("key", s.key)("offset", s.offset)("address_high", s.address_high)("was_reset",
+                                                                              s.was_reset);
   }
   bool operator==(const FwCfgState&) const = default;
 };
@@ -73,7 +75,7 @@ class FwCfgChip {
 
   FwCfgChip(GuestMemory& memory, const State& state) : memory_(memory), state_(state) {}
   const State& state() const noexcept { return state_; }
-  void reset() noexcept { state_ = {}; }
+  void reset() noexcept { state_ = {.was_reset = true}; }
 
   void read(const FwCfgItems& items, uint64_t offset, std::span<std::byte> out);
   void write(const FwCfgItems& items, uint64_t offset, std::span<const std::byte> in);
@@ -92,8 +94,9 @@ class FwCfgChip {
 class FwCfg final : public Device, private IoHandler {
  public:
   using State = FwCfgState;
-  // Called when the machine starts, with all devices in it.
-  using Contents = std::function<FwCfgItems()>;
+  // Called when the machine starts, with all devices in it, and at each reset. `first`: it was not
+  // reset since power-on.
+  using Contents = std::function<FwCfgItems(bool first)>;
 
   FwCfg(std::string name, DeviceEnv& env, Contents contents, const State& state = {});
 

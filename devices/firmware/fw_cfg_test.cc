@@ -26,8 +26,9 @@ struct Fixture : FakeEnv {
   explicit Fixture(const FwCfg::State& state = {})
       : device(
             "fw-cfg", env,
-            [] {
+            [](bool first) {
               FwCfgItems items;
+              items.set(FwCfgItems::kBootMenu, bytes(first ? "first" : "later"));
               items.set(FwCfgItems::kCpus, bytes("ab"));
               items.add_file("etc/one", bytes("first"));
               items.add_file("etc/two", bytes("second"));
@@ -119,13 +120,25 @@ TEST_CASE("accesses of other widths are ignored") {
   CHECK(machine.next(2) == "ab");
 }
 
+TEST_CASE("a firmware can be told other things after a reset, and in a snapshot of then") {
+  Fixture machine;
+  machine.select(FwCfgItems::kBootMenu);
+  CHECK(machine.next(5) == "first");
+  machine.device.reset();
+  machine.select(FwCfgItems::kBootMenu);
+  CHECK(machine.next(5) == "later");
+  Fixture restored(state_of(machine.device));
+  restored.select(FwCfgItems::kBootMenu);
+  CHECK(restored.next(5) == "later");
+}
+
 TEST_CASE("the firmware's configuration keeps the state contract") {
-  const FwCfg::State used{.key = 0x21, .offset = 3, .address_high = 1};
+  const FwCfg::State used{.key = 0x21, .offset = 3, .address_high = 1, .was_reset = true};
   vireo::testing::check_state_contract<FwCfg::State>({{}, used});
   Fixture machine(used);
   CHECK(state_of(machine.device) == used);
   CHECK(machine.next(3) == "ond");
   machine.device.reset();
-  CHECK(state_of(machine.device) == FwCfg::State{});
+  CHECK(state_of(machine.device) == FwCfg::State{.was_reset = true});
   CHECK(machine.platform.acpi.devices()[0].hid == "QEMU0002");
 }

@@ -63,11 +63,13 @@ class Builder {
     if (host_.tell) host_.tell(line);
   }
   void add_clock();
+  FirmwareInfo firmware_info();
   void add_firmware();
   void add_input();
   void add_screen(const DisplaySpec& display);
   void serve_viewers(const DisplaySpec& display);
   std::unique_ptr<blk::Disk> open(EventLoop& home, const std::string& id, const blk::Spec& image);
+  uint64_t newest_address() const;
   void add_disk(const DiskSpec& disk);
   void add_virtio_disk(const DiskSpec& disk);
   void add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image);
@@ -80,6 +82,7 @@ class Builder {
   const PcHost& host_;
   std::vector<dev::ScsiTarget> scsi_targets_;
   LinuxBoot kernel_;
+  std::vector<BootDevice> boot_devices_;
   Pc pc_;
 };
 
@@ -93,8 +96,16 @@ std::unique_ptr<dev::CharBackend> Builder::backend(const std::string& device,
 
 void Builder::add_clock() {
   dev::Rtc::State power_on;
-  if (has_firmware(spec_)) power_on = cmos_of(machine_.env().platform.memory, spec_.vcpus);
+  if (has_firmware(spec_))
+    power_on = cmos_of(machine_.env().platform.memory, spec_.vcpus, spec_.boot_from);
   machine_.add<dev::Rtc>("rtc", std::chrono::system_clock::now, power_on);
+}
+
+FirmwareInfo Builder::firmware_info() {
+  return {.vcpus = spec_.vcpus,
+          .boot = spec_.boot_from,
+          .devices = std::move(boot_devices_),
+          .gives_up = spec_.no_reboot};
 }
 
 void Builder::add_firmware() {
@@ -104,8 +115,9 @@ void Builder::add_firmware() {
   machine_.add<dev::SystemControl>("system-control");
   machine_.add<dev::DebugConsole>("bios");
   machine_.add<dev::FwCfg>(
-      "fw-cfg", [&platform = machine_.env().platform, vcpus = spec_.vcpus,
-                 gives_up = spec_.no_reboot] { return firmware_items(platform, vcpus, gives_up); });
+      "fw-cfg", [&platform = machine_.env().platform, info = firmware_info()](bool first) {
+        return firmware_items(platform, info, first);
+      });
   pc_.boot = std::move(firmware);
 }
 
@@ -143,6 +155,11 @@ void Builder::serve_viewers(const DisplaySpec& display) {
   }
 }
 
+// Of the registers of what was plugged in last.
+uint64_t Builder::newest_address() const {
+  return machine_.env().platform.acpi.devices().back().address;
+}
+
 std::unique_ptr<blk::Disk> Builder::open(EventLoop& home, const std::string& id,
                                          const blk::Spec& image) {
   const blk::Host host{home, machine_.env().platform.pool, machine_.config().log};
@@ -163,6 +180,7 @@ void Builder::add_virtio_disk(const DiskSpec& disk) {
       machine.request_pause(fmt::format("{} for '{}'", why, path));
     };
   pc_.disks.push_back(&pc_.virtio->add_at<dev::Blk>(home, disk.id, std::move(opened), config));
+  boot_devices_.push_back({.bootindex = disk.bootindex, .path = disk_path(newest_address())});
 }
 
 void Builder::add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image) {
@@ -230,6 +248,12 @@ Pc Builder::build() {
   return std::move(pc_);
 }
 
+void check_start(const PcSpec& spec) {
+  if (has_firmware(spec) && spec.firmware.empty() && spec.disks.empty())
+    throw ConfigError(
+        "there is nothing to start: name a kernel (--kernel FILE) or a disk (--disk FILE)");
+}
+
 // Linux takes the chips that the tables tell of; other programs expect a PC's.
 VmConfig::Irqchip irqchip_of(const PcSpec& spec) {
   using Irqchip = VmConfig::Irqchip;
@@ -241,6 +265,7 @@ VmConfig::Irqchip irqchip_of(const PcSpec& spec) {
 }  // namespace
 
 VmConfig machine_config(const PcSpec& spec, Logger log) {
+  check_start(spec);
   return {.memory = {.size = spec.memory},
           .vcpus = spec.vcpus,
           .irqchip = irqchip_of(spec),

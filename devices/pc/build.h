@@ -60,7 +60,7 @@ struct Pc {
 };
 
 // Looks at the kernel when the description leaves the interrupt controllers to it; throws
-// ConfigError when it cannot be read.
+// ConfigError when it cannot be read, or there is nothing to start.
 VmConfig machine_config(const PcSpec& spec, Logger log = {});
 
 // The machine is made with machine_config() of the same description.

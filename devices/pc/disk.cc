@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "devices/pc/boot.h"
 #include "devices/pc/rate.h"
 #include "devices/virtio/blk.h"
 #include "vmm/base/error.h"
@@ -137,7 +138,11 @@ Keys keys_of(DiskSpec& disk) {
           {"on-enospc", "report|stop",
            "report: a full host is an I/O error in the guest; stop: the machine is paused, and "
            "tries again when it is continued: kill -CONT PID, or Ctrl-Z, make room, fg"},
-          disk.pauses_when_full, {{"report", false}, {"stop", true}});
+          disk.pauses_when_full, {{"report", false}, {"stop", true}})
+      .word(
+          {"bootindex", "N", "a BIOS tries the disk with the least first; see --boot"},
+          [&disk](const std::string& text) { disk.bootindex = parse_bootindex(text); },
+          [&disk] { return disk.bootindex ? std::to_string(*disk.bootindex) : ""; });
   for (const DiskRate& rate : kRates)
     add_rate(keys, rate.names, rate.values, rate.help, disk.image.throttle.*rate.limit);
   return keys;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "blockdev/open.h"
@@ -16,9 +17,10 @@ struct DiskSpec {
   std::string serial{};  // what the guest reads; at most 20 bytes
   blk::Spec image{.references = blk::References::any};
   DiskBus bus = DiskBus::virtio;
-  uint16_t queues = 1;            // 1..dev::Blk::kMaxQueues
-  bool iothread = false;          // a loop of its own
-  bool pauses_when_full = false;  // the machine, instead of an I/O error in the guest
+  uint16_t queues = 1;                  // 1..dev::Blk::kMaxQueues
+  bool iothread = false;                // a loop of its own
+  bool pauses_when_full = false;        // the machine, instead of an I/O error in the guest
+  std::optional<uint32_t> bootindex{};  // BootDevice's
 };
 
 Keys keys_of(DiskSpec& disk);

@@ -23,6 +23,11 @@ FwCfgItems::Bytes integer(T value) {
   return {bytes.begin(), bytes.end()};
 }
 
+FwCfgItems::Bytes text(const std::string& value) {
+  const auto bytes = bytes_of_text(value);
+  return {bytes.begin(), bytes.end()};
+}
+
 // The RAM alone: a BIOS knows by itself what of the first MiB is not free.
 FwCfgItems::Bytes e820(const GuestMemory& memory) {
   ByteWriter out;
@@ -48,6 +53,15 @@ void put(dev::Mc146818::State& state, uint8_t first, int count, uint64_t value) 
     state.ram[at] = static_cast<uint8_t>(value);
 }
 
+// A digit for each kind, the first the lowest (SeaBIOS, src/boot.c, boot_init()).
+uint64_t boot_sequence(const std::string& order) {
+  constexpr uint64_t kDisk = 2, kCd = 3;
+  uint64_t sequence = 0;
+  for (size_t i = 0; i < order.size(); ++i)
+    sequence |= (order[i] == BootDevice::disk ? kDisk : kCd) << (4 * i);
+  return sequence;
+}
+
 uint64_t beyond(uint64_t end, uint64_t start) {
   return end > start ? end - start : 0;
 }
@@ -55,22 +69,25 @@ uint64_t beyond(uint64_t end, uint64_t start) {
 }  // namespace
 
 // SeaBIOS, docs/Runtime_config.md.
-FwCfgItems firmware_items(const Platform& platform, uint32_t vcpus, bool gives_up) {
+FwCfgItems firmware_items(const Platform& platform, const FirmwareInfo& info, bool first) {
   constexpr uint32_t kNever = 0xffffffff, kSoon = 1000;  // ms
   FwCfgItems items;
-  items.set(FwCfgItems::kCpus, integer(static_cast<uint16_t>(vcpus)));
-  items.set(FwCfgItems::kMaxCpus, integer(static_cast<uint16_t>(vcpus)));
+  items.set(FwCfgItems::kCpus, integer(static_cast<uint16_t>(info.vcpus)));
+  items.set(FwCfgItems::kMaxCpus, integer(static_cast<uint16_t>(info.vcpus)));
+  items.set(FwCfgItems::kBootMenu, integer(static_cast<uint16_t>(info.boot.menu)));
   items.add_file("etc/e820", e820(platform.memory));
-  add_acpi_files(items, tables_of(platform, vcpus));
+  add_acpi_files(items, tables_of(platform, info.vcpus));
+  items.add_file("bootorder", text(boot_order(info.boot, info.devices, first)));
+  items.add_file("etc/boot-menu-wait", integer(uint32_t{info.boot.menu_wait}));
+  items.add_file("etc/boot-fail-wait", integer(info.gives_up ? kSoon : kNever));
   items.add_file("etc/sercon-port", integer(layout::kPortCom1));
-  items.add_file("etc/boot-fail-wait", integer(gives_up ? kSoon : kNever));
   return items;
 }
 
 // The registers as IBM and later makers of PCs have used them (Ralf Brown's list, CMOS memory map).
-dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus) {
+dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus, const BootSpec& boot) {
   constexpr uint8_t kBase = 0x15, kExtended = 0x17, kExtendedActual = 0x30, kAbove16MiB = 0x34,
-                    kAbove4GiB = 0x5b, kMoreProcessors = 0x5f;
+                    kBootSequence = 0x3d, kAbove4GiB = 0x5b, kMoreProcessors = 0x5f;
   const uint64_t size = memory.size(), low = std::min(size, layout::kRamGapStart);
   dev::Mc146818::State state;
   put(state, kBase, 2, 640);
@@ -79,6 +96,7 @@ dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus) {
   put(state, kAbove16MiB, 2, beyond(low, 16 * MiB) / (64 * KiB));
   put(state, kAbove4GiB, 3, beyond(size, layout::kRamGapStart) / (64 * KiB));
   put(state, kMoreProcessors, 1, vcpus - 1);
+  put(state, kBootSequence, 1, boot_sequence(boot.order));
   return state;
 }
 

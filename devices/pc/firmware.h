@@ -2,17 +2,26 @@
 // sizes that a BIOS looks for there. Thread: control.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "devices/firmware/fw_cfg.h"
 #include "devices/legacy/mc146818.h"
-#include "devices/pc/spec.h"
+#include "devices/pc/boot.h"
 #include "vmm/platform.h"
 
 namespace vireo::pc {
 
-// Called when all devices are in the platform's tables. `gives_up`: a BIOS that finds nothing to
-// boot resets the machine soon, instead of leaving its message there for ever.
-dev::FwCfgItems firmware_items(const Platform& platform, uint32_t vcpus, bool gives_up);
+struct FirmwareInfo {
+  uint32_t vcpus = 1;
+  BootSpec boot{};
+  std::vector<BootDevice> devices{};
+  bool gives_up = false;  // what finds nothing to boot resets the machine soon, not never
+};
+
+// Called when all devices are in the platform's tables. `first`: the machine was not reset yet.
+dev::FwCfgItems firmware_items(const Platform& platform, const FirmwareInfo& info, bool first);
 // At power-on.
-dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus);
+dev::Mc146818::State cmos_of(const GuestMemory& memory, uint32_t vcpus, const BootSpec& boot);
 
 }  // namespace vireo::pc

@@ -135,6 +135,12 @@ void add_display(PcSpec& spec, std::string_view of, const std::vector<Pair>& pai
   spec.display = std::move(display);
 }
 
+// --- what is started ---
+
+void add_boot(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  read(of, pairs, spec.boot_from);
+}
+
 // --- all of them ---
 
 DiskSpec fresh(const DiskSpec&) {
@@ -147,6 +153,9 @@ ShareSpec fresh(const ShareSpec&) {
   return {};
 }
 DisplaySpec fresh(const DisplaySpec&) {
+  return {};
+}
+BootSpec fresh(const BootSpec&) {
   return {};
 }
 
@@ -172,8 +181,8 @@ std::vector<Keys::Description> all_keys_of() {
   return keys_of(item).describe();
 }
 
-const std::array<PartKind, 5>& kinds() {
-  static const std::array<PartKind, 5> kKinds{{
+const std::array<PartKind, 6>& kinds() {
+  static const std::array<PartKind, 6> kKinds{{
       {.key = {"display", "SPEC",
                "A screen with keyboard and pointer: none (the default), "
                "vnc=ADDRESS:PORT, vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH]"
@@ -191,6 +200,22 @@ const std::array<PartKind, 5>& kinds() {
            },
        .help = help_of<DisplaySpec>,
        .keys = all_keys_of<DisplaySpec>},
+      {.key = {"boot", "SPEC",
+               "What a BIOS starts: order=LETTERS[,once=LETTERS][,menu=on][,menu-wait=MS]"},
+       .bare_key = "",
+       .name_key = "",
+       .heading = "What --boot SPEC is made of; several are one",
+       .can_be_none = false,
+       .add = add_boot,
+       .remove = [](PcSpec&, std::string_view) {},
+       .clear = [](PcSpec& spec) { spec.boot_from = {}; },
+       .json =
+           [](const PcSpec& spec) {
+             return spec.boot_from == BootSpec() ? std::vector<Json>()
+                                                 : json_of(std::array{spec.boot_from});
+           },
+       .help = help_of<BootSpec>,
+       .keys = all_keys_of<BootSpec>},
       {.key = {"disk", "SPEC",
                "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on]"
                "[,KEY=VALUE...], or a bare path; the keys are below"},
@@ -267,6 +292,31 @@ std::vector<std::string> ids_of_media(const PcSpec& spec) {
   return ids;
 }
 
+void check_with_kernel(const PcSpec& spec) {
+  if (!spec.firmware.empty())
+    throw ConfigError("--firmware: a kernel is started without one: leave out --kernel");
+  if (spec.boot_from != BootSpec())
+    throw ConfigError("--boot: only a BIOS is told of it: leave out --kernel");
+  for (const DiskSpec& disk : spec.disks)
+    if (disk.bootindex)
+      throw ConfigError("--disk: bootindex: only a BIOS is told of it: leave out --kernel");
+}
+
+void check_with_firmware(const PcSpec& spec) {
+  const LinuxBoot& kernel = spec.boot;
+  const std::array<std::pair<const char*, bool>, 4> words{
+      {{"initrd", !kernel.initrd.empty()},
+       {"append", !kernel.cmdline.empty()},
+       {"kernel-unpack", kernel.unpack != Unpack::automatic},
+       {"virtio-cmdline", spec.virtio_cmdline}}};
+  for (const auto& [word, is_there] : words)
+    if (is_there)
+      throw ConfigError(
+          fmt::format("--{}: only a kernel is told of it: name one (--kernel FILE)", word));
+  if (spec.irqchip == VmConfig::Irqchip::apic)
+    throw ConfigError("--irqchip: a machine that a BIOS starts has a PC's chips: leave out 'apic'");
+}
+
 }  // namespace
 
 Keys keys_of(PcSpec& spec) {
@@ -309,14 +359,14 @@ std::span<const PartKind> part_kinds() {
 }
 
 void check(const PcSpec& spec) {
-  if (!has_firmware(spec) && !spec.firmware.empty())
-    throw ConfigError("--firmware: a kernel is started without one: leave out --kernel");
-  if (has_firmware(spec) && spec.irqchip == VmConfig::Irqchip::apic)
-    throw ConfigError("--irqchip: a machine that a BIOS starts has a PC's chips: leave out 'apic'");
+  has_firmware(spec) ? check_with_firmware(spec) : check_with_kernel(spec);
   check_names("disk: two disks have the id", spec.disks,
               [](const DiskSpec& disk) { return disk.id; });
   check_names("cdrom: two drives, or a drive and a disk, have the id", ids_of_media(spec),
               [](const std::string& id) { return id; });
+  check_names("disk: two disks have the bootindex", spec.disks, [](const DiskSpec& disk) {
+    return disk.bootindex ? std::to_string(*disk.bootindex) : "";
+  });
   check_names("net: two interfaces have the id", spec.nets,
               [](const NetInterface& net) { return net.id; });
   check_names("net: two interfaces have the MAC address", spec.nets,

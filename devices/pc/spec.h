@@ -6,7 +6,7 @@
 //   spec.disks.push_back(parse_disk("debian.qcow2"));
 //
 // The same description is a command line and a JSON text (config.h): each key is stated once, in
-// keys_of() here and in cdrom.h, disk.h, net.h, share.h and display.h.
+// keys_of() here and in boot.h, cdrom.h, disk.h, net.h, share.h and display.h.
 // Any thread. Files, addresses and devices that it names are not looked at. Errors: ConfigError of
 // one sentence that names the key.
 #pragma once
@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "devices/chardev/open.h"
+#include "devices/pc/boot.h"
 #include "devices/pc/cdrom.h"
 #include "devices/pc/disk.h"
 #include "devices/pc/display.h"
@@ -36,6 +37,7 @@ struct PcSpec {
   uint32_t vcpus = 1;      // 1..kMaxVcpus
   LinuxBoot boot{};        // without a kernel, a firmware starts what is on a disk
   std::string firmware{};  // its file; empty: find_firmware()
+  BootSpec boot_from{};    // what that firmware tries
   std::vector<DiskSpec> disks{};
   std::vector<CdromSpec> cdroms{};
   std::vector<NetInterface> nets{};
@@ -56,15 +58,15 @@ inline bool has_firmware(const PcSpec& spec) {
 // What is one word each.
 Keys keys_of(PcSpec& spec);
 
-// What there may be several of, and the screen, which there is one of: how to add one, by the name
-// of its option, which is its key in JSON.
+// What there may be several of, and the screen and what is started, which there is one of: how to
+// add one, by the name of its option, which is its key in JSON.
 struct PartKind {
   Key key;
   std::string_view bare_key;  // of its text (pairs_of()); empty: there is none
   std::string_view name_key;  // the key that tells one from another; empty: there is only one
   std::string_view heading;   // of its keys in the help
   bool can_be_none;           // the word "none" says that there is none
-  // Of a screen that is there, more keys. `of` begins messages. Throws ConfigError.
+  // Of the one that is there, more keys. `of` begins messages. Throws ConfigError.
   void (*add)(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs);
   void (*remove)(PcSpec& spec, std::string_view name);  // the one of that name, if there is one
   void (*clear)(PcSpec& spec);

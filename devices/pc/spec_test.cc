@@ -67,6 +67,22 @@ TEST_CASE("the keys of a screen come together") {
   CHECK(spec.display->server.web == "127.0.0.1:6080");
 }
 
+TEST_CASE("what belongs to a kernel needs one, and what belongs to a BIOS none") {
+  const auto refuses = [](const PcSpec& spec, const char* why) {
+    CHECK_THROWS_WITH(check(spec), Catch::StartsWith(why));
+  };
+  refuses({.boot = {.initrd = "i"}}, "--initrd: only a kernel is told of it");
+  refuses({.boot = {.cmdline = "quiet"}}, "--append");
+  refuses({.boot = {.unpack = Unpack::never}}, "--kernel-unpack");
+  refuses({.virtio_cmdline = true}, "--virtio-cmdline");
+  refuses({.irqchip = VmConfig::Irqchip::apic}, "--irqchip");
+  refuses({.boot = {.kernel = "k"}, .boot_from = {.order = "d"}}, "--boot: only a BIOS");
+  refuses({.boot = {.kernel = "k"}, .disks = {{.bootindex = 1}}}, "--disk: bootindex: only a BIOS");
+  refuses({.boot = {.kernel = "k"}, .firmware = "f"}, "--firmware: a kernel is started without");
+  CHECK_NOTHROW(check({.boot = {.kernel = "k", .initrd = "i", .cmdline = "quiet"}}));
+  CHECK_NOTHROW(check({.firmware = "f", .irqchip = VmConfig::Irqchip::pc}));
+}
+
 TEST_CASE("names come once, and the terminal has one user") {
   const auto refuses = [](const PcSpec& spec, const char* why) {
     CHECK_THROWS_WITH(check(spec), Catch::Contains(why));
@@ -77,6 +93,7 @@ TEST_CASE("names come once, and the terminal has one user") {
   add(same, "cdrom", "b.iso,id=x");
   refuses(same, "a drive and a disk, have the id 'x'");
   refuses(with("net", {"user,id=a", "user,id=a"}), "two interfaces have the id 'a'");
+  refuses(with("disk", {"a.img,bootindex=1", "b.img,bootindex=1"}), "have the bootindex '1'");
   const std::string mac = "user,mac=02:00:00:00:00:01";
   refuses(with("net", {mac, mac}), "02:00:00:00:00:01");
   refuses(with("share", {"a,tag=t", "b,tag=t"}), "two shares have the tag 't'");

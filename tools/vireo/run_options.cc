@@ -127,10 +127,6 @@ std::string help_of_parts() {
 RunOptions resolve(const RunArguments& arguments) {
   RunOptions options;
   options.spec = spec_of(arguments);
-  const pc::PcSpec& spec = options.spec;
-  if (has_firmware(spec) && spec.firmware.empty() && spec.disks.empty() && !arguments.print_config)
-    throw ConfigError(
-        "there is nothing to start: name a kernel (--kernel FILE) or a disk (--disk FILE)");
   constexpr uint64_t kDay = 24 * 60 * 60;
   options.shutdown_timeout =
       std::chrono::seconds(parse_number("--shutdown-timeout", arguments.shutdown_timeout, 0, kDay));
