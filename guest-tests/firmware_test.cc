@@ -200,6 +200,18 @@ TEST_CASE("a BIOS that finds nothing to start says so to who runs the machine, a
   CHECK_THAT(said, Catch::Contains("bios: No bootable device") && Catch::Contains("--kernel"));
 }
 
+TEST_CASE("a BIOS finds the machine's UUID, and says it") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  Console console;
+  Machine machine({.uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+                   .memory = 64 * MiB,
+                   .disk = {disk_with(directory, kHalt).string()},
+                   .serial = console});
+  machine.start();
+  CHECK_NOTHROW(console.expect("UUID 6ba7b810-9dad-11d1-80b4-00c04fd430c8", kPatience));
+}
+
 TEST_CASE("every way to reset a PC leads through its BIOS again") {
   if (!has_bios()) return;
   const TemporaryDirectory directory;

@@ -26,6 +26,7 @@ std::string place_of(const Port& port) {
 
 std::vector<pc::Option> options_of(const Description& description) {
   std::vector<pc::Option> options{{"name", description.name},
+                                  {"uuid", description.uuid},
                                   {"memory", text_of(description.memory)},
                                   {"cpus", text_of(description.cpus)},
                                   {"kernel", description.kernel},
@@ -50,6 +51,7 @@ std::vector<pc::Option> options_of(const Description& description) {
   add("share", description.share);
   add("display", description.display);
   add("boot", description.boot);
+  add("smbios", description.smbios);
   return options;
 }
 

@@ -9,6 +9,7 @@ namespace vireo {
 
 TEST_CASE("a description in C++ is the one of the command line") {
   CHECK(config_text(spec_of({.name = "web",
+                             .uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
                              .memory = 2 * GiB,
                              .cpus = 2,
                              .kernel = "vmlinuz",
@@ -20,13 +21,16 @@ TEST_CASE("a description in C++ is the one of the command line") {
                              .net = {"user,id=n"},
                              .share = {"src,tag=t"},
                              .display = {"vnc=127.0.0.1:5900", "mode=800x600"},
+                             .smbios = {"type=1,serial=S1"},
                              .serial = "null",
                              .console = "file:log",
                              .irqchip = "pc",
                              .virtio_cmdline = true,
                              .no_reboot = true,
                              .debug_exit = true})) == config_text(pc::parse_config("here", R"({
-          "version": 1, "name": "web", "memory": "2G", "cpus": 2, "kernel": "vmlinuz",
+          "version": 1, "name": "web",
+          "uuid": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "smbios": [{"type": 1, "serial": "S1"}],
+          "memory": "2G", "cpus": 2, "kernel": "vmlinuz",
           "initrd": "initrd", "append": "quiet", "kernel-unpack": "never",
           "disk": ["a.img,id=a"], "cdrom": [{"path": "a.iso", "id": "c"}, ""],
           "net": ["user,id=n"], "share": ["src,tag=t"],
@@ -52,9 +56,9 @@ TEST_CASE("a description in C++ can say all") {
   pc::PcSpec spec;
   CHECK(keys_of(spec).names() ==
         std::vector<std::string>{"kernel", "initrd", "append", "kernel-unpack", "firmware", "cpus",
-                                 "memory", "name", "serial", "console", "irqchip", "virtio-cmdline",
-                                 "no-reboot", "debug-exit"});
-  CHECK(pc::part_kinds().size() == 6);
+                                 "memory", "name", "uuid", "serial", "console", "irqchip",
+                                 "virtio-cmdline", "no-reboot", "debug-exit"});
+  CHECK(pc::part_kinds().size() == 7);
 }
 
 TEST_CASE("what is wrong with a description is told with the option's name") {

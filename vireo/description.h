@@ -45,6 +45,7 @@ class VIREO_EXPORT Port {
 struct Description {
   std::string config{};  // a file in JSON, to which all else is added
   std::string name{};
+  std::string uuid{};
   std::optional<uint64_t> memory{};  // bytes
   std::optional<uint32_t> cpus{};
   std::string kernel{};
@@ -57,7 +58,8 @@ struct Description {
   std::vector<std::string> net{};
   std::vector<std::string> share{};
   std::vector<std::string> display{};
-  std::vector<std::string> boot{};  // what a firmware starts
+  std::vector<std::string> boot{};    // what a firmware starts
+  std::vector<std::string> smbios{};  // what the machine tells of its make
   Port serial{};
   Port console{};  // of a virtio console, which is there when this is
   std::string irqchip{};

@@ -62,6 +62,7 @@ class Builder {
   void tell(const std::string& line) const {
     if (host_.tell) host_.tell(line);
   }
+  void add_identity();
   void add_clock();
   FirmwareInfo firmware_info();
   void add_firmware();
@@ -94,6 +95,15 @@ std::unique_ptr<dev::CharBackend> Builder::backend(const std::string& device,
   });
 }
 
+// A kernel that is started directly finds them only when there is something to tell.
+void Builder::add_identity() {
+  if (!has_firmware(spec_) && spec_.smbios == SmbiosInfo()) return;
+  SmbiosInfo info = spec_.smbios;
+  if (info.chassis.asset.empty()) info.chassis.asset = spec_.name;
+  auto tables = make_smbios_tables(info, machine_.env().platform.memory, spec_.vcpus);
+  kernel_.smbios.emplace(std::move(tables));
+}
+
 void Builder::add_clock() {
   dev::Rtc::State power_on;
   if (has_firmware(spec_))
@@ -105,6 +115,7 @@ FirmwareInfo Builder::firmware_info() {
   return {.vcpus = spec_.vcpus,
           .boot = spec_.boot_from,
           .devices = std::move(boot_devices_),
+          .smbios = std::move(*kernel_.smbios),
           .gives_up = spec_.no_reboot};
 }
 
@@ -229,6 +240,7 @@ Pc Builder::build() {
   pc_.virtio = std::make_unique<dev::MmioBus>(machine_);
   pc_.power = &machine_.add<dev::AcpiPower>("power");
   machine_.add<dev::Uart>("com1", backend("com1", spec_.serial.value_or(dev::CharSpec{})));
+  add_identity();
   add_clock();
   add_input();
   if (spec_.debug_exit) machine_.add<dev::DebugExit>("debug-exit");

@@ -77,6 +77,8 @@ FwCfgItems firmware_items(const Platform& platform, const FirmwareInfo& info, bo
   items.set(FwCfgItems::kBootMenu, integer(static_cast<uint16_t>(info.boot.menu)));
   items.add_file("etc/e820", e820(platform.memory));
   add_acpi_files(items, tables_of(platform, info.vcpus));
+  items.add_file("etc/smbios/smbios-anchor", info.smbios.anchor);
+  items.add_file("etc/smbios/smbios-tables", info.smbios.tables);
   items.add_file("bootorder", text(boot_order(info.boot, info.devices, first)));
   items.add_file("etc/boot-menu-wait", integer(uint32_t{info.boot.menu_wait}));
   items.add_file("etc/boot-fail-wait", integer(info.gives_up ? kSoon : kNever));

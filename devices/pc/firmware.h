@@ -8,6 +8,7 @@
 #include "devices/firmware/fw_cfg.h"
 #include "devices/legacy/mc146818.h"
 #include "devices/pc/boot.h"
+#include "vmm/boot/smbios.h"
 #include "vmm/platform.h"
 
 namespace vireo::pc {
@@ -16,6 +17,7 @@ struct FirmwareInfo {
   uint32_t vcpus = 1;
   BootSpec boot{};
   std::vector<BootDevice> devices{};
+  SmbiosTables smbios{};
   bool gives_up = false;  // what finds nothing to boot resets the machine soon, not never
 };
 

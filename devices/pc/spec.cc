@@ -141,6 +141,16 @@ void add_boot(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs)
   read(of, pairs, spec.boot_from);
 }
 
+// --- what the machine tells of itself ---
+
+void add_smbios(PcSpec& spec, std::string_view of, const std::vector<Pair>& pairs) {
+  smbios_keys(spec.smbios, smbios_type(of, pairs)).assign(of, pairs);
+}
+
+void remove_smbios(PcSpec& spec, std::string_view type) {
+  clear_smbios(spec.smbios, smbios_type("smbios", {{"type", std::string(type)}}));
+}
+
 // --- all of them ---
 
 DiskSpec fresh(const DiskSpec&) {
@@ -181,8 +191,8 @@ std::vector<Keys::Description> all_keys_of() {
   return keys_of(item).describe();
 }
 
-const std::array<PartKind, 6>& kinds() {
-  static const std::array<PartKind, 6> kKinds{{
+const std::array<PartKind, 7>& kinds() {
+  static const std::array<PartKind, 7> kKinds{{
       {.key = {"display", "SPEC",
                "A screen with keyboard and pointer: none (the default), "
                "vnc=ADDRESS:PORT, vnc=unix:PATH, web=ADDRESS:PORT[,mode=WxH]"
@@ -216,6 +226,19 @@ const std::array<PartKind, 6>& kinds() {
            },
        .help = help_of<BootSpec>,
        .keys = all_keys_of<BootSpec>},
+      {.key = {"smbios", "SPEC",
+               "What the machine tells of its make, repeatable: type=N,KEY=VALUE..., with QEMU's "
+               "names; see below"},
+       .bare_key = "",
+       .name_key = "type",
+       .heading = "What --smbios SPEC is made of",
+       .can_be_none = false,
+       .add = add_smbios,
+       .remove = remove_smbios,
+       .clear = [](PcSpec& spec) { spec.smbios = {.uuid = spec.smbios.uuid}; },
+       .json = [](const PcSpec& spec) { return smbios_json(spec.smbios); },
+       .help = smbios_help,
+       .keys = all_smbios_keys},
       {.key = {"disk", "SPEC",
                "A disk, repeatable: path=FILE[,format=raw|qcow2][,readonly=on]"
                "[,KEY=VALUE...], or a bare path; the keys are below"},
@@ -334,7 +357,11 @@ Keys keys_of(PcSpec& spec) {
           [&spec] { return size_text(spec.memory); })
       .text({"name", "NAME",
              "The machine's name, which its network interfaces' addresses are derived from"},
-            spec.name);
+            spec.name)
+      .word(
+          {"uuid", "UUID", "The machine's number, which the guest finds as product_uuid"},
+          [&spec](const std::string& text) { spec.smbios.uuid = parse_uuid(text); },
+          [&spec] { return to_string(spec.smbios.uuid); });
   return add_chardevs(keys, spec)
       .choice<Irqchip>(
           {"irqchip", "auto|apic|pc",

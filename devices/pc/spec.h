@@ -6,7 +6,7 @@
 //   spec.disks.push_back(parse_disk("debian.qcow2"));
 //
 // The same description is a command line and a JSON text (config.h): each key is stated once, in
-// keys_of() here and in boot.h, cdrom.h, disk.h, net.h, share.h and display.h.
+// keys_of() here and in boot.h, cdrom.h, disk.h, net.h, share.h, smbios.h and display.h.
 // Any thread. Files, addresses and devices that it names are not looked at. Errors: ConfigError of
 // one sentence that names the key.
 #pragma once
@@ -26,6 +26,7 @@
 #include "devices/pc/keys.h"
 #include "devices/pc/net.h"
 #include "devices/pc/share.h"
+#include "devices/pc/smbios.h"
 #include "vmm/boot/linux.h"
 #include "vmm/vm.h"
 
@@ -38,6 +39,7 @@ struct PcSpec {
   LinuxBoot boot{};        // without a kernel, a firmware starts what is on a disk
   std::string firmware{};  // its file; empty: find_firmware()
   BootSpec boot_from{};    // what that firmware tries
+  SmbiosInfo smbios{};     // what the machine tells of itself
   std::vector<DiskSpec> disks{};
   std::vector<CdromSpec> cdroms{};
   std::vector<NetInterface> nets{};

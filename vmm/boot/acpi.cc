@@ -273,10 +273,10 @@ uint64_t write_acpi_tables(GuestMemory& memory, const AcpiPlatform& platform) {
   constexpr uint64_t kRsdp = layout::kAcpiTables, kTables = kRsdp + 0x30;
   AcpiTables tables = make_acpi_tables(platform);
   place(tables, kRsdp, kTables);
-  if (kTables + tables.tables.size() > layout::kResetVector)
+  if (kTables + tables.tables.size() > layout::kSmbios)
     throw ConfigError(fmt::format(
-        "the firmware tables of a machine with {} processors and {} devices do not fit below "
-        "1 MiB: take fewer",
+        "the firmware tables of a machine with {} processors and {} devices do not fit into "
+        "64 KiB: take fewer",
         platform.apic_ids.size(), platform.names.devices().size()));
   VMM_CHECK(memory.write(kRsdp, tables.rsdp) && memory.write(kTables, tables.tables),
             "the first MiB is always RAM");

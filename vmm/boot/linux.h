@@ -32,6 +32,7 @@
 #include "vmm/boot/framebuffer.h"
 #include "vmm/boot/kernel_cache.h"
 #include "vmm/boot/ram_map.h"
+#include "vmm/boot/smbios.h"
 #include "vmm/memory/guest_memory.h"
 
 namespace vireo {
@@ -48,6 +49,7 @@ struct LinuxBoot {
   std::filesystem::path cache = default_kernel_cache();  // of unpacked kernels; empty: no cache
   // A screen that is there when the kernel starts. PVH has no way to tell of one.
   std::optional<LinearFramebuffer> framebuffer{};
+  std::optional<SmbiosTables> smbios{};  // none: the kernel finds none
 };
 
 struct LoadedKernel {

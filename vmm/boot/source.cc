@@ -17,6 +17,7 @@ std::optional<EntryState> load_one(const LinuxBoot& boot, const BootTarget& targ
   const LoadedKernel kernel = load_linux(target.memory, boot, layout::kAcpiTables, target.log);
   // Over what the kernel's file has there: on a PC it is read-only memory.
   write_acpi_tables(target.memory, {.apic_ids = apic_ids, .names = target.names});
+  if (boot.smbios) write_smbios_tables(target.memory, *boot.smbios);
   write_reset_vector(target.memory, target.names);
   return kernel.entry;
 }

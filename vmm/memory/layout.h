@@ -28,6 +28,7 @@ inline constexpr uint64_t kLowRamEnd = 0x9fc00;   // the EBDA follows, as on a P
 inline constexpr uint64_t kShadow = 0xc0000;      // option ROMs, and a BIOS, which ends at 1 MiB
 inline constexpr uint64_t kAcpiTables = 0xe0000;  // RSDP first: kernels scan for it from here on
 inline constexpr uint64_t kAcpiTablesEnd = 0x100000;
+inline constexpr uint64_t kSmbios = 0xf0000;       // anchor first: kernels scan for it from here on
 inline constexpr uint64_t kResetVector = 0xffff0;  // F000:FFF0
 inline constexpr uint64_t kHighRamStart = 0x100000;
 
