@@ -14,7 +14,7 @@ namespace {
 class DisplayServer final : public Service {
  public:
   DisplayServer(const DisplayDevices& display, display::RfbConfig config)
-      : server_(display.loop, display.screen, display.input, std::move(config)) {}
+      : server_(display.loop, *display.shown, display.input, std::move(config)) {}
 
   std::vector<std::string> addresses() const { return server_.addresses(); }
   Task<void> close() override { return server_.stop(); }
@@ -33,7 +33,7 @@ DisplayDevices add_display(Vm& machine, VirtioBus& bus, display::Size mode) {
   auto& tablet = bus.add_at<InputTablet>(loop, "tablet0");
   auto& input = machine.add_service(
       std::make_unique<GuestInput>(loop, GuestInput::Devices{ps2, keyboard, tablet}, mode), loop);
-  return {loop, screen, input};
+  return {.loop = loop, .screen = screen, .input = input};
 }
 
 std::vector<std::string> serve_display(Vm& machine, const DisplayDevices& display,

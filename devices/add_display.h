@@ -22,6 +22,7 @@ struct DisplayDevices {
   EventLoop& loop;  // where the screen and the input are used
   Framebuffer& screen;
   GuestInput& input;
+  display::Screen* shown = &screen;  // to viewers
 };
 
 // The bus is the machine's. Its keyboard controller comes along. Throws what the devices throw.

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "devices/display/rfb/testing/client.h"
 #include "guest-tests/harness.h"
 #include "vireo/vireo.h"
 
@@ -65,8 +66,9 @@ const Code kHalt{0xf4, 0xeb, 0xfd};
 
 // By the BIOS, which takes what comes at the serial port for keys: xor %ax, %ax; int $0x16
 const Code kAwaitKey{0x31, 0xc0, 0xcd, 0x16};
-// What a BIOS's call leaves there is zero when it went well: mov %ah, %al; mov $0xf4, %dx; out
-const Code kExitWithAh{0x88, 0xe0, 0xba, 0xf4, 0x00, 0xee};
+const Code kExitWithAl{0xba, 0xf4, 0x00, 0xee};  // mov $0xf4, %dx; out %al, %dx
+// What a BIOS's call leaves in AH is zero when it went well: mov %ah, %al
+const Code kExitWithAh = Code{0x88, 0xe0} + kExitWithAl;
 
 std::filesystem::path disk_with(const TemporaryDirectory& directory, Code code,
                                 const char* name = "disk.img") {
@@ -210,6 +212,43 @@ TEST_CASE("a BIOS finds the machine's UUID, and says it") {
                    .serial = console});
   machine.start();
   CHECK_NOTHROW(console.expect("UUID 6ba7b810-9dad-11d1-80b4-00c04fd430c8", kPatience));
+}
+
+// White blocks over the first four characters of the screen's 8x16.
+TEST_CASE("what a boot sector writes and reads by its BIOS is a viewer's screen and keyboard") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  const Code blocks{0xb4, 0x02, 0x31, 0xd2, 0x30, 0xff, 0xcd, 0x10,  // cursor to 0, 0
+                    0xb8, 0xdb, 0x09, 0xbb, 0x0f, 0x00, 0xb9, 0x04, 0x00, 0xcd, 0x10};
+  const std::string address = "unix:" + (directory.path() / "vnc").string();
+  Console console;
+  Machine machine({.memory = 64 * MiB,
+                   .disk = {disk_with(directory, blocks + kAwaitKey + kExitWithAl + kHalt)},
+                   .display = {"vnc=" + address},
+                   .serial = console,
+                   .debug_exit = true});
+  machine.start();
+  console.expect("SeaBIOS", kPatience);
+  EventLoop loop;
+  display::Client client(loop, address);
+  client.join(true, {display::encoding::kZrle});
+  client.update(false);
+  const auto is_white = [&client](size_t x, size_t y) {
+    return (client.viewer.picture[y * client.viewer.size.width + x] & 0xffffff) == 0xffffff;
+  };
+  const auto blocks_are_seen = [&] {
+    for (size_t y = 0; y < 16; ++y)
+      for (size_t x = 0; x < 4 * 8; ++x)
+        if (!is_white(x, y)) return false;
+    return true;
+  };
+  while (!blocks_are_seen()) client.update();
+  CHECK(client.viewer.size == display::Size{1024, 768});
+  CHECK_FALSE(is_white(4 * 8, 0));
+  client.key('x', true);
+  client.key('x', false);
+  CHECK(exit_value(machine) == 'x');
+  client.leave();
 }
 
 TEST_CASE("every way to reset a PC leads through its BIOS again") {

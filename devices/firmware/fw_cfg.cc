@@ -68,6 +68,16 @@ std::span<const std::byte> FwCfgItems::item(uint16_t key) const noexcept {
   return found == items_.end() ? std::span<const std::byte>() : found->second;
 }
 
+void FwCfgItems::add_writable(std::string_view name, size_t size, Write write) {
+  add_file(name, Bytes(size));
+  writable_[key_of(name).value()] = std::move(write);
+}
+
+bool FwCfgItems::write(uint16_t key, std::span<const std::byte> bytes) const {
+  const auto found = writable_.find(key);
+  return found != writable_.end() && bytes.size() == item(key).size() && found->second(bytes);
+}
+
 std::optional<uint16_t> FwCfgItems::key_of(std::string_view name) const noexcept {
   const auto found = std::find(files_.begin(), files_.end(), name);
   if (found == files_.end()) return std::nullopt;
@@ -120,7 +130,15 @@ void FwCfgChip::dma(const FwCfgItems& items, uint64_t address) {
   (void)memory_.write(address, be32(done ? 0U : uint32_t{kError}));
 }
 
-// No item can be written.
+// A copy of the bytes, which other vCPUs may change meanwhile.
+bool FwCfgChip::take_written(const FwCfgItems& items, uint64_t address, uint32_t length) {
+  if (state_.offset != 0 || length != items.item(state_.key).size()) return false;
+  FwCfgItems::Bytes bytes(length);
+  if (!memory_.read(address, bytes) || !items.write(state_.key, bytes)) return false;
+  skip(length);
+  return true;
+}
+
 bool FwCfgChip::transfer(const FwCfgItems& items, uint32_t control, uint32_t length,
                          uint64_t address) {
   if ((control & kSelect) != 0) select(static_cast<uint16_t>(control >> 16));
@@ -130,7 +148,7 @@ bool FwCfgChip::transfer(const FwCfgItems& items, uint32_t control, uint32_t len
     copy_next(items, *to);
     return true;
   }
-  if ((control & kWrite) != 0) return false;
+  if ((control & kWrite) != 0) return take_written(items, address, length);
   if ((control & kSkip) != 0) skip(length);
   return true;
 }

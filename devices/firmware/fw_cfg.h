@@ -4,7 +4,7 @@
 //
 // Threads: vCPUs touch the chip under one small mutex. Owns the items. A guest that asks for what
 // there is not reads zeros; one whose DMA names no RAM, or more than kMostOfDma at once, is told of
-// an error.
+// an error. A file that can be written is written as a whole.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +25,8 @@ namespace vireo::dev {
 class FwCfgItems {
  public:
   using Bytes = std::vector<std::byte>;
+  // On a vCPU's thread, with all bytes of the file. False: the guest is told of an error.
+  using Write = std::function<bool(std::span<const std::byte> bytes)>;
   enum Key : uint16_t {
     kSignature = 0x00,
     kId = 0x01,
@@ -41,14 +43,18 @@ class FwCfgItems {
   void set(uint16_t key, Bytes bytes) { items_[key] = std::move(bytes); }
   // The names differ and have at most kMostOfName characters.
   void add_file(std::string_view name, Bytes bytes);
+  // One of that size, which reads as zeros.
+  void add_writable(std::string_view name, size_t size, Write write);
 
   // Nothing for a key that there is not.
   std::span<const std::byte> item(uint16_t key) const noexcept;
   // Of a file; nothing: there is none of that name.
   std::optional<uint16_t> key_of(std::string_view name) const noexcept;
+  bool write(uint16_t key, std::span<const std::byte> bytes) const;
 
  private:
   std::map<uint16_t, Bytes> items_;
+  std::map<uint16_t, Write> writable_;
   std::vector<std::string> files_;  // from kFirstFile on
   Bytes directory_;                 // without the count that it begins with
 };
@@ -85,6 +91,7 @@ class FwCfgChip {
   void copy_next(const FwCfgItems& items, std::span<std::byte> out) noexcept;
   void skip(uint32_t length) noexcept;
   void dma(const FwCfgItems& items, uint64_t address);
+  bool take_written(const FwCfgItems& items, uint64_t address, uint32_t length);
   bool transfer(const FwCfgItems& items, uint32_t control, uint32_t length, uint64_t address);
 
   GuestMemory& memory_;

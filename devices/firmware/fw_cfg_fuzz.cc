@@ -22,6 +22,10 @@ FwCfgItems items() {
   FwCfgItems all;
   all.add_file("etc/one", FwCfgItems::Bytes(100, std::byte{1}));
   all.add_file("etc/none", {});
+  all.add_writable("etc/put", 3, [](std::span<const std::byte> bytes) {
+    VMM_CHECK(bytes.size() == 3, "it is written as a whole");
+    return bytes[0] != std::byte{0};
+  });
   return all;
 }
 

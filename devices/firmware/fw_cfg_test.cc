@@ -23,15 +23,20 @@ FwCfgItems::Bytes bytes(std::string_view text) {
 
 struct Fixture : FakeEnv {
   FwCfg device;
+  std::string written{};
   explicit Fixture(const FwCfg::State& state = {})
       : device(
             "fw-cfg", env,
-            [](bool first) {
+            [this](bool first) {
               FwCfgItems items;
               items.set(FwCfgItems::kBootMenu, bytes(first ? "first" : "later"));
               items.set(FwCfgItems::kCpus, bytes("ab"));
               items.add_file("etc/one", bytes("first"));
               items.add_file("etc/two", bytes("second"));
+              items.add_writable("etc/put", 4, [this](std::span<const std::byte> in) {
+                written.assign(reinterpret_cast<const char*>(in.data()), in.size());
+                return written != "no!!";
+              });
               return items;
             },
             state) {
@@ -79,7 +84,7 @@ TEST_CASE("the firmware's configuration tells what it is, item by item") {
 TEST_CASE("files are in the directory, big-endian, with keys of their own") {
   Fixture machine;
   machine.select(0x19);
-  CHECK(machine.next(4) == "\0\0\0\2"s);
+  CHECK(machine.next(4) == "\0\0\0\3"s);
   CHECK(machine.next(64) == "\0\0\0\5\0\x20\0\0etc/one"s + std::string(49, '\0'));
   CHECK(machine.next(16) == "\0\0\0\6\0\x21\0\0etc/two\0"s);
   machine.select(0x21);
@@ -108,6 +113,22 @@ TEST_CASE("DMA that cannot be is an error, and touches nothing") {
   CHECK(machine.buffer(1) == "\0"s);
   machine.pio.write(kPort + 4, bytes_of(be32(~0U)));  // no RAM there
   machine.pio.write(kPort + 8, bytes_of(be32(~0U)));
+}
+
+TEST_CASE("a file that can be written is written as a whole") {
+  Fixture machine;
+  constexpr uint32_t kPut = 0x22 << 16 | kSelect;
+  REQUIRE(machine.memory.write(kBuffer, bytes_of_text("text")));
+  CHECK(machine.dma(kPut | kWrite, 3) == kError);
+  CHECK(machine.dma(kPut | kWrite, 5) == kError);
+  CHECK(machine.dma(kPut | kSkip, 1) == 0);
+  CHECK(machine.dma(kWrite, 4) == kError);
+  CHECK(machine.dma(kPut | kWrite, 4, 2 * MiB - 2) == kError);
+  CHECK(machine.written.empty());
+  CHECK(machine.dma(kPut | kWrite, 4) == 0);
+  CHECK(machine.written == "text");
+  REQUIRE(machine.memory.write(kBuffer, bytes_of_text("no!!")));
+  CHECK(machine.dma(kPut | kWrite, 4) == kError);
 }
 
 TEST_CASE("accesses of other widths are ignored") {

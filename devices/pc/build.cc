@@ -13,6 +13,7 @@
 #include "devices/display/rfb/password_file.h"
 #include "devices/firmware/debug_console.h"
 #include "devices/firmware/flash.h"
+#include "devices/firmware/ramfb.h"
 #include "devices/firmware/system_control.h"
 #include "devices/legacy/debug_exit.h"
 #include "devices/legacy/i8042.h"
@@ -67,6 +68,7 @@ class Builder {
   FirmwareInfo firmware_info();
   void add_firmware();
   void add_input();
+  void add_ramfb();
   void add_screen(const DisplaySpec& display);
   void serve_viewers(const DisplaySpec& display);
   std::unique_ptr<blk::Disk> open(EventLoop& home, const std::string& id, const blk::Spec& image);
@@ -84,6 +86,7 @@ class Builder {
   std::vector<dev::ScsiTarget> scsi_targets_;
   LinuxBoot kernel_;
   std::vector<BootDevice> boot_devices_;
+  dev::Ramfb* ramfb_ = nullptr;  // none without a screen, or with a kernel
   Pc pc_;
 };
 
@@ -112,11 +115,17 @@ void Builder::add_clock() {
 }
 
 FirmwareInfo Builder::firmware_info() {
-  return {.vcpus = spec_.vcpus,
-          .boot = spec_.boot_from,
-          .devices = std::move(boot_devices_),
-          .smbios = std::move(*kernel_.smbios),
-          .gives_up = spec_.no_reboot};
+  FirmwareInfo info{.vcpus = spec_.vcpus,
+                    .boot = spec_.boot_from,
+                    .devices = std::move(boot_devices_),
+                    .smbios = std::move(*kernel_.smbios),
+                    .gives_up = spec_.no_reboot};
+  if (ramfb_ == nullptr) return info;
+  info.set_ramfb = [ramfb = ramfb_](std::span<const std::byte> file) { return ramfb->set(file); };
+  info.vga_rom = read_vga_rom(known_vga_rom());
+  if (info.vga_rom.empty())
+    tell("screen: the BIOS speaks on the serial port alone: it has no package seabios");
+  return info;
 }
 
 void Builder::add_firmware() {
@@ -139,8 +148,14 @@ void Builder::add_input() {
     machine_.add<dev::I8042>("i8042");
 }
 
+void Builder::add_ramfb() {
+  ramfb_ = &machine_.add_at<dev::Ramfb>(pc_.display->loop, "ramfb", pc_.display->screen);
+  pc_.display->shown = ramfb_;
+}
+
 void Builder::add_screen(const DisplaySpec& display) {
   pc_.display.emplace(dev::add_display(machine_, *pc_.virtio, display.mode));
+  if (has_firmware(spec_)) add_ramfb();
   kernel_.framebuffer = pc_.display->screen.boot_information();
   kernel_.cmdline = with_screen_console(kernel_.cmdline);
   const display::RfbConfig& server = display.server;

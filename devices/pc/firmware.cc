@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "devices/firmware/acpi_files.h"
+#include "devices/firmware/ramfb.h"
 #include "vmm/boot/acpi.h"
 #include "vmm/boot/ram_map.h"
 #include "vmm/memory/layout.h"
@@ -82,6 +83,8 @@ FwCfgItems firmware_items(const Platform& platform, const FirmwareInfo& info, bo
   items.add_file("bootorder", text(boot_order(info.boot, info.devices, first)));
   items.add_file("etc/boot-menu-wait", integer(uint32_t{info.boot.menu_wait}));
   items.add_file("etc/boot-fail-wait", integer(info.gives_up ? kSoon : kNever));
+  if (info.set_ramfb) items.add_writable("etc/ramfb", dev::Ramfb::kFile, info.set_ramfb);
+  if (!info.vga_rom.empty()) items.add_file("vgaroms/vgabios-ramfb.bin", info.vga_rom);
   items.add_file("etc/sercon-port", integer(layout::kPortCom1));
   return items;
 }

@@ -18,6 +18,8 @@ struct FirmwareInfo {
   BootSpec boot{};
   std::vector<BootDevice> devices{};
   SmbiosTables smbios{};
+  dev::FwCfgItems::Write set_ramfb{};  // nothing: there is no screen
+  std::vector<std::byte> vga_rom{};    // which shows there what the BIOS says; may be empty
   bool gives_up = false;  // what finds nothing to boot resets the machine soon, not never
 };
 

@@ -33,6 +33,22 @@ TEST_CASE("a BIOS is told of memory, processors, tables and the serial port") {
   CHECK(ByteReader(file("etc/acpi/rsdp")).take(8).size() == 8);
 }
 
+TEST_CASE("with a screen a BIOS has a file to tell of its framebuffer, and the ROM that does") {
+  dev::testing::FakeEnv machine;
+  CHECK_FALSE(firmware_items(machine.platform, {}, true).key_of("etc/ramfb"));
+  size_t written = 0;
+  const FirmwareInfo info{.set_ramfb =
+                              [&written](std::span<const std::byte> file) {
+                                written = file.size();
+                                return true;
+                              },
+                          .vga_rom = std::vector<std::byte>(3)};
+  const dev::FwCfgItems items = firmware_items(machine.platform, info, true);
+  CHECK(items.item(items.key_of("vgaroms/vgabios-ramfb.bin").value()).size() == 3);
+  CHECK(items.write(items.key_of("etc/ramfb").value(), std::vector<std::byte>(28)));
+  CHECK(written == 28);
+}
+
 TEST_CASE("the clock's RAM tells the sizes of memory, and how many processors more there are") {
   const GuestMemory memory({.size = 4 * GiB});
   const auto ram = cmos_of(memory, 4, {.order = "dc"}).ram;

@@ -44,6 +44,23 @@ std::filesystem::path find_firmware(std::span<const std::filesystem::path> candi
       "or name a kernel (--kernel)");
 }
 
+const std::filesystem::path& known_vga_rom() {
+  static const std::filesystem::path kFile = "/usr/share/seabios/vgabios-ramfb.bin";
+  return kFile;
+}
+
+std::vector<std::byte> read_vga_rom(const std::filesystem::path& path) {
+  constexpr uint64_t kMostOfRom = 128 * KiB;  // its size is a byte's number of 512 bytes
+  if (std::error_code ignored; !std::filesystem::exists(path, ignored)) return {};
+  const FileImage file("option ROM", path);
+  if (file.size() > kMostOfRom)
+    throw ConfigError(
+        fmt::format("{} has {} bytes, more than an option ROM can have", file.name(), file.size()));
+  std::vector<std::byte> rom(file.size());
+  file.read(0, rom);
+  return rom;
+}
+
 void load_firmware(GuestMemory& memory, const FirmwareBoot& firmware) {
   constexpr uint64_t kEnd = layout::kHighRamStart;
   const std::span<const std::byte> image = firmware.image;

@@ -28,6 +28,11 @@ std::span<const std::filesystem::path> known_firmware();
 // The first of them that is there.
 std::filesystem::path find_firmware(std::span<const std::filesystem::path> candidates);
 
+// Where distributions keep the option ROM by which SeaBIOS draws into a framebuffer in RAM.
+const std::filesystem::path& known_vga_rom();
+// Empty when there is none; ConfigError when it cannot be read, or is larger than a ROM can be.
+std::vector<std::byte> read_vga_rom(const std::filesystem::path& path);
+
 // Puts the image where it ends at 1 MiB, all of it unless it is larger than what a PC shadows.
 void load_firmware(GuestMemory& memory, const FirmwareBoot& firmware);
 

@@ -42,6 +42,14 @@ TEST_CASE("the first BIOS that is there is taken, and none is a word on what to 
                     Catch::Contains("seabios") && Catch::Contains("--kernel"));
 }
 
+TEST_CASE("an option ROM is read when it is there, and not too large") {
+  const vireo::testing::TempDir directory;
+  CHECK(read_vga_rom("/nonexistent/vga.bin").empty());
+  CHECK(read_vga_rom(directory.write("rom", image_of(512))) == image_of(512));
+  CHECK_THROWS_WITH(read_vga_rom(directory.write("rom", image_of(129 * KiB))),
+                    Catch::Contains("more than an option ROM"));
+}
+
 TEST_CASE("a BIOS lies below 1 MiB, where its last 256 KiB fit") {
   GuestMemory memory({.size = 2 * MiB});
   const auto low = [&](uint64_t size) {
