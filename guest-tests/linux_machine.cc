@@ -26,6 +26,7 @@ pc::PcSpec spec_of(const LinuxOptions& options) {
       .boot = {.kernel = guest / "vmlinuz",
                .initrd = guest / "initrd",
                .cmdline = "console=ttyS0 quiet panic=-1 pci=off COLUMNS=1000 " + options.append},
+      .smbios = options.smbios,
       .disks = options.disks,
       .cdroms = options.cdroms,
       .shares = options.shares,

@@ -26,6 +26,7 @@ struct LinuxOptions {
   std::vector<pc::CdromSpec> cdroms{};
   std::vector<pc::ShareSpec> shares{};
   std::string append{};  // more words of the command line
+  SmbiosInfo smbios{};
   bool reboot = false;
   std::optional<display::Size> screen{};  // with a keyboard and a pointer
 };

@@ -68,10 +68,15 @@ TEST_CASE("the full kernel on four processors and 6 GiB reboots, and heeds the p
   CHECK(machine.wait().reason == End::Reason::power_off);
 }
 
-TEST_CASE("a panic of the cloud kernel on four processors is a reset") {
-  LinuxMachine machine({.vcpus = 4});
+TEST_CASE("the cloud kernel finds who its machine is, and its panic is a reset") {
+  const std::string uuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8";
+  SmbiosInfo smbios{.uuid = pc::parse_uuid(uuid)};
+  smbios.system.serial = "S-1";
+  LinuxMachine machine({.vcpus = 4, .smbios = smbios});
   machine.come_up();
   CHECK(machine.run("nproc") == "4\n");
+  CHECK(machine.run("cat /sys/class/dmi/id/product_uuid") == uuid + "\n");
+  CHECK(machine.run("cat /sys/class/dmi/id/product_serial") == "S-1\n");
   machine.type("echo c >/proc/sysrq-trigger");
   machine.expect("Kernel panic");
   CHECK(machine.wait().reason == End::Reason::reset);
