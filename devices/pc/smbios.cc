@@ -143,19 +143,19 @@ uint8_t smbios_type(std::string_view of, const std::vector<Pair>& pairs) {
   throw ConfigError(fmt::format("{}: type: '{}' is none of {}", of, *said->second, known_types()));
 }
 
-void clear_smbios(SmbiosInfo& info, uint8_t type) {
-  if (type == 0) info.bios = {};
-  if (type == 1) info.system = {};
-  if (type == 2) info.board = {};
-  if (type == 3) info.chassis = {};
-  if (type == 11) info.oem_strings.clear();
+void clear_smbios(SmbiosInfo& info, std::string_view type) {
+  if (type == "0") info.bios = {};
+  if (type == "1") info.system = {};
+  if (type == "2") info.board = {};
+  if (type == "3") info.chassis = {};
+  if (type == "11") info.oem_strings.clear();
 }
 
 std::vector<Json> smbios_json(const SmbiosInfo& info) {
   std::vector<Json> all;
   for (const TypeName& each : kTypes) {
     SmbiosInfo said = info, rest = info;
-    clear_smbios(rest, each.type);
+    clear_smbios(rest, each.number);
     if (said == rest) continue;
     Json object = Json::object();
     object.add("type", each.type);

@@ -21,8 +21,8 @@ std::string to_string(const SmbiosInfo::Uuid& uuid);
 Keys smbios_keys(SmbiosInfo& info, uint8_t type);
 // The type that the pairs name, whose keys they are.
 uint8_t smbios_type(std::string_view of, const std::vector<Pair>& pairs);
-// Makes what is said of that type what it is by default.
-void clear_smbios(SmbiosInfo& info, uint8_t type);
+// Makes what is said of that type, by its number's text, what it is by default.
+void clear_smbios(SmbiosInfo& info, std::string_view type);
 // An object for each type of which something was said.
 std::vector<Json> smbios_json(const SmbiosInfo& info);
 std::string smbios_help();

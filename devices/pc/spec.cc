@@ -148,7 +148,7 @@ void add_smbios(PcSpec& spec, std::string_view of, const std::vector<Pair>& pair
 }
 
 void remove_smbios(PcSpec& spec, std::string_view type) {
-  clear_smbios(spec.smbios, smbios_type("smbios", {{"type", std::string(type)}}));
+  clear_smbios(spec.smbios, type);
 }
 
 // --- all of them ---

@@ -38,6 +38,9 @@ TEST_CASE("a part is removed by its name") {
   CHECK(spec.disks.size() == 1);
   add(spec, "share", "src,tag=t");
   kind("share").remove(spec, "t");
+  add(spec, "smbios", "type=1,serial=S");
+  kind("smbios").remove(spec, "1");
+  CHECK(spec.smbios == SmbiosInfo());
   CHECK(spec.shares.empty());
 }
 
