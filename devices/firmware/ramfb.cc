@@ -27,7 +27,7 @@ bool is_mode(uint32_t width, uint32_t height) {
 bool is_in(const GuestMemory& memory, const RamfbState& state) {
   if (!is_mode(state.width, state.height) || state.stride < state.width * kPixel) return false;
   const uint64_t last_row = uint64_t{state.height - 1U} * state.stride;
-  return memory.range(state.address, last_row + state.width * kPixel).has_value();
+  return memory.range(state.address, last_row + uint64_t{state.width} * kPixel).has_value();
 }
 
 std::optional<RamfbState> read(const GuestMemory& memory, std::span<const std::byte> bytes) {
@@ -80,7 +80,7 @@ display::Size Ramfb::size() const {
 std::span<const std::byte> Ramfb::row(uint16_t y) const {
   if (!is_set()) return before_.row(y);
   const auto bytes =
-      memory_.range(state_.address + uint64_t{y} * state_.stride, state_.width * kPixel);
+      memory_.range(state_.address + uint64_t{y} * state_.stride, uint64_t{state_.width} * kPixel);
   VMM_CHECK(y < state_.height && bytes, "a row of the screen");
   return *bytes;
 }

@@ -72,6 +72,7 @@ std::string boot_order(const BootSpec& boot, std::vector<BootDevice> devices, bo
   };
   std::ranges::stable_sort(devices, {}, rank);
   std::vector<std::string> paths;
+  paths.reserve(devices.size());
   for (BootDevice& device : devices) paths.push_back(std::move(device.path));
   return fmt::format("{}", fmt::join(paths, "\n"));
 }
