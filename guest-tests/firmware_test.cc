@@ -170,6 +170,61 @@ TEST_CASE("a BIOS starts the first disk, or the one with the least bootindex") {
   CHECK(start(",bootindex=1", ",bootindex=0") == 2);
 }
 
+namespace {
+
+// A CD whose only file is what El Torito 1.0 starts without emulation: code, at 07C0:0000.
+std::filesystem::path disc_with(const TemporaryDirectory& directory, const Code& code) {
+  constexpr size_t kSector = 2048;
+  constexpr uint8_t kCatalog = 19, kImage = 20;  // sectors; the descriptors are 16 to 18
+  std::string disc(64 * kSector, '\0');
+  const auto put = [&](size_t sector, size_t offset, std::string_view bytes) {
+    disc.replace(sector * kSector + offset, bytes.size(), bytes);
+  };
+  put(16, 0, std::string_view("\1CD001\1", 7));
+  put(17, 0, std::string_view("\0CD001\1EL TORITO SPECIFICATION", 30));
+  disc[17 * kSector + 0x47] = kCatalog;
+  put(18, 0, std::string_view("\377CD001\1", 7));
+  put(kCatalog, 0, std::string_view("\1", 1));  // the validation entry of an x86 catalog,
+  put(kCatalog, 0x1c, std::string_view("\252\125\125\252"));       // with its checksum and key
+  put(kCatalog, 0x20, std::string_view("\210\0\0\0\0\0\4\0", 8));  // bootable, four sectors of 512
+  disc[kCatalog * kSector + 0x28] = kImage;
+  put(kImage, 0, {reinterpret_cast<const char*>(code.data()), code.size()});
+  const auto path = directory.path() / "disc.iso";
+  std::ofstream(path, std::ios::binary) << disc;
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("a BIOS starts SCSI disks and CDs, in the order that it is told") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  const auto disc = disc_with(directory, out(layout::kPortDebugExit, 3) + kHalt);
+  const auto start = [&](const std::vector<std::string>& boot, const std::string& keys_of_2) {
+    Description pc = of_two_disks(directory, "", ",bus=scsi" + keys_of_2);
+    pc.cdrom = {"", disc.string()};
+    pc.boot = boot;
+    Machine machine(pc);
+    machine.start();
+    return exit_value(machine);
+  };
+  CHECK(start({}, "") == 1);
+  CHECK(start({}, ",bootindex=3") == 2);
+  CHECK(start({"order=d"}, "") == 3);
+  CHECK(start({"once=d"}, ",bootindex=3") == 3);
+}
+
+TEST_CASE("once=d starts a CD, and behind a reset the disk") {
+  if (!has_bios()) return;
+  const TemporaryDirectory directory;
+  Description pc = of_two_disks(directory, "", "");
+  pc.cdrom = {disc_with(directory, out(0xcf9, 6) + kHalt).string()};
+  pc.boot = {"once=d"};
+  Machine machine(pc);
+  machine.start();
+  CHECK(exit_value(machine) == 1);
+}
+
 TEST_CASE("the menu of a BIOS, on the serial port, starts another disk") {
   if (!has_bios()) return;
   const TemporaryDirectory directory;

@@ -63,6 +63,10 @@ std::string disk_path(uint64_t address) {
   return fmt::format("/virtio-mmio@{:016x}/disk@0,0", address);
 }
 
+std::string scsi_path(uint64_t address, size_t target) {
+  return fmt::format("/virtio-mmio@{:016x}/channel@0/disk@{:x},0", address, target);
+}
+
 std::string boot_order(const BootSpec& boot, std::vector<BootDevice> devices, bool first) {
   const std::string once = first ? boot.once : "";
   // What is not found comes last: npos is the largest number.

@@ -2,6 +2,7 @@
 // it. Plain values; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,9 +34,10 @@ struct BootDevice {
 };
 
 uint32_t parse_bootindex(const std::string& text);  // throws ConfigError
-// Of a virtio disk, whose transport's registers are at `address` (SeaBIOS, src/boot.c,
-// bootprio_find_mmio_device()).
+// Of a virtio disk, and of a target of a SCSI adapter, whose transport's registers are at `address`
+// (SeaBIOS, src/boot.c, bootprio_find_mmio_device() and bootprio_find_scsi_mmio_device()).
 std::string disk_path(uint64_t address);
+std::string scsi_path(uint64_t address, size_t target);
 // The paths, in the order in which they are tried, a line each. `first`: since power-on.
 std::string boot_order(const BootSpec& boot, std::vector<BootDevice> devices, bool first);
 

@@ -51,6 +51,7 @@ TEST_CASE("a bootindex goes before the order, and behind what is started once") 
 
 TEST_CASE("a BIOS knows a disk by the address of its registers") {
   CHECK(disk_path(0xc0001000) == "/virtio-mmio@00000000c0001000/disk@0,0");
+  CHECK(scsi_path(0xc0001000, 12) == "/virtio-mmio@00000000c0001000/channel@0/disk@c,0");
 }
 
 TEST_CASE("the keys of --boot are read, and nonsense is refused") {

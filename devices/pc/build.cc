@@ -75,7 +75,8 @@ class Builder {
   uint64_t newest_address() const;
   void add_disk(const DiskSpec& disk);
   void add_virtio_disk(const DiskSpec& disk);
-  void add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image);
+  void add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image,
+                     const BootDevice& boot);
   void add_scsi();
   void add_net(const NetInterface& interface);
   void add_shares();
@@ -84,6 +85,7 @@ class Builder {
   const PcSpec& spec_;
   const PcHost& host_;
   std::vector<dev::ScsiTarget> scsi_targets_;
+  std::vector<size_t> scsi_boots_;  // by target, in boot_devices_
   LinuxBoot kernel_;
   std::vector<BootDevice> boot_devices_;
   dev::Ramfb* ramfb_ = nullptr;  // none without a screen, or with a kernel
@@ -194,7 +196,8 @@ std::unique_ptr<blk::Disk> Builder::open(EventLoop& home, const std::string& id,
 
 void Builder::add_disk(const DiskSpec& disk) {
   if (disk.bus == DiskBus::virtio) return add_virtio_disk(disk);
-  add_scsi_unit({scsi::UnitKind::disk, disk.serial, disk.id}, disk.image);
+  add_scsi_unit({scsi::UnitKind::disk, disk.serial, disk.id}, disk.image,
+                {.bootindex = disk.bootindex});
 }
 
 void Builder::add_virtio_disk(const DiskSpec& disk) {
@@ -209,18 +212,25 @@ void Builder::add_virtio_disk(const DiskSpec& disk) {
   boot_devices_.push_back({.bootindex = disk.bootindex, .path = disk_path(newest_address())});
 }
 
-void Builder::add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image) {
+// The path is not known before the adapter.
+void Builder::add_scsi_unit(const scsi::Identity& identity, const blk::Spec& image,
+                            const BootDevice& boot) {
   dev::ScsiTarget& target = scsi_targets_.emplace_back();
   target.identity = identity;
   if (!image.name().empty()) target.medium = open(machine_.env().loop, identity.name, image);
   pc_.scsi_units.push_back(identity.name);
+  scsi_boots_.push_back(boot_devices_.size());
+  boot_devices_.push_back(boot);
 }
 
 void Builder::add_scsi() {
   for (const CdromSpec& cdrom : spec_.cdroms)
-    add_scsi_unit({scsi::UnitKind::cdrom, "", cdrom.id}, cdrom.image);
+    add_scsi_unit({scsi::UnitKind::cdrom, "", cdrom.id}, cdrom.image,
+                  {.kind = BootDevice::cd, .bootindex = cdrom.bootindex});
   if (scsi_targets_.empty()) return;
   pc_.scsi = &pc_.virtio->add<dev::Scsi>("scsi0", std::move(scsi_targets_));
+  for (size_t target = 0; target < scsi_boots_.size(); ++target)
+    boot_devices_[scsi_boots_[target]].path = scsi_path(newest_address(), target);
 }
 
 void Builder::add_net(const NetInterface& interface) {
@@ -276,9 +286,10 @@ Pc Builder::build() {
 }
 
 void check_start(const PcSpec& spec) {
-  if (has_firmware(spec) && spec.firmware.empty() && spec.disks.empty())
+  if (has_firmware(spec) && spec.firmware.empty() && spec.disks.empty() && spec.cdroms.empty())
     throw ConfigError(
-        "there is nothing to start: name a kernel (--kernel FILE) or a disk (--disk FILE)");
+        "there is nothing to start: name a kernel (--kernel FILE), a disk (--disk FILE) or a disc "
+        "(--cdrom FILE)");
 }
 
 // Linux takes the chips that the tables tell of; other programs expect a PC's.

@@ -1,5 +1,7 @@
 #include "devices/pc/cdrom.h"
 
+#include "devices/pc/boot.h"
+
 namespace vireo::pc {
 
 Keys keys_of(CdromSpec& cdrom) {
@@ -12,7 +14,11 @@ Keys keys_of(CdromSpec& cdrom) {
           [&image] { return image.name(); })
       .text({"id", "NAME", "what the drive is called (cdrom0, cdrom1, …)"}, cdrom.id)
       .choice<std::string>({"format", "raw|qcow2", "the image's format, whatever its name (raw)"},
-                           image.format, {{"raw", "raw"}, {"qcow2", "qcow2"}});
+                           image.format, {{"raw", "raw"}, {"qcow2", "qcow2"}})
+      .word(
+          {"bootindex", "N", "a BIOS tries the drive or disk with the least first; see --boot"},
+          [&cdrom](const std::string& text) { cdrom.bootindex = parse_bootindex(text); },
+          [&cdrom] { return cdrom.bootindex ? std::to_string(*cdrom.bootindex) : ""; });
 }
 
 }  // namespace vireo::pc

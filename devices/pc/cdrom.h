@@ -2,6 +2,8 @@
 // thread.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "blockdev/open.h"
@@ -13,6 +15,7 @@ struct CdromSpec {
   std::string id{};  // names it; empty in a list: cdrom0, cdrom1, …
   // Without a location, the drive is empty.
   blk::Spec image{.format = "raw", .read_only = true, .references = blk::References::any};
+  std::optional<uint32_t> bootindex{};  // BootDevice's
 };
 
 Keys keys_of(CdromSpec& cdrom);

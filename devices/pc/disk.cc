@@ -140,7 +140,7 @@ Keys keys_of(DiskSpec& disk) {
            "tries again when it is continued: kill -CONT PID, or Ctrl-Z, make room, fg"},
           disk.pauses_when_full, {{"report", false}, {"stop", true}})
       .word(
-          {"bootindex", "N", "a BIOS tries the disk with the least first; see --boot"},
+          {"bootindex", "N", "a BIOS tries the disk or drive with the least first; see --boot"},
           [&disk](const std::string& text) { disk.bootindex = parse_bootindex(text); },
           [&disk] { return disk.bootindex ? std::to_string(*disk.bootindex) : ""; });
   for (const DiskRate& rate : kRates)

@@ -315,14 +315,22 @@ std::vector<std::string> ids_of_media(const PcSpec& spec) {
   return ids;
 }
 
+std::vector<uint32_t> bootindexes(const PcSpec& spec) {
+  std::vector<uint32_t> all;
+  for (const DiskSpec& disk : spec.disks)
+    if (disk.bootindex) all.push_back(*disk.bootindex);
+  for (const CdromSpec& cdrom : spec.cdroms)
+    if (cdrom.bootindex) all.push_back(*cdrom.bootindex);
+  return all;
+}
+
 void check_with_kernel(const PcSpec& spec) {
   if (!spec.firmware.empty())
     throw ConfigError("--firmware: a kernel is started without one: leave out --kernel");
   if (spec.boot_from != BootSpec())
     throw ConfigError("--boot: only a BIOS is told of it: leave out --kernel");
-  for (const DiskSpec& disk : spec.disks)
-    if (disk.bootindex)
-      throw ConfigError("--disk: bootindex: only a BIOS is told of it: leave out --kernel");
+  if (!bootindexes(spec).empty())
+    throw ConfigError("--disk: bootindex: only a BIOS is told of it: leave out --kernel");
 }
 
 void check_with_firmware(const PcSpec& spec) {
@@ -391,9 +399,8 @@ void check(const PcSpec& spec) {
               [](const DiskSpec& disk) { return disk.id; });
   check_names("cdrom: two drives, or a drive and a disk, have the id", ids_of_media(spec),
               [](const std::string& id) { return id; });
-  check_names("disk: two disks have the bootindex", spec.disks, [](const DiskSpec& disk) {
-    return disk.bootindex ? std::to_string(*disk.bootindex) : "";
-  });
+  check_names("disk: two disks or drives have the bootindex", bootindexes(spec),
+              [](uint32_t index) { return std::to_string(index); });
   check_names("net: two interfaces have the id", spec.nets,
               [](const NetInterface& net) { return net.id; });
   check_names("net: two interfaces have the MAC address", spec.nets,
