@@ -27,6 +27,24 @@ Console::Console(std::string name, VirtioEnv env, std::unique_ptr<CharBackend> b
       state_(std::move(state)) {
   if (state_.input.size() > kMaxReceive)
     throw StateError("the saved state of '" + name_ + "' has more input than a console keeps");
+  if (state_.announcements != 0)
+    throw StateError("the saved state of '" + name_ + "' is that of a console with a named port");
+}
+
+Console::Console(std::string name, VirtioEnv env, std::unique_ptr<CharBackend> backend,
+                 ConsolePort port, State state)
+    : name_(std::move(name)),
+      loop_(env.loop),
+      log_(std::move(env.log)),
+      info_{.type = kTypeConsole,
+            .features = kConsoleFeatureMultiport,
+            .queue_sizes = {kQueueSize, kQueueSize, kQueueSize, kQueueSize}},
+      backend_(std::move(backend)),
+      config_{.max_ports = 1u},
+      state_(std::move(state)) {
+  if (state_.input.size() > kMaxReceive || state_.announcements > ConsoleControl::kAll)
+    throw StateError("the saved state of '" + name_ + "' is none that a console can have");
+  control_.emplace(std::string(port.name), state_.announcements);
 }
 
 Console::~Console() = default;
@@ -56,6 +74,7 @@ void Console::machine_stopped() {
 }
 
 void Console::start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t /*features*/) {
+  if (index >= ConsoleControl::kReceive) return control_->start_queue(index, std::move(queue));
   if (index == kReceive) {
     receiver_.start(std::move(queue));
     receiver_.spawn(receive_input());
@@ -66,6 +85,7 @@ void Console::start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t
 }
 
 Task<std::optional<QueueState>> Console::stop_queue(uint16_t index) {
+  if (index >= ConsoleControl::kReceive) return control_->stop_queue(index);
   QueueWork& work = index == kReceive ? receiver_ : transmitter_;
   Event& waited_for = index == kReceive ? has_input_ : can_send_;
   if (work) {

@@ -1,4 +1,6 @@
-// virtio-console (virtio 1.2, 5.3) with one port: hvc0 of a Linux guest, over a character backend.
+// virtio-console (virtio 1.2, 5.3) with one port, over a character backend: hvc0 of a Linux guest,
+// or, when the port has a name, a file of the guest's that programs find by it
+// (/sys/class/virtio-ports/*/name; /dev/virtio-ports/NAME where udev makes that).
 //
 // Thread: its loop, for all of it. Owns the backend.
 // Both directions are bounded: input stays with the backend while the driver gives no buffers, and
@@ -12,9 +14,11 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "devices/chardev/backend.h"
+#include "devices/virtio/console_control.h"
 #include "devices/virtio/console_wire.h"
 #include "devices/virtio/device.h"
 #include "vmm/base/async_sync.h"
@@ -22,11 +26,19 @@
 namespace vireo::dev {
 
 struct ConsoleState {
-  static constexpr StateTag kTag{"virtio-console", 1};
+  static constexpr StateTag kTag{"virtio-console", 2};
   std::vector<uint8_t> input{};  // came from the backend, waits for the driver
   uint32_t sent = 0;             // bytes of the driver's next output buffer that are out already
-  static void fields(auto& self, auto& archive) { archive("input", self.input)("sent", self.sent); }
+  uint8_t announcements = 0;     // ConsoleControl's that wait for the driver
+  static void fields(auto& self, auto& archive) {
+    archive("input", self.input)("sent", self.sent)("announcements", self.announcements);
+  }
   bool operator==(const ConsoleState&) const = default;
+};
+
+// A port that is no terminal.
+struct ConsolePort {
+  std::string_view name{};
 };
 
 class Console final : public VirtioDevice, private CharFrontend {
@@ -35,9 +47,11 @@ class Console final : public VirtioDevice, private CharFrontend {
 
   // Throws StateError on a state that no console can have.
   Console(std::string name, VirtioEnv env, std::unique_ptr<CharBackend> backend, State state = {});
+  Console(std::string name, VirtioEnv env, std::unique_ptr<CharBackend> backend, ConsolePort port,
+          State state = {});
   ~Console() override;
 
-  // The terminal's size in characters; 0 for unknown.
+  // The terminal's size in characters; 0 for unknown. Only without a named port.
   void set_size(uint16_t columns, uint16_t rows);
 
   const VirtioInfo& info() const noexcept override { return info_; }
@@ -67,6 +81,7 @@ class Console final : public VirtioDevice, private CharFrontend {
   std::unique_ptr<CharBackend> backend_;
   ConsoleConfigSpace config_;
   State state_;
+  std::optional<ConsoleControl> control_;  // of a named port
   QueueWork receiver_;
   QueueWork transmitter_;
   Event has_input_;          // or the receive queue is to stop

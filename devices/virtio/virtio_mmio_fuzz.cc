@@ -82,8 +82,11 @@ class Session {
     if (kind_ % 3 == 1) {
       auto backend = std::make_unique<FuzzBackend>();
       backend_ = backend.get();
-      return std::make_unique<Console>("dev", env, std::move(backend),
-                                       saved.take<ConsoleState>("dev.device"));
+      auto state = saved.take<ConsoleState>("dev.device");
+      if ((kind_ & 0x20) != 0)
+        return std::make_unique<Console>("dev", env, std::move(backend), ConsolePort{"port"},
+                                         std::move(state));
+      return std::make_unique<Console>("dev", env, std::move(backend), std::move(state));
     }
     auto node = std::make_unique<TestNode>(
         blk::Limits{.size = 64 * 1024, .read_only = (kind_ & 8) != 0, .can_discard = true});
