@@ -8,7 +8,7 @@ from common import Finding, cpp_tokens, is_cpp, is_test
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?:"([^"\n]+)"|<([^>\n]+)>)', re.MULTILINE)
 
-LAYERS = ("vmm/", "devices/", "blockdev/", "vireo/", "tools/", "guest-tests/")
+LAYERS = ("vmm/", "devices/", "blockdev/", "agent/", "vireo/", "tools/", "guest-tests/")
 # What the library's users see, and all of it speaks of.
 PUBLIC_VALUES = ("vireo/end.h", "vireo/error.h", "vireo/units.h", "vireo/version.h")
 # What stands between the display's protocols and the devices, and what tests have for it.
@@ -31,6 +31,9 @@ ALLOWED = (
     ("devices/chardev/", ("devices/chardev/", "devices/testing/", "vmm/"),
      "a byte stream knows no device that it serves"),
     ("devices/", ("devices/", "vmm/", "blockdev/"), "devices know nobody above them"),
+    ("agent/guest/", ("agent/guest/", "agent/wire.h", "agent/frame_reader.h"),
+     "the agent stands on its protocol alone"),
+    ("agent/", ("agent/", "devices/chardev/", "vmm/"), "who speaks to the agent knows no device"),
     ("tools/vireo/image", ("tools/vireo/", "blockdev/", "vmm/base/"),
      "vireo image needs no machine"),
     ("vireo/", ("vireo/", "devices/", "vmm/"), "the library stands on machines and their description"),
