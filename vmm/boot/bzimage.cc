@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <cstddef>
+#include <span>
+#include <string_view>
 
 #include <fmt/core.h>
 
@@ -81,6 +84,22 @@ std::optional<BzImage::Extent> payload_extent(const Image& image, const SetupHea
   return BzImage::Extent{code.offset + offset, length};
 }
 
+// The first word of the text that kernel_version, counted from 0x200, points to. It becomes part of
+// paths: one that could lead elsewhere is none.
+std::string release_of(const Image& image, const SetupHeader& header) {
+  constexpr uint64_t kBase = 0x200, kLongest = 65;  // __NEW_UTS_LEN and its zero
+  const uint64_t start = kBase + header.kernel_version;
+  if (header.kernel_version == 0 || !image.contains(start, kLongest)) return "";
+  std::string text(kLongest, '\0');
+  image.read(start, std::as_writable_bytes(std::span(text)));
+  text.resize(std::min({text.find(' '), text.find('\0'), text.size()}));
+  const auto fits = [](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view(".+-_~").find(static_cast<char>(c)) != std::string_view::npos;
+  };
+  return text.starts_with('.') || !std::ranges::all_of(text, fits) ? "" : text;
+}
+
 void check_supported(const Image& image, const SetupHeader& header) {
   if (header.boot_flag != kBootFlag) image.corrupt("its boot flag is wrong");
   if (header.version < 0x206)
@@ -119,7 +138,8 @@ std::optional<BzImage> parse_bzimage(const Image& image) {
           tells_address ? uint64_t{header.preferred_address} : kDefaultPreferredAddress,
       .init_size = tells_address ? uint32_t{header.init_size} : 0,
       .command_line_size = header.command_line_size,
-      .initrd_limit = static_cast<uint64_t>(header.initrd_address_max) + 1};
+      .initrd_limit = static_cast<uint64_t>(header.initrd_address_max) + 1,
+      .release = release_of(image, header)};
 }
 
 }  // namespace vireo

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "vmm/boot/image.h"
@@ -29,6 +30,7 @@ struct BzImage {
   uint32_t init_size = 0;          // and how much memory it needs there until it can look around
   uint32_t command_line_size = 0;  // without the terminating zero
   uint64_t initrd_limit = 0;       // the first address the initrd may not touch
+  std::string release{};           // "6.1.0-41-amd64", of letters, digits and ".+-_~"; or empty
 
   static constexpr uint64_t kSetupHeader = 0x1f1;     // in the file and in boot_params alike
   static constexpr uint64_t kSetupHeaderEnd = 0x290;  // of boot_params: the header ends before it

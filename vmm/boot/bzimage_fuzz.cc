@@ -51,5 +51,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = std::as_bytes(std::span(data, size));
   attempt([&] { load(MemoryImage("kernel 'k'", bytes)); });
   attempt([&] { unpack(bytes); });
+  attempt([&] { unpack_file(bytes, kLargest, "file 'f'"); });
   return 0;
 }

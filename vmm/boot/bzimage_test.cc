@@ -37,15 +37,15 @@ struct Field {
   size_t offset, size;
 };
 constexpr std::array kFields{
-    Field{"setup_sects", 0x1f1, 1},      Field{"syssize", 0x1f4, 4},
-    Field{"boot_flag", 0x1fe, 2},        Field{"jump", 0x200, 2},
-    Field{"header", 0x202, 4},           Field{"version", 0x206, 2},
-    Field{"loadflags", 0x211, 1},        Field{"initrd_addr_max", 0x22c, 4},
-    Field{"kernel_alignment", 0x230, 4}, Field{"relocatable", 0x234, 1},
-    Field{"xloadflags", 0x236, 2},       Field{"cmdline_size", 0x238, 4},
-    Field{"payload_offset", 0x248, 4},   Field{"payload_length", 0x24c, 4},
-    Field{"setup_data", 0x250, 8},       Field{"pref_address", 0x258, 8},
-    Field{"init_size", 0x260, 4}};
+    Field{"setup_sects", 0x1f1, 1},     Field{"syssize", 0x1f4, 4},
+    Field{"boot_flag", 0x1fe, 2},       Field{"jump", 0x200, 2},
+    Field{"header", 0x202, 4},          Field{"version", 0x206, 2},
+    Field{"kernel_version", 0x20e, 2},  Field{"loadflags", 0x211, 1},
+    Field{"initrd_addr_max", 0x22c, 4}, Field{"kernel_alignment", 0x230, 4},
+    Field{"relocatable", 0x234, 1},     Field{"xloadflags", 0x236, 2},
+    Field{"cmdline_size", 0x238, 4},    Field{"payload_offset", 0x248, 4},
+    Field{"payload_length", 0x24c, 4},  Field{"setup_data", 0x250, 8},
+    Field{"pref_address", 0x258, 8},    Field{"init_size", 0x260, 4}};
 
 }  // namespace
 
@@ -66,6 +66,21 @@ TEST_CASE("a bzImage's header is read") {
   CHECK(image->command_line_size == 2047);
   CHECK(image->initrd_limit == 0x80000000);
   CHECK(image->setup_header.size() == 0x202 + 0x6a - 0x1f1);
+}
+
+TEST_CASE("a bzImage tells its release, when it can be part of a path") {
+  const auto release_of = [](std::string_view text, uint16_t where = 0x100) {
+    Bytes bytes = make_bzimage({.payload = testing::pattern(1000)});
+    poke(bytes, 0x20e, le16(where));
+    std::ranges::copy(bytes_of_text(text), bytes.begin() + 0x300);
+    return parse(bytes)->release;
+  };
+  CHECK(release_of("6.1.0-41-amd64 (someone@somewhere) #1") == "6.1.0-41-amd64");
+  CHECK(release_of(std::string_view("5.4.0+\0x", 8)) == "5.4.0+");
+  CHECK(release_of("../../etc x").empty());
+  CHECK(release_of(".. x").empty());
+  CHECK(release_of("6.1", 0).empty());
+  CHECK(release_of("6.1", 0xffff).empty());
 }
 
 TEST_CASE("older protocols tell less") {

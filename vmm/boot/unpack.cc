@@ -24,7 +24,7 @@ namespace vireo {
 Pages::Pages(size_t size) : size_(size), mapped_(size) {
   void* const address = ::mmap(nullptr, mapped_, PROT_READ | PROT_WRITE,
                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (address == MAP_FAILED) throw_errno("cannot get memory to unpack the kernel");
+  if (address == MAP_FAILED) throw_errno("cannot get memory to unpack a file");
   data_ = static_cast<std::byte*>(address);
 }
 
@@ -191,6 +191,26 @@ std::optional<Pages> unpack_kernel(std::span<const std::byte> payload, const std
         fmt::format("{} is corrupt: its {} data does not unpack to the {} bytes it promises", name,
                     format->name, size));
   pages.shrink(size);
+  return pages;
+}
+
+Pages unpack_file(std::span<const std::byte> file, size_t most, const std::string& name) {
+  const Format* format = recognise(file);
+  if (file.size() > most || file.empty())
+    throw ConfigError(
+        fmt::format("{} has {} bytes, where 1 to {} are expected", name, file.size(), most));
+  Pages pages(format == nullptr ? file.size() : most);
+  if (format == nullptr) {
+    std::ranges::copy(file, pages.bytes().begin());
+    return pages;
+  }
+  const Outcome outcome = format->unpacker(file, pages.bytes());
+  if (outcome.kind != Outcome::Kind::done)
+    throw ConfigError(
+        fmt::format("{} does not unpack to at most {} bytes: its {} data is corrupt, or of a kind "
+                    "that is not known here",
+                    name, most, format->name));
+  pages.shrink(outcome.size);
   return pages;
 }
 

@@ -1,7 +1,8 @@
-// Unpacks the payload of a bzImage.
+// Unpacks the payload of a bzImage, and files that are packed in the same ways.
 //
-// Thread: any; pure. The payload is hostile: the output is bounded by the size that the kernel's
-// build appends to the payload, and that by kMaxUnpacked. Sizes in bytes.
+// Thread: any; pure. What is unpacked is hostile: the output of a payload is bounded by the size
+// that the kernel's build appends to it, and that by kMaxUnpacked; that of a file by its caller.
+// Sizes in bytes.
 #pragma once
 
 #include <cstddef>
@@ -37,5 +38,10 @@ inline constexpr uint64_t kMaxUnpacked = 1024ull * 1024 * 1024;
 // something our library lacks: the guest may still be able to unpack it. Throws ConfigError, naming
 // `name`, when the data is corrupt.
 std::optional<Pages> unpack_kernel(std::span<const std::byte> payload, const std::string& name);
+
+// A whole file of one of these forms; of any other, its bytes as they are. Throws ConfigError,
+// naming `name`, when it is corrupt, uses something our library lacks, or has more than `most`
+// bytes.
+Pages unpack_file(std::span<const std::byte> file, size_t most, const std::string& name);
 
 }  // namespace vireo

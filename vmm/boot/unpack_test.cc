@@ -27,6 +27,25 @@ TEST_CASE("every packing comes out as it went in") {
   CHECK(unpacks_to(packer.pack(plain), plain));
 }
 
+TEST_CASE("files come out as they went in, packed or not") {
+  const Bytes plain = testing::pattern(300'000);
+  const auto unpacks = [&](Bytes file) {
+    return std::ranges::equal(unpack_file(file, 300'000, "file 'f'").bytes(), plain);
+  };
+  CHECK(unpacks(plain));
+  for (const std::string_view name : {"xz", "zstd"}) {
+    const auto packer = std::ranges::find(testing::kPackers, name, &Packer::name);
+    Bytes packed = packer->pack(plain);
+    packed.resize(packed.size() - sizeof(le32));  // what the kernel's build appends
+    CHECK(unpacks(packed));
+    CHECK_THROWS_WITH(unpack_file(packed, 299'999, "file 'f'"), Contains("file 'f'"));
+    packed.resize(packed.size() / 2);
+    CHECK_THROWS_WITH(unpack_file(packed, 300'000, "file 'f'"), Contains("corrupt"));
+  }
+  CHECK_THROWS_WITH(unpack_file(plain, 299'999, "file 'f'"), Contains("299999"));
+  CHECK_THROWS_WITH(unpack_file({}, 1, "file 'f'"), Contains("file 'f' has 0 bytes"));
+}
+
 TEST_CASE("the x86 branch filter of xz is undone") {
   // Calls with the same target from many places: what the filter rewrites.
   Bytes plain;
