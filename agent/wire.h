@@ -29,7 +29,7 @@ inline constexpr uint32_t kGeneration = 1;
 inline constexpr std::string_view kPortName = "vireo.agent";
 
 // In bytes, of a frame behind its header.
-inline constexpr size_t kMaxToGuest = 1 << 20;  // room for a long command line
+inline constexpr size_t kMaxToGuest = 4 << 20;  // more than any command line that Linux takes
 inline constexpr size_t kMaxToHost = 64 * 1024;
 inline constexpr size_t kMaxData = 32 * 1024;  // of a stream, in one frame
 // What may be on the way in a stream before its receiver has said that it took some (Window).
@@ -148,7 +148,8 @@ struct Share {
     archive(self.tag)(self.path)(self.read_only);
   }
 };
-// The first Ethernet interface; IPv4 addresses with their first byte as the highest.
+// The first Ethernet interface, and the root's /etc/resolv.conf, which a Share may lie over later;
+// IPv4 addresses with their first byte as the highest.
 struct Network {
   static constexpr uint16_t kType = 21;
   uint32_t address = 0;

@@ -29,6 +29,7 @@ int watch_children() noexcept {
 
 Agent::Agent(int port) noexcept : port_(port), children_(watch_children()) {
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGCHLD, SIG_DFL);  // who ignores it has its children reaped unseen
 }
 
 void Agent::run() noexcept {
@@ -38,7 +39,8 @@ void Agent::run() noexcept {
 
 void Agent::turn() noexcept {
   wait();
-  if (port_.may_send_data()) read_requests();
+  if (port_.may_send_data() && !port_.receive()) ended_ = true;
+  read_requests();
   reap();
   for (std::optional<Command>& command : commands_)
     if (command && command->serve(port_)) command.reset();
@@ -56,15 +58,16 @@ void Agent::wait() noexcept {
   for (const std::optional<Command>& command : commands_)
     if (command) count += command->wanted(fds + count, port_);
   ::poll(fds, count, -1);
+  if ((fds[0].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) ended_ = true;
 }
 
 void Agent::read_requests() noexcept {
-  if (!port_.receive()) ended_ = true;
-  while (!ended_) {
+  while (!ended_ && port_.may_send_data()) {
     const auto frame = port_.next();
     if (!frame) break;
     if (!handle(*frame)) ended_ = true;
   }
+  if (port_.is_broken()) ended_ = true;
 }
 
 // The host's Hello comes first.
@@ -171,7 +174,7 @@ void Agent::reap() noexcept {
   pid_t pid;
   while ((pid = ::waitpid(-1, &status, WNOHANG)) > 0)
     for (std::optional<Command>& command : commands_)
-      if (command && command->pid() == pid) command->ended(status);
+      if (command && command->pid() == pid && !command->is_over()) command->ended(status);
 }
 
 std::optional<Command>* Agent::slot_of(uint32_t channel) noexcept {

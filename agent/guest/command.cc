@@ -15,7 +15,9 @@ namespace {
 
 // The host is told of room in parts of the window, not of each byte.
 constexpr uint32_t kTellAt = kWindow / 4;
-constexpr std::byte kEndOfFile{4};  // what a terminal's user types for the end: ^D
+// What a terminal's user types for the end, ^D: in a line, the first one only ends that.
+constexpr std::byte kEndOfFile[] = {std::byte{4}, std::byte{4}};
+constexpr std::byte kLineEnd{'\n'};
 constexpr size_t kMostOfTerminal = 1 << 20;
 
 bool would_block() noexcept {
@@ -38,14 +40,15 @@ Failure Command::start(uint32_t channel, const Exec& exec) noexcept {
 
 bool Command::take(const Data& data) noexcept {
   if (data.stream != Stream::in || in_ended_) return false;
-  if (in_) return pending_.push(data.bytes);
-  return true;  // who no longer reads is not told of more
+  if (!in_ || data.bytes.empty()) return true;  // who no longer reads is not told of more
+  in_a_line_ = data.bytes.back() != kLineEnd;
+  return pending_.push(data.bytes);
 }
 
 bool Command::take(const StreamEnd& end) noexcept {
   if (end.stream == Stream::in) {
     if (std::exchange(in_ended_, true)) return false;
-    if (terminal_ && in_) pending_.push(std::span(&kEndOfFile, 1));
+    if (terminal_ && in_) pending_.push(std::span(kEndOfFile).first(in_a_line_ ? 2 : 1));
     if (pending_.empty()) in_.reset();
     return true;
   }
@@ -79,7 +82,9 @@ size_t Command::wanted(pollfd* fds, const Port& port) const noexcept {
   return count;
 }
 
+// A terminal hangs up when nobody has its other end open, for reading or writing.
 bool Command::serve(Port& port) noexcept {
+  if (terminal_ && in_ && !out_.fd) close_input(port);
   if (in_ && !pending_.empty()) feed(port);
   forward(out_, Stream::out, port);
   forward(error_, Stream::error, port);

@@ -37,6 +37,7 @@ class Command {
   size_t wanted(pollfd* fds, const Port& port) const noexcept;
   // Does what can be done now. True: that was all, the command is over and the host knows.
   bool serve(Port& port) noexcept;
+  bool is_over() const noexcept { return status_.has_value(); }
   // Its process has ended, with this status of waitpid(2).
   void ended(int status) noexcept;
 
@@ -60,8 +61,9 @@ class Command {
   bool terminal_ = false;
   Fd in_{};
   Fifo pending_{};
-  uint32_t taken_ = 0;     // of the input, since the host was last told
-  bool in_ended_ = false;  // the host sends no more
+  uint32_t taken_ = 0;      // of the input, since the host was last told
+  bool in_ended_ = false;   // the host sends no more
+  bool in_a_line_ = false;  // its last byte so far was not the end of one
   Output out_{}, error_{};
   std::optional<int> status_{};
 };

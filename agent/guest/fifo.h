@@ -1,5 +1,5 @@
 // Bytes that wait for a command that does not read: kWindow, which is what the host may send, and
-// one more, by which a terminal is told of their end.
+// two more, by which a terminal is told of their end.
 //
 // One thread. Its memory is taken with the first byte. No C++ library.
 #pragma once
@@ -42,7 +42,7 @@ class Fifo {
   }
 
  private:
-  static constexpr size_t kCapacity = kWindow + 1;
+  static constexpr size_t kCapacity = kWindow + 2;
 
   std::byte* bytes_ = nullptr;
   size_t begin_ = 0;

@@ -150,6 +150,7 @@ int start_machine() noexcept {
   mount_all();
   link_standard_files();
   load_modules();
+  ::sethostname("vireo", 5);
   start_loopback();
   raise_descriptor_limit();
   return await_port();

@@ -35,8 +35,8 @@ constexpr const char* kKept[] = {"/dev", "/proc", "/sys", "/run"};
 
 // Fresh names and contents matter where the host writes, too; of a root that is only read, what has
 // been read once is kept.
-constexpr const char* kShared = "trans=virtio,version=9p2000.L,msize=524288,cache=mmap";
-constexpr const char* kReadOnly = "trans=virtio,version=9p2000.L,msize=524288,cache=loose";
+constexpr const char* kShared = "trans=virtio,version=9p2000.L,msize=512000,cache=mmap";
+constexpr const char* kReadOnly = "trans=virtio,version=9p2000.L,msize=512000,cache=loose";
 
 Failure mount_failure() noexcept {
   return {errno, Stage::mount};
@@ -66,11 +66,12 @@ bool mount_overlay() noexcept {
                   "lowerdir=/lower,upperdir=/layer/upper,workdir=/layer/work");
 }
 
-// A mount goes where the root is about to be.
+// A mount goes where the root is about to be, if there is one (EINVAL).
 bool keep(const char* directory) noexcept {
   char target[64];
   std::snprintf(target, sizeof(target), "%s%s", kMerged, directory);
-  return make_directories(target) && ::mount(directory, target, nullptr, MS_MOVE, nullptr) == 0;
+  return make_directories(target) &&
+         (::mount(directory, target, nullptr, MS_MOVE, nullptr) == 0 || errno == EINVAL);
 }
 
 // As switch_root(8) does it: the first file system of all cannot be left by pivot_root(2).

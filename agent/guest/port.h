@@ -23,6 +23,7 @@ class Port {
   // Reads what has come. False: the port is closed, or what comes is no frame.
   bool receive() noexcept;
   std::optional<Frame> next() noexcept { return reader_.next(); }
+  bool is_broken() const noexcept { return reader_.broken(); }
 
   // There is always room for what commands and the host's requests have to be answered as long as
   // data are sent, and requests read, only while may_send_data().

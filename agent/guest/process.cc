@@ -61,10 +61,9 @@ int make_terminal(const Exec& exec, Process& process, Ends& ends) noexcept {
   return 0;
 }
 
-// The texts as execve(2) wants them, with room for `more`; nullptr without memory.
-char** pointers_to(const Texts& texts, size_t more) noexcept {
-  auto** const pointers =
-      static_cast<char**>(std::calloc(size_t{texts.count} + more + 1, sizeof(char*)));
+// The texts as execve(2) wants them; nullptr without memory.
+char** pointers_to(const Texts& texts) noexcept {
+  auto** const pointers = static_cast<char**>(std::calloc(size_t{texts.count} + 1, sizeof(char*)));
   if (!pointers) return nullptr;
   size_t count = 0;
   texts.each([&](std::string_view text) { pointers[count++] = const_cast<char*>(text.data()); });
@@ -88,7 +87,10 @@ Failure take_streams(const Exec& exec, const Ends& ends) noexcept {
   return {};
 }
 
+// Its streams are its own, so that it can open them by their names (/dev/stderr), too.
 Failure become(const User& user) noexcept {
+  for (int number = 0; number < static_cast<int>(kStreams); ++number)
+    if (::fchown(number, user.id, static_cast<gid_t>(-1)) != 0) return {errno, Stage::user};
   if (::setgroups(user.group_count, user.groups) != 0 || ::setgid(user.group) != 0 ||
       ::setuid(user.id) != 0)
     return {errno, Stage::user};
@@ -110,8 +112,8 @@ Failure execute(const Exec& exec, const Ends& ends, const User& user) noexcept {
   if (failure) return failure;
   const char* const directory = exec.directory.view.empty() ? "/" : exec.directory.c_str();
   if (::chdir(directory) != 0) return {errno, Stage::directory};
-  char** const arguments = pointers_to(exec.arguments, 0);
-  environ = pointers_to(exec.environment, 0);
+  char** const arguments = pointers_to(exec.arguments);
+  environ = pointers_to(exec.environment);
   if (!arguments || !environ) return {ENOMEM, Stage::execute};
   complete_environment(user);
   ::execvp(arguments[0], arguments);
@@ -147,8 +149,8 @@ Failure fork_and_execute(const Exec& exec, const Ends& ends, const User& user,
 Failure start_process(const Exec& exec, Process& process) noexcept {
   if (exec.arguments.count == 0) return {EINVAL, Stage::request};
   User user;
-  const bool own = exec.user.view.empty();
-  if (!find_user(own ? "0" : exec.user.view, user) && !own) return {ENOENT, Stage::user};
+  const bool found = exec.user.view.empty() ? find_own_user(user) : find_user(exec.user.view, user);
+  if (!found && !exec.user.view.empty()) return {ENOENT, Stage::user};
   Ends ends;
   const int error = exec.terminal ? make_terminal(exec, process, ends) : make_pipes(process, ends);
   if (error) return {error, Stage::streams};

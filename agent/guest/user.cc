@@ -1,6 +1,9 @@
 #include "agent/guest/user.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
 #include <optional>
 
 #include "agent/guest/file.h"
@@ -95,6 +98,12 @@ bool find_user(std::string_view text, User& user) noexcept {
   if (names_group) return find_group(text, user.group);
   if (user.name[0] != '\0') find_further_groups(user);
   return true;
+}
+
+bool find_own_user(User& user) noexcept {
+  char number[16];
+  std::snprintf(number, sizeof(number), "%u", ::geteuid());
+  return find_user(number, user);
 }
 
 }  // namespace vireo::agent

@@ -25,5 +25,7 @@ struct User {
 // "name", "uid", either with ":group" or ":gid"; a number that passwd does not have stands for
 // itself, and for a group of the same number. False: there is no such name.
 bool find_user(std::string_view text, User& user) noexcept;
+// The one that this process runs as.
+bool find_own_user(User& user) noexcept;
 
 }  // namespace vireo::agent

@@ -30,6 +30,7 @@ class FuzzedHost final : public dev::CharFrontend {
   struct Command {
     bool started = false;
     bool is_over = false;
+    size_t unread = 0;
   };
 
   void receive(Bytes bytes) override { VMM_CHECK(!bytes.empty(), "input has bytes"); }
@@ -61,7 +62,7 @@ class FuzzedHost final : public dev::CharFrontend {
         session_.write(channel, std::vector<std::byte>(script.get<le16>()));
         return;
       case 10:
-        session_.took(channel, Stream::out, std::exchange(taken_, 0));
+        session_.took(channel, Stream::out, std::exchange(commands_[channel - 1].unread, 0));
         return;
       case 11:
         return command_or_turn(channel, script.get<uint8_t>());
@@ -88,10 +89,10 @@ class FuzzedHost final : public dev::CharFrontend {
     if (started_ == kCommands) return;
     Command& command = commands_[started_++];
     CommandEvents events;
-    events.output = [this, &command](Stream which, Bytes bytes) {
+    events.output = [&command](Stream which, Bytes bytes) {
       VMM_CHECK(!command.is_over && command.started, "only a command that runs has output");
       VMM_CHECK(which != Stream::in && !bytes.empty(), "output is output");
-      if (which == Stream::out) taken_ += bytes.size();
+      if (which == Stream::out) command.unread += bytes.size();
     };
     events.started = [&command](uint32_t) {
       VMM_CHECK(!command.started, "a command starts once");
@@ -120,7 +121,6 @@ class FuzzedHost final : public dev::CharFrontend {
   }}};
   Command commands_[kCommands];
   uint32_t started_ = 0;
-  size_t taken_ = 0;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The real agent, as an ordinary process, through a session.
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -117,12 +118,14 @@ TEST_CASE("a command does not wait for the end of its input") {
 TEST_CASE("a command that reads no more says so") {
   Fixture f;
   RecordedCommand command;
-  f.start(command, {}, "exec <&-; kill -STOP $$; exit 5");
+  f.start(command, {}, "exec <&-; exec sleep 60");
   const std::string text(kWindow, 'x');
   f.session.write(command.channel, bytes_of_text(text));
   REQUIRE(f.until([&] { return command.input_closed; }));
-  f.session.signal(command.channel, SIGCONT);
-  CHECK(f.finish(command).number == 5);
+  f.session.signal(command.channel, SIGTERM);
+  const Outcome outcome = f.finish(command);
+  CHECK(outcome.kind == Outcome::Kind::signaled);
+  CHECK(outcome.number == SIGTERM);
 }
 
 TEST_CASE("a command whose output nobody reads is told by its kernel") {
@@ -180,6 +183,44 @@ TEST_CASE("a terminal has its size, its keys and its end") {
   CHECK(f.finish(command).number == 0);
   CHECK(command.out.find("33 77") != std::string::npos);
   CHECK(command.out.find("12 34") != std::string::npos);
+}
+
+TEST_CASE("the end of a terminal's input ends an unfinished line, too") {
+  Fixture f;
+  RecordedCommand command;
+  f.start(command, {.terminal = 1, .rows = 1, .columns = 1}, "stty -echo; echo up; cat");
+  REQUIRE(f.until([&] { return command.out.find("up") != std::string::npos; }));
+  f.session.write(command.channel, bytes_of_text("abc"));
+  f.session.end_input(command.channel);
+  CHECK(f.finish(command).number == 0);
+  CHECK(command.out.ends_with("abc"));
+}
+
+TEST_CASE("a terminal that nobody looks at hangs up") {
+  Fixture f;
+  RecordedCommand command;
+  f.start(command, {.terminal = 1, .rows = 1, .columns = 1}, "exec yes");
+  REQUIRE(f.until([&] { return !command.out.empty(); }));
+  f.session.close_output(command.channel, Stream::out);
+  const Outcome outcome = f.finish(command);
+  CHECK(command.input_closed);
+  CHECK((outcome.kind == Outcome::Kind::signaled || outcome.number != 0));
+}
+
+TEST_CASE("a command of another user's can open its streams by their names") {
+  if (::geteuid() != 0) return;
+  Fixture f;
+  RecordedCommand command;
+  f.run(command, "id -un; echo told >/dev/stderr", {.user = {"nobody"}});
+  CHECK(command.out == "nobody\n");
+  CHECK(command.error == "told\n");
+}
+
+TEST_CASE("what is no message ends the agent at once") {
+  Fixture f;
+  const FrameHeader header{.length = uint32_t{kMaxToGuest + 1}};
+  f.process.send(bytes_of(header));
+  CHECK(f.process.wait() == 0);
 }
 
 TEST_CASE("keys of a terminal are signals there") {

@@ -32,9 +32,9 @@ void check(const KernelModules& modules, std::span<const std::string_view> names
 
 }  // namespace
 
-std::vector<std::byte> make_initramfs(const std::filesystem::path& kernel,
-                                      std::span<const std::string_view> modules,
-                                      std::span<const std::byte> agent) {
+Initramfs make_initramfs(const std::filesystem::path& kernel,
+                         std::span<const std::string_view> modules,
+                         std::span<const std::byte> agent) {
   const KernelModules known = find_modules(kernel, release_of(kernel));
   check(known, modules, kernel);
   Cpio cpio;
@@ -45,7 +45,7 @@ std::vector<std::byte> make_initramfs(const std::filesystem::path& kernel,
   size_t number = 0;
   for (const Pages& module : load_modules(known, modules))
     cpio.add_file(fmt::format("modules/{:03}.ko", number++), module.bytes());
-  return cpio.finish();
+  return {cpio.finish(), !known.directory.empty()};
 }
 
 }  // namespace vireo::agent

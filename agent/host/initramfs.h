@@ -16,9 +16,14 @@ namespace vireo::agent {
 inline constexpr std::string_view kModules[] = {"virtio_mmio", "virtio_console", "9p",
                                                 "9pnet_virtio", "overlay"};
 
+struct Initramfs {
+  std::vector<std::byte> archive{};
+  bool has_modules = false;  // false: none were found, and all must be built into the kernel
+};
+
 // For this kernel, with `modules` and what those need. `agent` is the program.
-std::vector<std::byte> make_initramfs(const std::filesystem::path& kernel,
-                                      std::span<const std::string_view> modules,
-                                      std::span<const std::byte> agent);
+Initramfs make_initramfs(const std::filesystem::path& kernel,
+                         std::span<const std::string_view> modules,
+                         std::span<const std::byte> agent);
 
 }  // namespace vireo::agent

@@ -30,8 +30,9 @@ struct Fixture {
     kernel = dir.write("vmlinuz", bzimage);
   }
   std::string make(std::vector<std::string_view> modules) const {
-    const auto bytes = make_initramfs(kernel, modules, bytes_of_text("AGENT"));
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+    const Initramfs made = make_initramfs(kernel, modules, bytes_of_text("AGENT"));
+    CHECK(made.has_modules);
+    return {reinterpret_cast<const char*>(made.archive.data()), made.archive.size()};
   }
 
   vireo::testing::TempDir dir;
@@ -49,6 +50,15 @@ TEST_CASE("an initramfs has the agent and its kernel's modules, in the order to 
   REQUIRE(second != std::string::npos);
   CHECK(archive.substr(first, second - first).find("NET") != std::string::npos);
   CHECK(archive.find("modules/002.ko") == std::string::npos);
+}
+
+TEST_CASE("a kernel without modules gets the agent alone, and it is said") {
+  Fixture f;
+  std::filesystem::remove_all(f.dir.path() / "lib");
+  const std::vector<std::string_view> modules{"overlay"};
+  const Initramfs made = make_initramfs(f.kernel, modules, bytes_of_text("AGENT"));
+  CHECK_FALSE(made.has_modules);
+  CHECK_FALSE(made.archive.empty());
 }
 
 TEST_CASE("a kernel that lacks a module, or tells no release, is refused with its name") {

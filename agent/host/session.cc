@@ -12,7 +12,7 @@ namespace {
 // The guest is told of room in parts of the window, not of each byte.
 constexpr uint32_t kTellAt = kWindow / 4;
 // Input waits with its source while so much is on its way already.
-constexpr size_t kMostOutgoing = kWindow;
+constexpr size_t kMostOutgoing = 2 * kWindow;
 
 size_t index_of(Stream stream) {
   return static_cast<size_t>(stream);
@@ -56,11 +56,18 @@ void Session::deliver() {
     delivered_ += size;
     frontend_->receive(std::span(outgoing_).subspan(delivered_ - size, size));
   }
-  if (delivered_ < outgoing_.size()) return;
-  outgoing_.clear();
+  if (delivered_ < outgoing_.size() && delivered_ < kWindow) return;
+  outgoing_.erase(outgoing_.begin(), outgoing_.begin() + static_cast<std::ptrdiff_t>(delivered_));
   delivered_ = 0;
+  if (outgoing_.empty()) drained();
+}
+
+void Session::drained() {
   for (auto next = commands_.begin(); next != commands_.end();) {
-    Command& command = (next++)->second;  // which may be gone afterwards
+    const uint32_t channel = next->first;
+    Command& command = (next++)->second;
+    for (size_t i = 1; i < kStreams; ++i)
+      tell_room(channel, static_cast<Stream>(i), command.outputs[i]);
     if (command.credit > 0 && std::exchange(command.full, false)) command.events.writable();
   }
 }
@@ -79,7 +86,7 @@ size_t Session::write(std::span<const std::byte> bytes) {
       if (!frame) break;
       handle(*frame);
     }
-    if (reader_.broken()) fail("a message is longer than any may be");
+    if (reader_.broken()) fail("a message is longer than any may be, or has a reserved bit set");
   }
   return bytes.size();
 }
@@ -225,8 +232,7 @@ size_t Session::write(uint32_t channel, Bytes bytes) {
   const auto found = commands_.find(channel);
   if (found == commands_.end() || found->second.input_closed) return bytes.size();
   Command& command = found->second;
-  const size_t on_its_way = outgoing_.size() - delivered_;
-  const size_t room = on_its_way < kMostOutgoing ? kMostOutgoing - on_its_way : 0;
+  const size_t room = kept() < kMostOutgoing ? kMostOutgoing - kept() : 0;
   const size_t taken = std::min({bytes.size(), size_t{command.credit}, room});
   for (Bytes rest = bytes.first(taken); !rest.empty();) {
     const Bytes part = rest.first(std::min(rest.size(), kMaxData));
@@ -249,7 +255,12 @@ void Session::took(uint32_t channel, Stream stream, size_t bytes) {
   if (found == commands_.end()) return;
   Output& output = found->second.outputs[index_of(stream)];
   output.untold += static_cast<uint32_t>(bytes);
-  if (output.untold < kTellAt || output.ended) return;
+  tell_room(channel, stream, output);
+}
+
+// A guest that does not read is told when it does.
+void Session::tell_room(uint32_t channel, Stream stream, Output& output) {
+  if (output.untold < kTellAt || output.ended || kept() > kMostOutgoing) return;
   const uint32_t told = std::exchange(output.untold, 0);
   output.credit += told;
   send(channel, Window{.stream = stream, .bytes = told});

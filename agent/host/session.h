@@ -54,7 +54,7 @@ class Session final : public dev::CharBackend {
     std::function<void()> ready = [] {};  // the agent is there: requests are answered from now on
     std::function<void(const std::string& why)> broken = [](const std::string&) {};
   };
-  // What was asked of the machine is done, or nothing of it is.
+  // What was asked of the machine is done; or it is not, and the machine is of no use.
   using Answer = std::function<void(const std::optional<Failed>&)>;
 
   explicit Session(Events events);
@@ -78,6 +78,8 @@ class Session final : public dev::CharBackend {
   void close_output(uint32_t channel, Stream stream);  // nobody reads it
   void resize(uint32_t channel, const Resize& size) { send(channel, size); }
   void signal(uint32_t channel, uint8_t number) { send(channel, Signal{number}); }
+
+  size_t kept() const noexcept { return outgoing_.size(); }  // bytes, for the guest
 
   // --- towards the device ---
   void open(EventLoop& loop, dev::CharFrontend& frontend) override;
@@ -110,6 +112,8 @@ class Session final : public dev::CharBackend {
   }
   void deliver_soon();
   void deliver();
+  void drained();
+  void tell_room(uint32_t channel, Stream stream, Output& output);
   void fail(const std::string& why);
   void handle(const Frame& frame);
   void handle_machine(const Frame& frame);

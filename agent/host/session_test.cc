@@ -198,6 +198,33 @@ TEST_CASE("the guest is told of room when some was taken, and not otherwise") {
   CHECK(guest.why.empty());
 }
 
+TEST_CASE("what waits for a guest that takes little is bounded, whatever that asks for") {
+  FakeGuest guest;
+  guest.greet();
+  RecordedCommand command;
+  guest.start(command);
+  guest.one_at_a_time = true;
+  const std::string part(kMaxData, 'x');
+  SECTION("input that it makes room for and does not read") {
+    for (int i = 0; i < 1000; ++i) {
+      const size_t taken = guest.session.write(command.channel, bytes_of_text(part));
+      if (taken > 0)
+        guest.say(command.channel,
+                  Window{.stream = Stream::in, .bytes = static_cast<uint32_t>(taken)});
+      guest.session.set_readable(true);
+      guest.settle();
+    }
+  }
+  SECTION("room for output that it does not hear of") {
+    guest.session.set_readable(false);
+    guest.session.write(command.channel, bytes_of_text(std::string(kWindow, 'x')));
+    for (int i = 0; i < 200000 && guest.why.empty(); ++i)
+      guest.say(command.channel, Data{.stream = Stream::out, .bytes = bytes_of_text(part)});
+    CHECK_FALSE(guest.why.empty());
+  }
+  CHECK(guest.session.kept() < 3 * kWindow);
+}
+
 TEST_CASE("output that nobody reads is refused, and what was on its way is taken") {
   FakeGuest guest;
   guest.greet();

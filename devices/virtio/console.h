@@ -60,7 +60,7 @@ class Console final : public VirtioDevice, private CharFrontend {
   void machine_stopped() override;
   void start_queue(uint16_t index, std::unique_ptr<Queue> queue, uint64_t features) override;
   Task<std::optional<QueueState>> stop_queue(uint16_t index) override;
-  void reset() override { state_ = {}; }
+  void reset() override { state_ = {}; }  // what the control queues announce, too
   void save(StateWriter& writer) const override;
 
  private:

@@ -15,6 +15,14 @@ inline constexpr int kGuestCrash = 6;  // triple fault, or KVM could not go on
 inline constexpr int kGuestReset = 8;  // a reset under --no-reboot
 inline constexpr int kStopped = 10;    // by a signal, or Ctrl-A x
 
+// `vireo exec` ends as its command does; what is not the command's doing has the statuses that
+// timeout(1), env(1) and shells give it.
+inline constexpr int kTimedOut = 124;
+inline constexpr int kSandboxFailed = 125;  // wrong options, too
+inline constexpr int kCannotExecute = 126;
+inline constexpr int kNotFound = 127;
+inline constexpr int kSignalBase = 128;  // and the signal's number
+
 // What was asked for cannot be: leads to kUsageError.
 class UsageError : public std::runtime_error {
  public:

@@ -7,6 +7,7 @@
 
 #include "tools/vireo/completion.h"
 #include "tools/vireo/doctor.h"
+#include "tools/vireo/exec/exec.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/image/dialect.h"
 #include "tools/vireo/image/image.h"
@@ -25,6 +26,7 @@ int run(int argc, char** argv) {
   program.version("--version", std::string("vireo ") + vireo::version());
   program.footer("'vireo COMMAND --help' tells all about a command.");
   vireo::cli::add_run(program);
+  vireo::cli::add_exec(program);
   vireo::cli::add_doctor(program);
   vireo::cli::add_screenshot(program);
   program.command("image", vireo::cli::kImageSummary);
@@ -39,6 +41,8 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Its statuses are the command's, but for one.
+  const bool is_exec = argc > 1 && std::string_view(argv[1]) == "exec";
   // One heap for all threads: one each would cost address space and time at every start, and only
   // the loop's thread allocates while a guest runs.
   ::mallopt(M_ARENA_MAX, 1);
@@ -50,9 +54,9 @@ int main(int argc, char** argv) {
     return run(argc, argv);
   } catch (const vireo::cli::UsageError& error) {
     vireo::cli::tell(error.what());
-    return vireo::cli::kUsageError;
+    return is_exec ? vireo::cli::kSandboxFailed : vireo::cli::kUsageError;
   } catch (const std::exception& error) {
     vireo::cli::tell(vireo::describe(error));
-    return vireo::cli::kHostError;
+    return is_exec ? vireo::cli::kSandboxFailed : vireo::cli::kHostError;
   }
 }

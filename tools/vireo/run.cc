@@ -1,7 +1,6 @@
 #include "tools/vireo/run.h"
 
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -22,6 +21,7 @@
 #include "devices/pc/build.h"
 #include "devices/pc/config.h"
 #include "devices/virtio/console.h"
+#include "tools/vireo/descriptor_limit.h"
 #include "tools/vireo/exit_status.h"
 #include "tools/vireo/message.h"
 #include "tools/vireo/run_options.h"
@@ -134,15 +134,6 @@ void Run::tell_terminal_size() {
     pc_->console->set_size(size.ws_col, size.ws_row);
 }
 
-// As many descriptors as this process may have: shares and user networks need one for each file and
-// connection of the guest's.
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) throw_errno("cannot read the limit of open files");
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 void Run::build() {
   raise_descriptor_limit();
   pc_.emplace(pc::build_pc(
@@ -247,7 +238,7 @@ Signals::Watch Run::watch_signals() {
   constexpr int kRequests = 2;  // the power button, then an end of the machine in order
   take_terminal();
   return signals_.watch(machine_.env().loop, terminal_,
-                        {.terminate = [this] { terminate(); },
+                        {.terminate = [this](int) { terminate(); },
                          .requests = kRequests,
                          .reopen = [this] { reopen_files(); },
                          .continued = [this] { continued(); },

@@ -9,7 +9,6 @@
 #include <csignal>
 #include <utility>
 
-#include "tools/vireo/exit_status.h"
 #include "tools/vireo/write_signals.h"
 #include "vmm/base/error.h"
 
@@ -25,9 +24,10 @@ using Handler = void (*)(int);
 
 // A signal handler has no argument to find these by.
 std::atomic<dev::Terminal*> held_terminal{nullptr};
-std::atomic<int> told_fd{-1};          // wakes the loop that watches; -1: none does
-std::atomic<uint64_t> arrived{0};      // a bit for each signal that the loop is to be told of
-std::atomic<int> requests_to_tell{0};  // how many requests to end the loop is still told of
+std::atomic<int> told_fd{-1};           // wakes the loop that watches; -1: none does
+std::atomic<uint64_t> arrived{0};       // a bit for each signal that the loop is to be told of
+std::atomic<int> requests_to_tell{0};   // how many requests to end the loop is still told of
+std::atomic<int> end_status{kStopped};  // of the process, when a request ends it at once
 
 constexpr uint64_t bit(int number) {
   return uint64_t{1} << number;
@@ -49,7 +49,7 @@ void tell(int number) {
 void end_or_tell(int number) {
   if (requests_to_tell.fetch_sub(1) > 0) return tell(number);
   restore_terminal();
-  ::_exit(kStopped);
+  ::_exit(end_status);
 }
 
 void restore_and_die(int number) {
@@ -92,9 +92,9 @@ void act(dev::Terminal& terminal, Signals::HangUp hang_up, const Signals::Action
   const uint64_t numbers = arrived.exchange(0);
   const bool hung_up = (numbers & bit(SIGHUP)) != 0;
   if (hung_up && hang_up == Signals::HangUp::reopens) actions.reopen();
-  if (hung_up && hang_up == Signals::HangUp::ends) actions.terminate();
-  if (numbers & bit(SIGINT)) actions.terminate();
-  if (numbers & bit(SIGTERM)) actions.terminate();
+  if (hung_up && hang_up == Signals::HangUp::ends) actions.terminate(SIGHUP);
+  if (numbers & bit(SIGINT)) actions.terminate(SIGINT);
+  if (numbers & bit(SIGTERM)) actions.terminate(SIGTERM);
   if (numbers & bit(SIGTSTP)) suspend(terminal);
   if (numbers & bit(SIGCONT)) actions.continued();
   if (numbers & bit(SIGWINCH)) actions.resized();
@@ -104,7 +104,8 @@ void act(dev::Terminal& terminal, Signals::HangUp hang_up, const Signals::Action
 
 // A request to end interrupts what the process waits for (no SA_RESTART), such as the reader of its
 // output.
-Signals::Signals(HangUp hang_up) : hang_up_(hang_up), wake_(make_eventfd()) {
+Signals::Signals(HangUp hang_up, int exit_status) : hang_up_(hang_up), wake_(make_eventfd()) {
+  end_status = exit_status;
   for (const int number : kEnd) handle(number, end_or_tell, 0);
   if (hang_up == HangUp::reopens) handle(SIGHUP, tell, SA_RESTART);
   unblock_handled();

@@ -1,8 +1,8 @@
 // The process's signals: those that ask it to end, those of job control, and a last resort that
 // gives the terminal back when the program crashes.
 //
-// From the construction of Signals on, SIGTERM, SIGINT and SIGHUP end the process at once, with
-// kStopped, whatever it waits for. While a loop watches, that is told instead, so that what runs
+// From the construction of Signals on, SIGTERM, SIGINT and SIGHUP end the process at once, with one
+// exit status, whatever it waits for. While a loop watches, that is told instead, so that what runs
 // there ends in order; after as many requests as the watch names, the next one ends the process
 // even if the loop is stuck. The handlers stay when the object goes. A signal that the parent
 // ignored (nohup, a shell's background) stays ignored; one that the parent blocked is not.
@@ -11,6 +11,7 @@
 #include <functional>
 
 #include "devices/chardev/terminal.h"
+#include "tools/vireo/exit_status.h"
 #include "vmm/base/event_loop.h"
 #include "vmm/base/fd.h"
 
@@ -22,13 +23,14 @@ class Signals {
   // What SIGHUP asks for: the end, as when the user's terminal goes away, or that files are opened
   // again, as daemons understand it: a watch is told of one that came before it, too.
   enum class HangUp : uint8_t { ends, reopens };
-  explicit Signals(HangUp hang_up = HangUp::ends);
+  explicit Signals(HangUp hang_up = HangUp::ends, int exit_status = kStopped);
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
   // Called on the loop.
   struct Actions {
-    std::function<void()> terminate;          // for each request to end
+    std::function<void(int number)>
+        terminate;                            // for each request to end, which came as that signal
     int requests = 1;                         // to end, that the loop is told of
     std::function<void()> reopen = [] {};     // SIGHUP, with HangUp::reopens
     std::function<void()> continued = [] {};  // SIGCONT

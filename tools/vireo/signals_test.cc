@@ -42,7 +42,7 @@ struct Watched {
   explicit Watched(int requests, Signals::HangUp hang_up = Signals::HangUp::ends)
       : signals(hang_up) {
     watch = signals.watch(loop, terminal,
-                          {.terminate = [this] { ++ends; },
+                          {.terminate = [this](int) { ++ends; },
                            .requests = requests,
                            .reopen = [this] { ++reopens; },
                            .continued = [this] { ++continues; }});
@@ -61,6 +61,27 @@ TEST_CASE("a request to end ends the process at once while nobody watches") {
             const Signals signals;
             std::raise(number);
           }) == kStopped);
+}
+
+TEST_CASE("the status of a process that is ended at once is its program's choice") {
+  CHECK(in_child([&] {
+          const Signals signals(Signals::HangUp::ends, 125);
+          std::raise(SIGTERM);
+        }) == 125);
+}
+
+TEST_CASE("a request to end tells by which signal it came") {
+  CHECK(in_child([&] {
+          Signals signals;
+          EventLoop loop;
+          dev::Terminal terminal(-1);
+          int told = 0;
+          const auto watch = signals.watch(
+              loop, terminal, {.terminate = [&](int number) { told = number; }, .requests = 1});
+          std::raise(SIGINT);
+          loop.step();
+          if (told != SIGINT) ::_exit(1);
+        }) == kReachedTheEnd);
 }
 
 TEST_CASE("what the parent ignored stays ignored, watched or not") {
@@ -103,7 +124,7 @@ TEST_CASE(
     EventLoop loop;
     dev::Terminal terminal(-1);
     {
-      const auto watch = signals.watch(loop, terminal, {.terminate = [] {}, .requests = 1});
+      const auto watch = signals.watch(loop, terminal, {.terminate = [](int) {}, .requests = 1});
     }
     for (int i = 0; i < times; ++i) std::raise(SIGTERM);
   };
@@ -135,8 +156,8 @@ TEST_CASE("a hang-up before the watch opens files again as soon as there is one"
           dev::Terminal terminal(-1);
           std::raise(SIGHUP);
           int reopens = 0;
-          const auto watch =
-              signals.watch(loop, terminal, {.terminate = [] {}, .reopen = [&] { ++reopens; }});
+          const auto watch = signals.watch(loop, terminal,
+                                           {.terminate = [](int) {}, .reopen = [&] { ++reopens; }});
           for (int i = 0; i < 3; ++i) loop.step();
           ::_exit(reopens);
         }) == 1);

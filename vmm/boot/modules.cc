@@ -85,7 +85,7 @@ std::vector<std::string> needs_of(std::span<const std::byte> module) {
 
 Pages read_module(const fs::path& path) {
   const FileImage image("module", path);
-  if (image.size() > kMostOfModule) image.corrupt("no module is so large");
+  if (image.size() == 0 || image.size() > kMostOfModule) image.corrupt("no module has that size");
   const Pages packed(image.size());
   image.read(0, packed.bytes());
   return unpack_file(packed.bytes(), kMostOfModule, image.name());

@@ -40,7 +40,7 @@ Logger make_log(QemuFindings& findings) {
 }  // namespace
 
 Session::Session() : findings_(print_finding), log_(make_log(findings_)) {
-  watch_ = signals_.watch(loop_, terminal_, {.terminate = [this] { interrupt(); }});
+  watch_ = signals_.watch(loop_, terminal_, {.terminate = [this](int) { interrupt(); }});
 }
 
 void Session::run_job(Task<void> task) {
