@@ -12,7 +12,7 @@ namespace {
 // The guest is told of room in parts of the window, not of each byte.
 constexpr uint32_t kTellAt = kWindow / 4;
 // Input waits with its source while so much is on its way already.
-constexpr size_t kMostOutgoing = 2 * kWindow;
+constexpr size_t kMostOutgoing = size_t{2} * kWindow;
 
 size_t index_of(Stream stream) {
   return static_cast<size_t>(stream);

@@ -14,7 +14,7 @@ namespace vireo::cli {
 
 class ConsoleTail {
  public:
-  static constexpr size_t kMost = 32 * 1024;  // bytes
+  static constexpr size_t kMost = size_t{32} * 1024;  // bytes
 
   void add(std::string_view text);
   const std::string& text() const noexcept { return text_; }

@@ -59,7 +59,7 @@ bool is_inside(const fs::path& path, const fs::path& directory) {
 
 fs::path directory_of(const char* option, const std::string& text) {
   std::error_code error;
-  const fs::path path = fs::canonical(text, error);
+  fs::path path = fs::canonical(text, error);
   if (error || !fs::is_directory(path))
     throw ConfigError(fmt::format("{}: there is no directory '{}'", option, text));
   return path;
@@ -128,7 +128,7 @@ bool wants_terminal(const ExecArguments& arguments) {
 }
 
 std::optional<std::chrono::nanoseconds> timeout_of(const ExecArguments& arguments) {
-  constexpr uint64_t kYear = 366 * 24 * 60 * 60;
+  constexpr uint64_t kYear = uint64_t{366} * 24 * 60 * 60;
   const uint64_t seconds = parse_number("--timeout", arguments.timeout, 0, kYear);
   return seconds == 0 ? std::nullopt
                       : std::optional<std::chrono::nanoseconds>(std::chrono::seconds(seconds));
@@ -147,7 +147,7 @@ pc::PcSpec machine_of(const ExecArguments& arguments) {
 
 // Before the machine starts: its agent takes no longer message.
 void check_size(const ExecOptions& options) {
-  constexpr size_t kRest = 16 * 1024;  // all that is neither an argument nor a variable
+  constexpr size_t kRest = size_t{16} * 1024;  // all that is neither an argument nor a variable
   size_t size = kRest;
   for (const auto* texts : {&options.command, &options.environment})
     for (const std::string& text : *texts) size += text.size() + 1;
