@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "vmm/base/error.h"
+#include "vmm/base/mutex.h"
 
 namespace vireo::dev {
 
@@ -49,6 +50,8 @@ TransportCore::TransportCore(std::string name, const DeviceEnv& env, VirtioDevic
 
 TransportCore::~TransportCore() {
   device_.on_config_change(nullptr);
+  end_mutex(transition_);
+  end_mutex(mutex_);
 }
 
 TransportCore::State TransportCore::power_on() const {

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "vmm/base/error.h"
+#include "vmm/base/mutex.h"
 
 namespace vireo {
 
@@ -34,6 +35,8 @@ EventLoop::~EventLoop() {
   // What never ran may own registrations, which still need the other members to end.
   static_cast<void>(std::exchange(posted_, {}));
   static_cast<void>(std::exchange(timers_, {}));
+  end_mutex(turn_);
+  end_mutex(posted_mutex_);
 }
 
 void EventLoop::on_failure(std::function<void(const std::string& what)> listener) {
