@@ -9,12 +9,6 @@
 
 namespace vireo::dev {
 
-namespace {
-
-constexpr std::chrono::milliseconds kForegroundInterval{250};
-
-}  // namespace
-
 StdioBackend::StdioBackend(int in, int out, EscapeHandler escape, Logger log, OutputLost lost)
     : in_(in, PrivateFd::Use::read),
       out_(out, PrivateFd::Use::write),

@@ -11,6 +11,7 @@
 #include <termios.h>
 
 #include <atomic>
+#include <chrono>
 
 #include "vmm/base/fd.h"
 
@@ -20,6 +21,9 @@ namespace vireo::dev {
 // that do (SIGTTIN, SIGTTOU). True of what is not our controlling terminal: nobody stops us there.
 // Async-signal-safe, leaves errno alone.
 bool in_foreground(int terminal) noexcept;
+// How often a process in the background looks: nothing tells it that its shell has brought it to
+// the foreground.
+inline constexpr std::chrono::milliseconds kForegroundInterval{250};
 
 class Terminal {
  public:

@@ -6,13 +6,6 @@
 
 namespace vireo::cli {
 
-namespace {
-
-// Nothing tells a process that its shell has brought it to the foreground.
-constexpr std::chrono::milliseconds kForegroundInterval{250};
-
-}  // namespace
-
 CommandStreams::CommandStreams(int in, int out, int error, Events events)
     : events_(std::move(events)),
       in_fd_(in, dev::PrivateFd::Use::read),
@@ -43,7 +36,7 @@ void CommandStreams::listen() {
 bool CommandStreams::may_read() {
   if (dev::in_foreground(in_fd_.get())) return true;
   in_.disable();
-  foreground_ = loop_->after(kForegroundInterval, [this] { listen(); });
+  foreground_ = loop_->after(dev::kForegroundInterval, [this] { listen(); });
   return false;
 }
 

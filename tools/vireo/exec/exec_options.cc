@@ -179,7 +179,6 @@ ExecOptions resolve(const ExecArguments& arguments) {
   options.command = arguments.command;
   check_size(options);
   options.timeout = timeout_of(arguments);
-  options.result = arguments.result.value_or("");
   options.log = Logger::to_stderr(
       with_context("--log-level", [&] { return parse_log_level(arguments.log_level); }));
   return options;

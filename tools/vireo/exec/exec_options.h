@@ -45,7 +45,6 @@ struct ExecOptions {
   std::vector<std::string> command{};
   bool terminal = false;
   std::optional<std::chrono::nanoseconds> timeout{};
-  std::string result{};  // a file; empty: none
   Logger log{};
 };
 

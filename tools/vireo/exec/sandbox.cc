@@ -32,7 +32,6 @@ using namespace std::chrono_literals;
 constexpr std::chrono::seconds kBootPatience = 60s;
 // For a guest to write what belongs to the host's files, and to switch itself off.
 constexpr std::chrono::seconds kEndPatience = 10s;
-constexpr std::chrono::milliseconds kForegroundInterval{250};
 
 // What libslirp's DHCP would give (devices/net/user.cc), without asking for it.
 constexpr agent::Network kUserNetwork{
@@ -181,7 +180,7 @@ void Sandbox::take_terminal() {
   if (!terminal_.is_terminal()) return;
   terminal_.set_raw();
   if (!terminal_.is_raw())
-    foreground_ = machine_.env().loop.after(kForegroundInterval, [this] { take_terminal(); });
+    foreground_ = machine_.env().loop.after(dev::kForegroundInterval, [this] { take_terminal(); });
 }
 
 void Sandbox::terminate(int number) {
